@@ -1,0 +1,25 @@
+//! **resnet-cpu**: Residual Networks (He, Zhang, Ren, Sun, 2015) on CPUs alone.
+//!
+//! Every convolution is a matrix product over NHWC activations, and one blocked SGEMM serves all of
+//! them. What differs is where a panel of the left operand comes from (a packer) and what happens to
+//! a finished tile (an epilogue). The result depends on data, seed and shape only: the same bits for
+//! any number of threads and for AVX-512, AVX2 and NEON alike.
+//!
+//! Rooms, lowest first; each uses only those above it in this list (`docs/architecture.md`):
+//!
+//! | module | job |
+//! |---|---|
+//! | [`simd`] | vector operations, one implementation an instruction set, dispatch |
+//! | [`runtime`] | threads, aligned buffers, random numbers |
+//! | [`gemm`] | the blocked matrix product: kernels, packing, epilogues |
+//! | [`conv`] | convolutions as matrix products |
+//! | [`ops`] | every other layer |
+//! | [`model`] | what the networks of the paper are |
+//! | [`weights`] | files of weights and the names in them |
+//! | [`data`] | pictures to tensors |
+//! | [`infer`] | prepared networks, sessions, predictions |
+
+pub mod data;
+pub mod model;
+pub mod runtime;
+pub mod weights;
