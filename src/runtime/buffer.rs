@@ -30,9 +30,12 @@ impl AlignedBuf {
         }
         let layout = layout(len);
         // SAFETY: the layout has a non-zero size.
-        let ptr = unsafe { alloc_zeroed(layout) }.cast::<f32>();
+        let ptr = unsafe { alloc(layout) }.cast::<f32>();
         let Some(ptr) = NonNull::new(ptr) else { handle_alloc_error(layout) };
+        // The advice must come before the first touch, so `alloc_zeroed` would be too late.
         advise_huge_pages(ptr, layout);
+        // SAFETY: `len` floats were just allocated at `ptr`; all-zero bytes are the float 0.
+        unsafe { ptr.write_bytes(0, len) };
         Self { ptr, len }
     }
 
