@@ -20,6 +20,8 @@
 //! | [`infer`] | prepared networks, sessions, predictions |
 
 pub mod data;
+pub mod gemm;
 pub mod model;
 pub mod runtime;
+pub mod simd;
 pub mod weights;
