@@ -1,1 +1,19 @@
-//! To come.
+//! What the networks of the paper are: plain data, an executable description, its parameters.
+//!
+//! A [`ModelSpec`] says which network is meant (depth, family, shortcuts, strides); a [`Network`] is
+//! the list of layers that inference and training walk; [`Params`] holds the numbers. Tensor names
+//! are torchvision's.
+
+mod init;
+mod layers;
+mod network;
+mod params;
+mod spec;
+mod tensors;
+
+pub use init::{InitOptions, initialize};
+pub use layers::{Layer, LayerShape};
+pub use network::{BN_EPSILON, Block, BlockShortcut, ConvBn, Linear, Network};
+pub use params::{ParamSource, Params};
+pub use spec::{BlockKind, Downsample, Family, ModelSpec, Options, Shortcut, SpecError, StrideIn};
+pub use tensors::{Role, TensorId, TensorInfo, TensorTable};

@@ -1,0 +1,301 @@
+//! The executable description of a network: the layers in order, with the tensors they use.
+//!
+//! Inference and training walk it: stem, blocks, classifier. Which rule of the paper leads to which
+//! layer is decided here and nowhere else.
+//!
+//! Every convolution is followed by batch norm. ReLU follows every convolution's batch norm, except
+//! that of the last one in a residual block: there the shortcut is added first, then ReLU. A
+//! projection has no ReLU of its own. After the last block comes global average pooling, then the
+//! classifier.
+
+use std::sync::Arc;
+
+use super::spec::{BlockKind, Downsample, Family, ModelSpec, Shortcut, StrideIn};
+use super::tensors::{Role, TensorId, TensorInfo, TensorTable};
+
+/// What batch norm adds to the variance.
+pub const BN_EPSILON: f32 = 1e-5;
+
+/// A convolution without bias and the batch norm after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConvBn {
+    /// torchvision's name of the convolution, e.g. `layer1.0.conv1`.
+    pub name: String,
+    /// Side of the square filter, in pixels.
+    pub kernel: usize,
+    /// Step in both directions, in pixels.
+    pub stride: usize,
+    /// Zero pixels added on each of the four sides.
+    pub padding: usize,
+    /// Channels of the input.
+    pub in_channels: usize,
+    /// Channels of the output.
+    pub out_channels: usize,
+    /// Filters, `[out, in, kernel, kernel]`.
+    pub weight: TensorId,
+    /// Batch norm's scale, `[out]`.
+    pub gamma: TensorId,
+    /// Batch norm's shift, `[out]`.
+    pub beta: TensorId,
+    /// Batch norm's running mean, `[out]`.
+    pub running_mean: TensorId,
+    /// Batch norm's running variance, `[out]`.
+    pub running_var: TensorId,
+}
+
+impl ConvBn {
+    /// The output's height or width for an input's of `size` pixels; 0 if the filter does not fit.
+    pub fn output_size(&self, size: usize) -> usize {
+        (size + 2 * self.padding).checked_sub(self.kernel).map_or(0, |room| room / self.stride + 1)
+    }
+}
+
+/// What is added to the last batch norm of a block before the ReLU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BlockShortcut {
+    /// Nothing: a block of a plain network.
+    None,
+    /// The block's input.
+    Identity,
+    /// Every `stride`-th pixel of the block's input, between channels of zeros (option A).
+    Pad {
+        /// Step in both directions, in pixels, from pixel 0 on.
+        stride: usize,
+        /// Channels of zeros before the input's.
+        channels_before: usize,
+        /// Channels of zeros after the input's.
+        channels_after: usize,
+    },
+    /// A 1x1 convolution of the block's input and its batch norm (options B and C).
+    Project(ConvBn),
+}
+
+/// A block: two or three convolutions, and what bypasses them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// torchvision's name, e.g. `layer1.0`.
+    pub name: String,
+    /// A 2x2/2 max-pool comes before the first convolution (plain networks only).
+    pub pool: bool,
+    /// The convolutions in order.
+    pub convs: Vec<ConvBn>,
+    /// What is added at the end.
+    pub shortcut: BlockShortcut,
+}
+
+/// The classifier: `logits = weight * features + bias`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Linear {
+    /// Features in.
+    pub in_features: usize,
+    /// Classes out.
+    pub out_features: usize,
+    /// `[out, in]`.
+    pub weight: TensorId,
+    /// `[out]`.
+    pub bias: TensorId,
+}
+
+/// A network as a list of layers.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// Which network this is.
+    pub spec: ModelSpec,
+    /// The first convolution.
+    pub stem: ConvBn,
+    /// A 3x3/2 max-pool with padding 1 follows the stem's ReLU (ImageNet family).
+    pub stem_pool: bool,
+    /// The blocks of all stages, in order.
+    pub blocks: Vec<Block>,
+    /// The classifier.
+    pub fc: Linear,
+    tensors: Arc<TensorTable>,
+}
+
+impl Network {
+    /// The layers of `spec`, for images of three channels.
+    pub fn new(spec: &ModelSpec) -> Self {
+        let mut build = Builder { spec, tensors: TensorTable::default() };
+        let stem_channels = spec.stem_channels();
+        let stem = match spec.family {
+            Family::ImageNet => build.conv_bn("conv1", "bn1", 7, 2, 3, stem_channels),
+            Family::Cifar => build.conv_bn("conv1", "bn1", 3, 1, 3, stem_channels),
+        };
+        let mut blocks = Vec::with_capacity(spec.stages.iter().sum());
+        let mut channels = stem_channels;
+        for (stage, &count) in spec.stages.iter().enumerate() {
+            for index in 0..count {
+                let block = build.block(stage, index, channels);
+                channels = block.convs[block.convs.len() - 1].out_channels;
+                blocks.push(block);
+            }
+        }
+        let fc = build.linear(channels);
+        let tensors = Arc::new(build.tensors);
+        Self {
+            spec: spec.clone(),
+            stem,
+            stem_pool: spec.family == Family::ImageNet,
+            blocks,
+            fc,
+            tensors,
+        }
+    }
+
+    /// All tensors, in torchvision's order.
+    pub fn tensors(&self) -> &[TensorInfo] {
+        self.tensors.infos()
+    }
+
+    /// The tensors and the layout of the flat buffers.
+    pub fn table(&self) -> &Arc<TensorTable> {
+        &self.tensors
+    }
+
+    /// One tensor's name, shape and role.
+    pub fn tensor(&self, id: TensorId) -> &TensorInfo {
+        self.tensors.info(id)
+    }
+
+    /// The tensor called `name`.
+    pub fn find(&self, name: &str) -> Option<TensorId> {
+        self.tensors.find(name)
+    }
+
+    /// Number of learnable parameters (running statistics are none).
+    pub fn parameters(&self) -> usize {
+        self.tensors().iter().filter(|t| t.role.is_learnable()).map(TensorInfo::len).sum()
+    }
+
+    /// Channels of the pooled features that the classifier sees.
+    pub fn features(&self) -> usize {
+        self.fc.in_features
+    }
+
+    /// Every convolution: the stem's, then block by block; a projection after its block's own.
+    pub fn convs(&self) -> impl Iterator<Item = &ConvBn> {
+        let blocks = self.blocks.iter().flat_map(|block| {
+            let projection = match &block.shortcut {
+                BlockShortcut::Project(conv) => Some(conv),
+                _ => None,
+            };
+            block.convs.iter().chain(projection)
+        });
+        std::iter::once(&self.stem).chain(blocks)
+    }
+}
+
+/// Appends tensors in torchvision's order while the layers are made.
+struct Builder<'a> {
+    spec: &'a ModelSpec,
+    tensors: TensorTable,
+}
+
+impl Builder<'_> {
+    /// Padding is `kernel / 2`, as everywhere in the paper.
+    fn conv_bn(
+        &mut self,
+        conv: &str,
+        bn: &str,
+        kernel: usize,
+        stride: usize,
+        in_channels: usize,
+        out_channels: usize,
+    ) -> ConvBn {
+        let shape = vec![out_channels, in_channels, kernel, kernel];
+        let weight = self.tensors.push(format!("{conv}.weight"), shape, Role::ConvWeight);
+        let mut norm =
+            |field, role| self.tensors.push(format!("{bn}.{field}"), vec![out_channels], role);
+        ConvBn {
+            name: conv.to_owned(),
+            kernel,
+            stride,
+            padding: kernel / 2,
+            in_channels,
+            out_channels,
+            weight,
+            gamma: norm("weight", Role::Gamma),
+            beta: norm("bias", Role::Beta),
+            running_mean: norm("running_mean", Role::RunningMean),
+            running_var: norm("running_var", Role::RunningVar),
+        }
+    }
+
+    fn block(&mut self, stage: usize, index: usize, in_channels: usize) -> Block {
+        let spec = self.spec;
+        let name = format!("layer{}.{index}", stage + 1);
+        let width = spec.stem_channels() << stage;
+        let out_channels = width * spec.expansion();
+        let halves = index == 0 && stage > 0;
+        let pool = halves && spec.downsample == Downsample::MaxPool;
+        let stride = if halves && !pool { 2 } else { 1 };
+
+        let (stride_1x1, stride_3x3) = match spec.stride_in {
+            StrideIn::Conv1x1 => (stride, 1),
+            StrideIn::Conv3x3 => (1, stride),
+        };
+        // Kernel, stride and output channels of each convolution (figure 5).
+        let plan = match spec.block {
+            BlockKind::Basic => vec![(3, stride, width), (3, 1, width)],
+            BlockKind::Bottleneck => {
+                vec![(1, stride_1x1, width), (3, stride_3x3, width), (1, 1, out_channels)]
+            }
+        };
+        let mut convs = Vec::with_capacity(plan.len());
+        let mut channels = in_channels;
+        for (i, (kernel, stride, out)) in (1..).zip(plan) {
+            let (conv, bn) = (format!("{name}.conv{i}"), format!("{name}.bn{i}"));
+            convs.push(self.conv_bn(&conv, &bn, kernel, stride, channels, out));
+            channels = out;
+        }
+        let shortcut = self.shortcut(&name, stride, in_channels, out_channels);
+        Block { name, pool, convs, shortcut }
+    }
+
+    fn shortcut(
+        &mut self,
+        block: &str,
+        stride: usize,
+        in_channels: usize,
+        out_channels: usize,
+    ) -> BlockShortcut {
+        let changes = stride != 1 || in_channels != out_channels;
+        match self.spec.shortcut {
+            None => BlockShortcut::None,
+            Some(Shortcut::A) if changes => {
+                let added = out_channels - in_channels;
+                let channels_before = added / 2;
+                BlockShortcut::Pad {
+                    stride,
+                    channels_before,
+                    channels_after: added - channels_before,
+                }
+            }
+            Some(Shortcut::B) if changes => self.project(block, stride, in_channels, out_channels),
+            Some(Shortcut::C) => self.project(block, stride, in_channels, out_channels),
+            Some(Shortcut::A | Shortcut::B) => BlockShortcut::Identity,
+        }
+    }
+
+    fn project(
+        &mut self,
+        block: &str,
+        stride: usize,
+        in_channels: usize,
+        out_channels: usize,
+    ) -> BlockShortcut {
+        let (conv, bn) = (format!("{block}.downsample.0"), format!("{block}.downsample.1"));
+        BlockShortcut::Project(self.conv_bn(&conv, &bn, 1, stride, in_channels, out_channels))
+    }
+
+    fn linear(&mut self, in_features: usize) -> Linear {
+        let out_features = self.spec.classes;
+        let shape = vec![out_features, in_features];
+        Linear {
+            in_features,
+            out_features,
+            weight: self.tensors.push("fc.weight".to_owned(), shape, Role::LinearWeight),
+            bias: self.tensors.push("fc.bias".to_owned(), vec![out_features], Role::LinearBias),
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Which network is meant: family, depth, shortcuts, strides. Plain data with the paper's names.
+//!
+//! He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition" (2015): table 1 for ImageNet,
+//! section 4.2 for CIFAR-10. A spec is always one of the known architectures with options that fit
+//! it; [`ModelSpec::new`] refuses the rest with a reason.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The two families of networks of the paper; they differ in stem, widths and number of stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Table 1: 7x7/2 stem with max-pooling, four stages of width 64, 128, 256, 512.
+    ImageNet,
+    /// Section 4.2: 3x3 stem, three stages of width 16, 32, 64.
+    Cifar,
+}
+
+/// The block a network is built of (figure 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BlockKind {
+    /// Two 3x3 convolutions.
+    Basic,
+    /// 1x1, 3x3, 1x1, the last four times as wide.
+    Bottleneck,
+}
+
+/// How a residual block's input reaches its end (section 3.3 and "Identity vs. projection
+/// shortcuts" in section 4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shortcut {
+    /// Identity; where the shape changes every second pixel, zero channels added on both sides.
+    A,
+    /// Identity; where the shape changes a projection (1x1 convolution and batch norm).
+    B,
+    /// A projection in every block.
+    C,
+}
+
+/// How a plain network halves the resolution between stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Downsample {
+    /// The first convolution of the stage has stride 2 (the paper).
+    Conv,
+    /// A 2x2/2 max-pool before the first convolution of the stage, which then has stride 1. The
+    /// multiply-accumulates are the same.
+    MaxPool,
+}
+
+/// Which convolution of a bottleneck block carries the stride.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StrideIn {
+    /// The first 1x1 (the paper, "v1").
+    Conv1x1,
+    /// The 3x3 (torchvision and most published weights, "v1.5").
+    Conv3x3,
+}
+
+/// Implements `Display` and `FromStr` for an option, as the command line spells its values.
+macro_rules! spelled {
+    ($type:ident, $option:literal, $($variant:ident = $text:literal),+) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$variant => $text),+ })
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = SpecError;
+
+            fn from_str(text: &str) -> Result<Self, SpecError> {
+                match text {
+                    $($text => Ok(Self::$variant),)+
+                    _ => Err(SpecError::UnknownValue {
+                        option: $option,
+                        value: text.to_owned(),
+                        known: [$($text),+].join(", "),
+                    }),
+                }
+            }
+        }
+    };
+}
+
+spelled!(Shortcut, "shortcut", A = "a", B = "b", C = "c");
+spelled!(Downsample, "downsample", Conv = "conv", MaxPool = "maxpool");
+spelled!(StrideIn, "stride-in", Conv1x1 = "1x1", Conv3x3 = "3x3");
+
+/// Why a network cannot be built as asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// The name is not one of the known architectures.
+    #[error("unknown architecture '{name}'; known are {known}", known = ModelSpec::names().join(", "))]
+    UnknownArch {
+        /// What was asked for.
+        name: String,
+    },
+    /// A value that the option does not have.
+    #[error("{option}: unknown value '{value}'; known are {known}")]
+    UnknownValue {
+        /// The option, e.g. `shortcut`.
+        option: &'static str,
+        /// What was given.
+        value: String,
+        /// The values there are.
+        known: String,
+    },
+    /// An option that the architecture does not have.
+    #[error("{option} {value} does not fit {arch}: {reason}")]
+    Contradiction {
+        /// The architecture.
+        arch: String,
+        /// The option, e.g. `shortcut`.
+        option: &'static str,
+        /// The value given.
+        value: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A number of classes out of range.
+    #[error("{arch}: {classes} classes; expected 1 to {max}", max = ModelSpec::MAX_CLASSES)]
+    Classes {
+        /// The architecture.
+        arch: String,
+        /// The number given.
+        classes: usize,
+    },
+}
+
+/// What may be chosen about an architecture; `None` takes its default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Residual networks only. Default: B for ImageNet, A for CIFAR.
+    pub shortcut: Option<Shortcut>,
+    /// Plain networks only. Default: by convolution.
+    pub downsample: Option<Downsample>,
+    /// Bottleneck networks only. Default: in the 3x3.
+    pub stride_in: Option<StrideIn>,
+    /// Default: 1000 for ImageNet, 10 for CIFAR.
+    pub classes: Option<usize>,
+}
+
+/// Which network is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ModelSpec {
+    /// The name on the command line, e.g. `resnet50`.
+    pub name: String,
+    /// ImageNet or CIFAR.
+    pub family: Family,
+    /// Basic or bottleneck blocks.
+    pub block: BlockKind,
+    /// Blocks in each stage, e.g. `[3, 4, 6, 3]`.
+    pub stages: Vec<usize>,
+    /// The kind of shortcut; `None` in a plain network.
+    pub shortcut: Option<Shortcut>,
+    /// How a plain network downsamples; `Conv` in residual networks.
+    pub downsample: Downsample,
+    /// Where a bottleneck's stride is; without meaning for basic blocks.
+    pub stride_in: StrideIn,
+    /// Outputs of the classifier.
+    pub classes: usize,
+}
+
+/// The architectures: name, family, block, blocks per stage, whether residual.
+type Arch = (&'static str, Family, BlockKind, &'static [usize], bool);
+
+const ARCHS: &[Arch] = {
+    use BlockKind::{Basic, Bottleneck};
+    use Family::{Cifar, ImageNet};
+    &[
+        ("resnet18", ImageNet, Basic, &[2, 2, 2, 2], true),
+        ("resnet34", ImageNet, Basic, &[3, 4, 6, 3], true),
+        ("resnet50", ImageNet, Bottleneck, &[3, 4, 6, 3], true),
+        ("resnet101", ImageNet, Bottleneck, &[3, 4, 23, 3], true),
+        ("resnet152", ImageNet, Bottleneck, &[3, 8, 36, 3], true),
+        ("plain18", ImageNet, Basic, &[2, 2, 2, 2], false),
+        ("plain34", ImageNet, Basic, &[3, 4, 6, 3], false),
+        ("resnet20", Cifar, Basic, &[3; 3], true),
+        ("resnet32", Cifar, Basic, &[5; 3], true),
+        ("resnet44", Cifar, Basic, &[7; 3], true),
+        ("resnet56", Cifar, Basic, &[9; 3], true),
+        ("resnet110", Cifar, Basic, &[18; 3], true),
+        ("resnet1202", Cifar, Basic, &[200; 3], true),
+        ("plain20", Cifar, Basic, &[3; 3], false),
+        ("plain32", Cifar, Basic, &[5; 3], false),
+        ("plain44", Cifar, Basic, &[7; 3], false),
+        ("plain56", Cifar, Basic, &[9; 3], false),
+        ("plain110", Cifar, Basic, &[18; 3], false),
+    ]
+};
+
+impl ModelSpec {
+    /// The largest number of classes accepted (ImageNet-21k has 21,841).
+    pub const MAX_CLASSES: usize = 1 << 20;
+
+    /// The architecture called `name`, with `options` where they are given.
+    ///
+    /// # Errors
+    /// The name is unknown, an option does not fit the architecture, or the number of classes is
+    /// out of range.
+    pub fn new(name: &str, options: Options) -> Result<Self, SpecError> {
+        let &(_, family, block, stages, residual) = ARCHS
+            .iter()
+            .find(|arch| arch.0 == name)
+            .ok_or_else(|| SpecError::UnknownArch { name: name.to_owned() })?;
+        check_options(name, block, residual, &options)?;
+        let (default_shortcut, default_classes) = match family {
+            Family::ImageNet => (Shortcut::B, 1000),
+            Family::Cifar => (Shortcut::A, 10),
+        };
+        let classes = options.classes.unwrap_or(default_classes);
+        if !(1..=Self::MAX_CLASSES).contains(&classes) {
+            return Err(SpecError::Classes { arch: name.to_owned(), classes });
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            family,
+            block,
+            stages: stages.to_vec(),
+            shortcut: residual.then(|| options.shortcut.unwrap_or(default_shortcut)),
+            downsample: options.downsample.unwrap_or(Downsample::Conv),
+            stride_in: options.stride_in.unwrap_or(StrideIn::Conv3x3),
+            classes,
+        })
+    }
+
+    /// The names of all architectures.
+    pub fn names() -> Vec<&'static str> {
+        ARCHS.iter().map(|arch| arch.0).collect()
+    }
+
+    /// The residual architecture with these blocks, if the paper has one.
+    pub fn residual_name(block: BlockKind, stages: &[usize]) -> Option<&'static str> {
+        ARCHS
+            .iter()
+            .find(|&&(_, _, b, s, residual)| residual && b == block && s == stages)
+            .map(|arch| arch.0)
+    }
+
+    /// Channels of the stem's convolution, which are also the width of the first stage.
+    pub fn stem_channels(&self) -> usize {
+        match self.family {
+            Family::ImageNet => 64,
+            Family::Cifar => 16,
+        }
+    }
+
+    /// Output channels of a block over its width: 1 for basic, 4 for bottleneck blocks.
+    pub fn expansion(&self) -> usize {
+        match self.block {
+            BlockKind::Basic => 1,
+            BlockKind::Bottleneck => 4,
+        }
+    }
+
+    /// Channels of the features that the classifier sees.
+    pub fn features(&self) -> usize {
+        (self.stem_channels() << (self.stages.len() - 1)) * self.expansion()
+    }
+
+    /// The side in pixels of the square input that the paper trains and tests on: 224 or 32.
+    pub fn input_side(&self) -> usize {
+        match self.family {
+            Family::ImageNet => 224,
+            Family::Cifar => 32,
+        }
+    }
+
+    /// True for networks without shortcuts.
+    pub fn is_plain(&self) -> bool {
+        self.shortcut.is_none()
+    }
+}
+
+/// The name followed by the options that the architecture has: `resnet50, shortcut b, stride-in 3x3`.
+impl fmt::Display for ModelSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        match self.shortcut {
+            Some(shortcut) => write!(f, ", shortcut {shortcut}")?,
+            None => write!(f, ", downsample {}", self.downsample)?,
+        }
+        if self.block == BlockKind::Bottleneck {
+            write!(f, ", stride-in {}", self.stride_in)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_options(
+    arch: &str,
+    block: BlockKind,
+    residual: bool,
+    options: &Options,
+) -> Result<(), SpecError> {
+    let refuse = |option, value: String, reason| {
+        Err(SpecError::Contradiction { arch: arch.to_owned(), option, value, reason })
+    };
+    if let Some(shortcut) = options.shortcut {
+        if !residual {
+            return refuse("shortcut", shortcut.to_string(), "a plain network has no shortcuts");
+        }
+        if block == BlockKind::Bottleneck && shortcut == Shortcut::A {
+            let reason = "the first bottleneck block widens its input four times (64 to 256), and \
+                          the paper defines bottleneck networks only with projections where the \
+                          shape changes; use b or c";
+            return refuse("shortcut", shortcut.to_string(), reason);
+        }
+    }
+    if let (Some(downsample), true) = (options.downsample, residual) {
+        let reason = "only plain networks have a choice; a residual network downsamples by \
+                      convolution";
+        return refuse("downsample", downsample.to_string(), reason);
+    }
+    if let (Some(stride_in), BlockKind::Basic) = (options.stride_in, block) {
+        let reason = "it has no bottleneck blocks; a basic block's stride is in its first 3x3";
+        return refuse("stride-in", stride_in.to_string(), reason);
+    }
+    Ok(())
+}
