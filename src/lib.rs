@@ -20,6 +20,7 @@
 //! | [`infer`] | prepared networks, sessions, predictions |
 
 pub mod data;
+pub mod infer;
 pub mod model;
 pub mod runtime;
 pub mod weights;
