@@ -1,7 +1,9 @@
 //! The blocked loops: tasks over blocks of C, then K, panels of B, tiles.
 
+use super::backend::by_matrixmultiply;
 use super::blocking::{Blocking, SMALL};
 use super::kernels::{LINE, STRIDE, Tile};
+use super::pack::{Layout, Panels};
 use super::{ASource, Epilogue, PackedB};
 use crate::runtime::AlignedBuf;
 use rayon::prelude::*;
@@ -23,9 +25,13 @@ pub fn gemm<A: ASource>(a: &A, b: &PackedB, c: &mut [f32], epilogue: &Epilogue) 
         return;
     }
 
+    let b = match &b.layout {
+        Layout::Panels(panels) => panels,
+        Layout::Plain(values) => return by_matrixmultiply(a, values, n, c, epilogue),
+    };
     let threads = if m * n * k < SMALL { 1 } else { rayon::current_num_threads() };
-    let blocking = Blocking::new(b.kernel(), m, n, k, threads);
-    let panels = n.div_ceil(b.kernel().nr);
+    let blocking = Blocking::new(&b.kernel, m, n, k, threads);
+    let panels = n.div_ceil(b.kernel.nr);
     let (row_tasks, column_tasks) = (m.div_ceil(blocking.mc), panels.div_ceil(blocking.panels));
     let c = Output(c.as_mut_ptr());
     let task = |t: usize| {
@@ -68,12 +74,12 @@ impl Block {
     unsafe fn compute<A: ASource>(
         &self,
         a: &A,
-        b: &PackedB,
+        b: &Panels,
         c: &Output,
         epilogue: &Epilogue,
         kc: usize,
     ) {
-        let k = b.k();
+        let k = b.k;
         // A product with K = 0 still has its epilogue.
         for start in (0..k.max(1)).step_by(kc) {
             let steps = kc.min(k - start);
@@ -102,12 +108,12 @@ impl Block {
         &self,
         a: &[f32],
         a_stride: usize,
-        b: &PackedB,
+        b: &Panels,
         c: &Output,
         epilogue: &Epilogue,
         k_block: &KBlock,
     ) {
-        let (kernel, n) = (b.kernel(), b.n());
+        let (kernel, n) = (&b.kernel, b.n);
         let rows = self.rows.len();
         assert!(rows == 0 || (rows - 1) * a_stride + k_block.steps <= a.len(), "size of A");
         let tiles = rows.div_ceil(kernel.mr);
@@ -115,7 +121,7 @@ impl Block {
             let (b_values, columns) = b.panel(panel, k_block.start);
             let column = panel * kernel.nr;
             // The tiles of this panel together fetch the next one.
-            let next_panel = b_values.as_ptr().wrapping_add(b.k() * kernel.nr);
+            let next_panel = b_values.as_ptr().wrapping_add(b.k * kernel.nr);
             let lines =
                 if panel + 1 < self.panels.end { k_block.steps * kernel.nr / LINE } else { 0 };
             let lines_a_prefetch = lines.div_ceil((k_block.steps / STRIDE).max(1) * tiles.max(1));

@@ -8,6 +8,7 @@
 //! zero; a block boundary along K stores the partial sum and loads it again. So the result does not
 //! depend on blocking, tile shape, vector width or threads.
 
+mod backend;
 pub mod blocking;
 mod driver;
 mod epilogue;
@@ -15,6 +16,7 @@ pub mod kernels;
 mod pack;
 pub mod reference;
 
+pub use backend::Backend;
 pub use driver::gemm;
 pub use epilogue::Epilogue;
 pub use pack::{ASource, Matrix, PackedB};

@@ -1,8 +1,9 @@
 //! Where panels come from: B packed once, A block by block from a source.
 
+use super::Backend;
 use super::kernels::Kernel;
 use crate::runtime::AlignedBuf;
-use crate::simd::Isa;
+use rayon::prelude::*;
 
 /// The left operand: `rows` x `k`, wherever its values are.
 pub trait ASource: Sync {
@@ -70,34 +71,34 @@ impl ASource for Matrix<'_> {
     }
 }
 
-/// The right operand, `k` x `n`, packed for the kernel of one instruction set.
-///
-/// Panels of NR columns one after the other; in a panel, the NR values of each step of k side by
-/// side. The last panel has as many vectors as its columns need, filled up with zeros.
+/// The right operand, `k` x `n`, packed for whoever will multiply.
 pub struct PackedB {
-    kernel: Kernel,
     k: usize,
     n: usize,
-    values: AlignedBuf,
+    pub(super) layout: Layout,
+}
+
+pub(super) enum Layout {
+    Panels(Panels),
+    /// Row-major, as `matrixmultiply` takes it.
+    Plain(Vec<f32>),
 }
 
 impl PackedB {
     /// Packs B[p, j] = `value(p, j)`.
-    pub fn new(isa: Isa, k: usize, n: usize, value: impl Fn(usize, usize) -> f32) -> Self {
-        let kernel = Kernel::of(isa);
-        let mut packed = Self { kernel, k, n, values: AlignedBuf::zeroed(k * padded(&kernel, n)) };
-        for panel in 0..n.div_ceil(kernel.nr) {
-            let first = panel * kernel.nr;
-            let columns = kernel.nr.min(n - first);
-            let width = padded(&kernel, columns);
-            let values = &mut packed.values[first * k..][..width * k];
-            for (p, step) in values.chunks_exact_mut(width).enumerate() {
-                for (j, v) in step[..columns].iter_mut().enumerate() {
-                    *v = value(p, first + j);
-                }
+    pub fn new(
+        backend: Backend,
+        k: usize,
+        n: usize,
+        value: impl Fn(usize, usize) -> f32 + Sync,
+    ) -> Self {
+        let layout = match backend {
+            Backend::Native(isa) => Layout::Panels(Panels::new(Kernel::of(isa), k, n, value)),
+            Backend::Matrixmultiply => {
+                Layout::Plain((0..k * n).map(|i| value(i / n, i % n)).collect())
             }
-        }
-        packed
+        };
+        Self { k, n, layout }
     }
 
     /// Rows of B.
@@ -109,22 +110,39 @@ impl PackedB {
     pub fn n(&self) -> usize {
         self.n
     }
+}
 
-    /// The kernel that it is packed for.
-    pub fn kernel(&self) -> &Kernel {
-        &self.kernel
+/// B for a kernel of ours: panels of NR columns one after the other; in a panel, the NR values of
+/// each step of k side by side. The last panel has as many vectors as its columns need, filled up
+/// with zeros.
+pub(super) struct Panels {
+    pub(super) kernel: Kernel,
+    pub(super) k: usize,
+    pub(super) n: usize,
+    values: AlignedBuf,
+}
+
+impl Panels {
+    fn new(kernel: Kernel, k: usize, n: usize, value: impl Fn(usize, usize) -> f32 + Sync) -> Self {
+        let mut values = AlignedBuf::zeroed(k * n.next_multiple_of(kernel.lanes));
+        values.par_chunks_mut((kernel.nr * k).max(1)).enumerate().for_each(|(panel, values)| {
+            let first = panel * kernel.nr;
+            let columns = kernel.nr.min(n - first);
+            let width = columns.next_multiple_of(kernel.lanes);
+            for (p, step) in values.chunks_exact_mut(width).enumerate() {
+                for (j, v) in step[..columns].iter_mut().enumerate() {
+                    *v = value(p, first + j);
+                }
+            }
+        });
+        Self { kernel, k, n, values }
     }
 
     /// The values of `panel` from step `k` on, and how many columns it has.
     pub(super) fn panel(&self, panel: usize, k: usize) -> (&[f32], usize) {
         let first = panel * self.kernel.nr;
         let columns = self.kernel.nr.min(self.n - first);
-        let width = padded(&self.kernel, columns);
+        let width = columns.next_multiple_of(self.kernel.lanes);
         (&self.values[first * self.k..][..width * self.k][width * k..], columns)
     }
-}
-
-/// `columns` filled up to whole vectors.
-fn padded(kernel: &Kernel, columns: usize) -> usize {
-    columns.next_multiple_of(kernel.lanes)
 }

@@ -45,6 +45,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
     /// a · b.
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a / b.
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
     /// a · b + c with one rounding (two on [`Isa`] `portable`, where there is no fused operation).
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// a > b ? a : b in each lane; so b where either is NaN, and where they are zeros of two signs.

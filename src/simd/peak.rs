@@ -60,16 +60,13 @@ pub fn peak_gflops(isa: Isa, threads: usize) -> f64 {
         }
         f64::from(calls) * flops_a_call / start.elapsed().as_secs_f64() / 1e9
     };
-    let run =
-        || -> f64 {
-            if threads == 1 {
-                return spin(Duration::from_millis(20));
-            }
-            rayon::broadcast(|ctx| {
-                if ctx.index() < threads { spin(Duration::from_millis(20)) } else { 0.0 }
-            })
-            .iter()
-            .sum()
-        };
-    (0..7).map(|_| run()).fold(0.0, f64::max)
+    let run = |duration| -> f64 {
+        if threads == 1 {
+            return spin(duration);
+        }
+        let spin_some = |index| if index < threads { spin(duration) } else { 0.0 };
+        rayon::broadcast(|context| spin_some(context.index())).iter().sum()
+    };
+    run(WARM_UP);
+    (0..RUNS).map(|_| run(RUN)).fold(0.0, f64::max)
 }
