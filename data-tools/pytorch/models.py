@@ -97,7 +97,7 @@ class Bottleneck(nn.Module):
 
 
 class Net(nn.Module):
-    def __init__(self, arch, shortcut, downsample, stride_in, classes):
+    def __init__(self, arch, shortcut, downsample, stride_in, classes, blocks):
         super().__init__()
         family, depth = re.fullmatch(r"(plain|resnet)(\d+)", arch).groups()
         plain, depth = family == "plain", int(depth)
@@ -111,21 +111,22 @@ class Net(nn.Module):
         assert not (plain and kind == "bottleneck"), f"{arch}: no such plain network in the paper"
         assert not (shortcut == "a" and kind == "bottleneck"), f"{arch}: shortcut a needs basic blocks"
 
+        self.blocks = tuple(blocks or counts)
         cin = widths[0]
         self.conv1 = conv(3, cin, 7, 2) if self.large else conv(3, cin, 3, 1)
         self.bn1 = nn.BatchNorm2d(cin)
-        self.stages = [f"layer{i + 1}" for i in range(len(counts))]
-        for stage, (name, width, count) in enumerate(zip(self.stages, widths, counts)):
-            blocks = []
+        self.stages = [f"layer{i + 1}" for i in range(len(widths))]
+        for stage, (name, width, count) in enumerate(zip(self.stages, widths, self.blocks)):
+            stack = []
             for i in range(count):
                 stride = 2 if stage > 0 and i == 0 else 1
                 if kind == "bottleneck":
-                    blocks.append(Bottleneck(cin, width, stride, shortcut, stride_in))
+                    stack.append(Bottleneck(cin, width, stride, shortcut, stride_in))
                 else:
                     pool = plain and downsample == "maxpool" and stride == 2
-                    blocks.append(BasicBlock(cin, width, stride, None if plain else shortcut, pool))
-                cin = width * blocks[-1].expansion
-            setattr(self, name, nn.Sequential(*blocks))
+                    stack.append(BasicBlock(cin, width, stride, None if plain else shortcut, pool))
+                cin = width * stack[-1].expansion
+            setattr(self, name, nn.Sequential(*stack))
         self.fc = nn.Linear(cin, classes)
 
     def states(self, x):
@@ -147,11 +148,13 @@ class Net(nn.Module):
         return x
 
 
-def build(arch, shortcut=None, downsample="conv", stride_in="3x3", classes=1000):
-    """The network; `shortcut` is b for the ImageNet family and a for CIFAR's unless given."""
+def build(arch, shortcut=None, downsample="conv", stride_in="3x3", classes=1000, blocks=None):
+    """The network; `shortcut` is b for the ImageNet family and a for CIFAR's unless given, `blocks` the
+    blocks of each stage where they are not the architecture's own."""
     assert shortcut in (None, "a", "b", "c") and downsample in ("conv", "maxpool") and stride_in in ("1x1", "3x3")
     depth = int(re.search(r"\d+$", arch)[0])
-    return Net(arch, shortcut or ("b" if depth in IMAGENET else "a"), downsample, stride_in, classes)
+    shortcut = shortcut or ("b" if depth in IMAGENET else "a")
+    return Net(arch, shortcut, downsample, stride_in, classes, blocks)
 
 
 def self_check():
