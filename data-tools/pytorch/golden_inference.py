@@ -39,12 +39,12 @@ CASES = [
     ("resnet50-b-v1", "resnet50", {"shortcut": "b", "stride_in": "1x1"}, (2, 65, 47)),
     ("resnet50-c-v1.5", "resnet50", {"shortcut": "c"}, (2, 47, 65)),
     ("resnet101-b-v1.5", "resnet101", {"shortcut": "b"}, (2, 48, 48)),
-    ("resnet20-a", "resnet20", {"shortcut": "a"}, (2, 32, 32)),
-    ("resnet20-a-odd", "resnet20", {"shortcut": "a"}, (2, 33, 31)),
-    ("resnet20-b", "resnet20", {"shortcut": "b"}, (2, 32, 32)),
-    ("resnet20-c", "resnet20", {"shortcut": "c"}, (2, 32, 32)),
-    ("resnet56-a", "resnet56", {"shortcut": "a"}, (2, 32, 32)),
-    ("plain20", "plain20", {}, (2, 32, 32)),
+    ("resnet20-a", "resnet20", {"shortcut": "a"}, (16, 32, 32)),
+    ("resnet20-a-odd", "resnet20", {"shortcut": "a"}, (16, 33, 31)),
+    ("resnet20-b", "resnet20", {"shortcut": "b"}, (16, 32, 32)),
+    ("resnet20-c", "resnet20", {"shortcut": "c"}, (16, 32, 32)),
+    ("resnet56-a", "resnet56", {"shortcut": "a"}, (16, 32, 32)),
+    ("plain20", "plain20", {}, (16, 32, 32)),
 ]
 CLASSES = 10
 
