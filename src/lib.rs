@@ -19,7 +19,12 @@
 //! | [`data`] | pictures to tensors |
 //! | [`infer`] | prepared networks, sessions, predictions |
 
+pub mod conv;
 pub mod data;
+pub mod gemm;
+pub mod infer;
 pub mod model;
+pub mod ops;
 pub mod runtime;
+pub mod simd;
 pub mod weights;

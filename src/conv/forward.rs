@@ -1,0 +1,62 @@
+//! The forward pass: packed filters, and the product.
+
+use super::{ConvShape, Im2col};
+use crate::gemm::{Backend, Epilogue, Matrix, PackedB, gemm};
+
+/// The filters of a convolution, packed once for many uses.
+pub struct Filter {
+    packed: PackedB,
+    in_channels: usize,
+    kernel: usize,
+}
+
+impl Filter {
+    /// Packs `weights`, `[out_channels, in_channels, kernel, kernel]`, each output channel times its
+    /// `scale` (rounded once).
+    ///
+    /// # Panics
+    /// If `weights` or `scale` has another size than `shape` says.
+    pub fn new(
+        backend: Backend,
+        weights: &[f32],
+        scale: Option<&[f64]>,
+        shape: &ConvShape,
+    ) -> Self {
+        let (kernel, in_channels) = (shape.kernel, shape.in_channels);
+        assert_eq!(weights.len(), shape.weight_len(), "filters of {shape:?}");
+        assert!(scale.is_none_or(|s| s.len() == shape.out_channels), "scales of {shape:?}");
+        let packed = PackedB::new(backend, shape.k(), shape.out_channels, |p, out| {
+            let (tap, channel) = (p / in_channels, p % in_channels);
+            let weight = weights[(out * in_channels + channel) * kernel * kernel + tap];
+            scale.map_or(weight, |s| (f64::from(weight) * s[out]) as f32)
+        });
+        Self { packed, in_channels, kernel }
+    }
+}
+
+/// output = epilogue(convolution of `input` with `filter`).
+///
+/// `input` is `[batch, height, width, in_channels]`, `output` and the epilogue's residual
+/// `[batch, out_height, out_width, out_channels]`.
+///
+/// # Panics
+/// If a size is not what `shape` says.
+pub fn forward(
+    shape: &ConvShape,
+    input: &[f32],
+    filter: &Filter,
+    epilogue: &Epilogue,
+    output: &mut [f32],
+) {
+    assert_eq!(
+        (filter.kernel, filter.in_channels, filter.packed.n()),
+        (shape.kernel, shape.in_channels, shape.out_channels),
+        "filter of {shape:?}"
+    );
+    if shape.kernel == 1 && shape.stride == 1 && shape.padding == 0 {
+        let pixels = Matrix::new(input, shape.rows(), shape.in_channels);
+        gemm(&pixels, &filter.packed, output, epilogue);
+    } else {
+        gemm(&Im2col::new(input, *shape), &filter.packed, output, epilogue);
+    }
+}

@@ -1,0 +1,115 @@
+//! CIFAR-10's binary version: records of one label byte and 3072 pixel bytes (32 x 32; the red,
+//! green and blue planes one after another).
+
+use std::path::{Path, PathBuf};
+
+use super::{Error, RgbImage};
+
+const SIDE: usize = 32;
+const PLANE: usize = SIDE * SIDE;
+const RECORD: usize = 1 + 3 * PLANE;
+const CLASSES: u8 = 10;
+
+/// The records of a file, or of the training or test files of a folder.
+#[derive(Debug)]
+pub struct CifarRecords {
+    bytes: Vec<u8>,
+}
+
+/// Which files of a `cifar-10-batches-bin` folder to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CifarSplit {
+    /// `data_batch_1.bin` to `data_batch_5.bin`, 50,000 pictures.
+    Train,
+    /// `test_batch.bin`, 10,000 pictures.
+    Test,
+}
+
+impl CifarRecords {
+    /// Reads one file of records.
+    ///
+    /// # Errors
+    /// [`Error`] if the file cannot be read, holds no whole number of records or none, or has a
+    /// label above 9.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let mut records = Self { bytes: Vec::new() };
+        records.append(path)?;
+        Ok(records)
+    }
+
+    /// Reads a `cifar-10-batches-bin` folder.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open), of the first file that is missing or wrong.
+    pub fn open_folder(folder: &Path, split: CifarSplit) -> Result<Self, Error> {
+        let mut records = Self { bytes: Vec::new() };
+        for path in split.files(folder) {
+            records.append(&path)?;
+        }
+        Ok(records)
+    }
+
+    /// Number of pictures.
+    pub fn len(&self) -> usize {
+        self.bytes.len() / RECORD
+    }
+
+    /// Whether there are no pictures (never true after a successful open).
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Class of picture `index`, 0..10.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    pub fn label(&self, index: usize) -> usize {
+        usize::from(self.record(index)[0])
+    }
+
+    /// Picture `index`, 32 x 32.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    pub fn image(&self, index: usize) -> RgbImage {
+        let planes = &self.record(index)[1..];
+        let pixels = (0..PLANE).flat_map(|i| [0, 1, 2].map(|c| planes[c * PLANE + i])).collect();
+        RgbImage::new(SIDE, SIDE, pixels)
+    }
+
+    fn record(&self, index: usize) -> &[u8] {
+        &self.bytes[index * RECORD..][..RECORD]
+    }
+
+    fn append(&mut self, path: &Path) -> Result<(), Error> {
+        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+        let wrong = |detail| Error::Cifar { path: path.to_path_buf(), detail };
+        if bytes.is_empty() || !bytes.len().is_multiple_of(RECORD) {
+            let whole = bytes.len() / RECORD;
+            return Err(wrong(format!(
+                "expected a multiple of {RECORD} bytes, found {} ({whole} records and {} bytes)",
+                bytes.len(),
+                bytes.len() % RECORD
+            )));
+        }
+        for (index, record) in bytes.chunks_exact(RECORD).enumerate() {
+            if record[0] >= CLASSES {
+                return Err(wrong(format!(
+                    "expected a label of 0 to 9 in record {index}, found {}",
+                    record[0]
+                )));
+            }
+        }
+        self.bytes.extend(bytes);
+        Ok(())
+    }
+}
+
+impl CifarSplit {
+    fn files(self, folder: &Path) -> Vec<PathBuf> {
+        match self {
+            Self::Train => (1..=5).map(|i| folder.join(format!("data_batch_{i}.bin"))).collect(),
+            Self::Test => vec![folder.join("test_batch.bin")],
+        }
+    }
+}

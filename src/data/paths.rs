@@ -1,0 +1,65 @@
+//! From the paths a user gives to a list of pictures.
+
+use std::path::{Path, PathBuf};
+
+use super::Error;
+
+/// File name extensions of the formats that can be decoded. They only choose files inside folders:
+/// a file named by the user is opened whatever its name, and its content decides the format.
+const EXTENSIONS: [&str; 10] =
+    ["bmp", "gif", "jfif", "jpe", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
+
+/// The pictures at `paths`, in order: a file stands for itself, a folder for the pictures in it and
+/// in its subfolders, sorted by path. What cannot be listed (a missing path, an unreadable folder, a
+/// folder without pictures) is an error in its place; the others go on.
+pub fn collect_images(paths: &[PathBuf]) -> Vec<Result<PathBuf, Error>> {
+    let mut found = Vec::new();
+    for path in paths {
+        match std::fs::metadata(path) {
+            Err(e) => found.push(Err(Error::io(path, e))),
+            Ok(metadata) if metadata.is_dir() => {
+                let before = found.len();
+                walk(path, &mut Vec::new(), &mut found);
+                if found.len() == before {
+                    found.push(Err(Error::NoPictures {
+                        path: path.clone(),
+                        extensions: EXTENSIONS.join(", "),
+                    }));
+                }
+            }
+            Ok(_) => found.push(Ok(path.clone())),
+        }
+    }
+    found
+}
+
+/// Appends the pictures below `folder`. `above` holds the real paths of the folders that led here:
+/// a symbolic link back to one of them is a loop and is passed over.
+fn walk(folder: &Path, above: &mut Vec<PathBuf>, found: &mut Vec<Result<PathBuf, Error>>) {
+    let listed = folder.canonicalize().and_then(|real| {
+        let entries = std::fs::read_dir(folder)?;
+        let paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+        Ok((real, paths))
+    });
+    let (real, mut paths) = match listed {
+        Ok(listed) => listed,
+        Err(e) => return found.push(Err(Error::io(folder, e))),
+    };
+    if above.contains(&real) {
+        return;
+    }
+    above.push(real);
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            walk(&path, above, found);
+        } else if has_image_extension(&path) {
+            found.push(Ok(path));
+        }
+    }
+    above.pop();
+}
+
+fn has_image_extension(path: &Path) -> bool {
+    path.extension().is_some_and(|e| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
+}

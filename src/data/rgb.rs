@@ -1,0 +1,56 @@
+//! The picture every reader produces: 8-bit RGB, interleaved, rows from top to bottom.
+//!
+//! A type of our own keeps the decoder library out of the public interface.
+
+/// An RGB picture of 8 bits a channel.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RgbImage {
+    width: usize,
+    height: usize,
+    pixels: Vec<u8>,
+}
+
+impl RgbImage {
+    /// A picture from `[height, width, 3]` bytes.
+    ///
+    /// # Panics
+    /// If a side is zero or `pixels` is not `width * height * 3` long: a mistake of the caller.
+    pub fn new(width: usize, height: usize, pixels: Vec<u8>) -> Self {
+        assert!(width > 0 && height > 0, "a picture has pixels, found {width}x{height}");
+        assert_eq!(pixels.len(), width * height * 3, "bytes of a {width}x{height} RGB picture");
+        Self { width, height, pixels }
+    }
+
+    /// Columns.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// The bytes, `[height, width, 3]`.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// Row `y`, `[width, 3]`.
+    pub fn row(&self, y: usize) -> &[u8] {
+        &self.pixels[y * self.width * 3..][..self.width * 3]
+    }
+
+    /// The picture mirrored left to right.
+    pub fn flipped(&self) -> Self {
+        let rows = self.pixels.chunks_exact(self.width * 3);
+        let pixels = rows.flat_map(|row| row.chunks_exact(3).rev().flatten().copied()).collect();
+        Self { pixels, ..*self }
+    }
+}
+
+impl std::fmt::Debug for RgbImage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RgbImage({}x{})", self.width, self.height)
+    }
+}

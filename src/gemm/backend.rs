@@ -1,0 +1,65 @@
+//! Which code multiplies: ours, or the `matrixmultiply` crate as a second opinion.
+
+use super::{ASource, Epilogue};
+use crate::simd::Isa;
+use rayon::prelude::*;
+
+/// Who computes the products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// The kernels of this crate, on the given instruction set.
+    Native(Isa),
+    /// A plain im2col and the `matrixmultiply` crate: a differential test of everything around the
+    /// kernels, and an honest yardstick of their speed.
+    Matrixmultiply,
+}
+
+/// Rows that one task materialises and multiplies.
+const ROWS: usize = 256;
+
+/// C = epilogue(A · B) by `matrixmultiply`, `b` row-major `[k, n]`.
+pub(super) fn by_matrixmultiply<A: ASource>(
+    a: &A,
+    b: &[f32],
+    n: usize,
+    c: &mut [f32],
+    epilogue: &Epilogue,
+) {
+    let k = a.k();
+    c.par_chunks_mut(ROWS * n).enumerate().for_each(|(task, c)| {
+        let (first, rows) = (task * ROWS, c.len() / n);
+        let mut patches = vec![0.0; rows * k.max(1)];
+        if k > 0 {
+            a.pack(first, rows, 0, k, &mut patches, k);
+        }
+        // SAFETY: `patches` is rows x k, `b` k x n and `c` rows x n, all row-major and contiguous.
+        unsafe {
+            let (k_stride, n_stride) = (k as isize, n as isize);
+            matrixmultiply::sgemm(
+                rows,
+                k,
+                n,
+                1.0,
+                patches.as_ptr(),
+                k_stride,
+                1,
+                b.as_ptr(),
+                n_stride,
+                1,
+                0.0,
+                c.as_mut_ptr(),
+                n_stride,
+                1,
+            );
+        }
+        for (i, row) in c.chunks_exact_mut(n).enumerate() {
+            for (j, value) in row.iter_mut().enumerate() {
+                *value += epilogue.bias.map_or(0.0, |bias| bias[j]);
+                *value += epilogue.residual.map_or(0.0, |r| r[(first + i) * n + j]);
+                if epilogue.relu && *value < 0.0 {
+                    *value = 0.0;
+                }
+            }
+        }
+    });
+}

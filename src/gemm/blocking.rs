@@ -1,0 +1,56 @@
+//! How a product is cut into blocks, and why. None of it changes a result.
+
+use super::kernels::Kernel;
+
+/// Steps of K a block: the micro-panel of B (KC x NR) stays in the first-level cache while the rows
+/// of a block pass by, and a longer run between two loads of C costs less.
+pub const KC: usize = 384;
+
+/// Floats of a packed block of A (MC x KC): a quarter of a 2 MiB second-level cache; the rest is for
+/// the panels of B and the tile of C.
+pub const A_BLOCK: usize = 128 * 1024;
+
+/// Multiply-adds below which a product is not worth a second thread.
+pub const SMALL: usize = 64 * 1024;
+
+/// How C is cut into tasks: a grid of blocks of rows by blocks of panels of columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocking {
+    /// Rows of C a task.
+    pub mc: usize,
+    /// Panels (of NR columns) of C a task.
+    pub panels: usize,
+    /// Steps of K a block.
+    pub kc: usize,
+}
+
+impl Blocking {
+    /// The blocking of an `m` x `n` x `k` product on `threads` threads.
+    pub fn new(kernel: &Kernel, m: usize, n: usize, k: usize, threads: usize) -> Blocking {
+        let all_panels = n.div_ceil(kernel.nr);
+        let kc = even(k, KC, 1);
+        let most_rows = A_BLOCK / kc.max(1);
+        if threads == 1 || m * n * k < SMALL {
+            return Blocking { mc: even(m, most_rows, kernel.mr), panels: all_panels, kc };
+        }
+        // Rows first: a task that has all columns packs its part of A once. Then columns, where
+        // there are too few rows (deep layers at batch 1), so that each thread reads its own weights.
+        let mut mc = even(m, most_rows, kernel.mr);
+        let row_tasks = m.div_ceil(mc);
+        if row_tasks < 4 * threads {
+            mc = even(m, m.div_ceil(4 * threads).max(4 * kernel.mr).min(most_rows), kernel.mr);
+        }
+        let row_tasks = m.div_ceil(mc);
+        if row_tasks >= 3 * threads {
+            return Blocking { mc, panels: all_panels, kc };
+        }
+        let column_tasks = threads.div_ceil(row_tasks).min(all_panels);
+        Blocking { mc, panels: all_panels.div_ceil(column_tasks), kc }
+    }
+}
+
+/// Cuts `total` into equal parts of at most `most`, each a multiple of `unit`.
+fn even(total: usize, most: usize, unit: usize) -> usize {
+    let parts = total.div_ceil((most / unit * unit).max(unit)).max(1);
+    total.div_ceil(parts).next_multiple_of(unit).max(unit)
+}

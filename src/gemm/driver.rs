@@ -1,0 +1,185 @@
+//! The blocked loops: tasks over blocks of C, then K, panels of B, tiles.
+
+use super::backend::by_matrixmultiply;
+use super::blocking::{Blocking, SMALL};
+use super::kernels::{LINE, STRIDE, Tile};
+use super::pack::{Layout, Panels};
+use super::{ASource, Epilogue, PackedB};
+use crate::runtime::AlignedBuf;
+use rayon::prelude::*;
+use std::cell::RefCell;
+use std::ops::Range;
+use std::ptr;
+
+/// C [rows, n] = epilogue(A · B), row-major, on the threads of the current pool.
+///
+/// # Panics
+/// If the shapes of `a`, `b`, `c` and `epilogue` do not fit together.
+pub fn gemm<A: ASource>(a: &A, b: &PackedB, c: &mut [f32], epilogue: &Epilogue) {
+    let (m, n, k) = (a.rows(), b.n(), b.k());
+    assert_eq!(a.k(), k, "columns of A and rows of B");
+    assert_eq!(c.len(), m * n, "size of C");
+    assert!(epilogue.bias.is_none_or(|bias| bias.len() == n), "size of the bias");
+    assert!(epilogue.residual.is_none_or(|r| r.len() == m * n), "size of the residual");
+    if m == 0 || n == 0 {
+        return;
+    }
+
+    let b = match &b.layout {
+        Layout::Panels(panels) => panels,
+        Layout::Plain(values) => return by_matrixmultiply(a, values, n, c, epilogue),
+    };
+    let threads = if m * n * k < SMALL { 1 } else { rayon::current_num_threads() };
+    let blocking = Blocking::new(&b.kernel, m, n, k, threads);
+    let panels = n.div_ceil(b.kernel.nr);
+    let (row_tasks, column_tasks) = (m.div_ceil(blocking.mc), panels.div_ceil(blocking.panels));
+    let c = Output(c.as_mut_ptr());
+    let task = |t: usize| {
+        let (row, panel) = (t / column_tasks * blocking.mc, t % column_tasks * blocking.panels);
+        let block = Block {
+            rows: row..(row + blocking.mc).min(m),
+            panels: panel..(panel + blocking.panels).min(panels),
+        };
+        // SAFETY: the blocks of two tasks share no element of C.
+        unsafe { block.compute(a, b, &c, epilogue, blocking.kc) }
+    };
+    let tasks = row_tasks * column_tasks;
+    if threads == 1 || tasks == 1 {
+        (0..tasks).for_each(task);
+    } else {
+        (0..tasks).into_par_iter().with_max_len(1).for_each(task);
+    }
+}
+
+/// The start of C, shared by tasks that write to different parts of it.
+struct Output(*mut f32);
+
+// SAFETY: tasks write through it to disjoint blocks only, see `gemm`.
+unsafe impl Sync for Output {}
+
+thread_local! {
+    /// Each thread's packed block of A, kept from call to call.
+    static A_PANEL: RefCell<AlignedBuf> = RefCell::new(AlignedBuf::default());
+}
+
+/// The part of C that one task computes.
+struct Block {
+    rows: Range<usize>,
+    panels: Range<usize>,
+}
+
+impl Block {
+    /// # Safety
+    /// `c` must be the start of all of C, and nothing else may touch this block of it meanwhile.
+    unsafe fn compute<A: ASource>(
+        &self,
+        a: &A,
+        b: &Panels,
+        c: &Output,
+        epilogue: &Epilogue,
+        kc: usize,
+    ) {
+        let k = b.k;
+        // A product with K = 0 still has its epilogue.
+        for start in (0..k.max(1)).step_by(kc) {
+            let steps = kc.min(k - start);
+            let k_block = KBlock { start, steps, last: start + steps == k };
+            if let Some((values, stride)) = a.in_place() {
+                let values = &values[self.rows.start * stride + start..];
+                // SAFETY: the caller's promise.
+                unsafe { self.multiply(values, stride, b, c, epilogue, &k_block) };
+                continue;
+            }
+            A_PANEL.with_borrow_mut(|panel| {
+                let stride = panel_stride(steps);
+                panel.grow_to(self.rows.len() * stride);
+                a.pack(self.rows.start, self.rows.len(), start, steps, panel, stride);
+                // SAFETY: the caller's promise.
+                unsafe { self.multiply(panel, stride, b, c, epilogue, &k_block) };
+            });
+        }
+    }
+
+    /// Adds one block of K to the sums in C, or starts them; applies the epilogue after the last.
+    ///
+    /// # Safety
+    /// As [`compute`](Self::compute).
+    unsafe fn multiply(
+        &self,
+        a: &[f32],
+        a_stride: usize,
+        b: &Panels,
+        c: &Output,
+        epilogue: &Epilogue,
+        k_block: &KBlock,
+    ) {
+        let (kernel, n) = (&b.kernel, b.n);
+        let rows = self.rows.len();
+        assert!(rows == 0 || (rows - 1) * a_stride + k_block.steps <= a.len(), "size of A");
+        let tiles = rows.div_ceil(kernel.mr);
+        for panel in self.panels.clone() {
+            let (b_values, columns) = b.panel(panel, k_block.start);
+            let column = panel * kernel.nr;
+            // The tiles of this panel together fetch the next one.
+            let next_panel = b_values.as_ptr().wrapping_add(b.k * kernel.nr);
+            let lines =
+                if panel + 1 < self.panels.end { k_block.steps * kernel.nr / LINE } else { 0 };
+            let lines_a_prefetch = lines.div_ceil((k_block.steps / STRIDE).max(1) * tiles.max(1));
+            for t in 0..tiles {
+                // Tiles of even height: a last one of one or two rows would leave the ports idle.
+                let (first, end) = (rows * t / tiles, rows * (t + 1) / tiles);
+                let at = (self.rows.start + first) * n + column;
+                let (bias, residual) = if k_block.last {
+                    (
+                        epilogue.bias.map_or(ptr::null(), |v| v[column..].as_ptr()),
+                        epilogue.residual.map_or(ptr::null(), |v| v[at..].as_ptr()),
+                    )
+                } else {
+                    (ptr::null(), ptr::null())
+                };
+                let next = match t + 1 {
+                    next if next < tiles => at + (end - first) * n,
+                    _ => self.rows.start * n + column + kernel.nr,
+                };
+                // SAFETY: rows `first..end` of the block and `columns` from `column` on lie within C
+                // (their number was asserted in `gemm`) and belong to this task alone; A has those
+                // rows (asserted above), B `steps` steps from `k_block.start` on; bias and residual
+                // have C's shape.
+                unsafe {
+                    kernel.run(
+                        end - first,
+                        &Tile {
+                            a: a.as_ptr().add(first * a_stride),
+                            a_stride,
+                            k: k_block.steps,
+                            b: b_values.as_ptr(),
+                            c: c.0.add(at),
+                            c_stride: n,
+                            columns,
+                            accumulate: k_block.start > 0,
+                            bias,
+                            residual,
+                            relu: k_block.last && epilogue.relu,
+                            next_c: c.0.wrapping_add(next),
+                            next_b: next_panel.wrapping_add(lines * LINE * t / tiles),
+                            next_b_lines: lines_a_prefetch,
+                        },
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// A range of K.
+struct KBlock {
+    start: usize,
+    steps: usize,
+    last: bool,
+}
+
+/// The distance of rows in a packed block of A: an odd number of cache lines, so that the rows of a
+/// tile fall on different sets.
+fn panel_stride(steps: usize) -> usize {
+    (steps.div_ceil(16) | 1) * 16
+}

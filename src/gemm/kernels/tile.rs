@@ -1,0 +1,209 @@
+//! The inner loop: a tile of C in registers, a column of A and a row of B a step.
+
+use crate::simd::Simd;
+
+/// One tile of C: what to multiply, where to put it, what to do before.
+///
+/// # Promises
+/// Whoever has a tile computed promises, for its number of rows R and its vectors V of L lanes:
+/// `a` is readable at `i * a_stride + j` for `i < R`, `j < k`; `b` for `k * V * L` floats; `c` is
+/// writable (and, with `accumulate`, initialised) at `i * c_stride + j` for `i < R`, `j < columns`,
+/// and nothing else reads or writes there meanwhile; `residual`, if not null, is readable where `c`
+/// is written; `bias`, if not null, for `columns` floats; and `(V - 1) * L < columns <= V * L`.
+pub(crate) struct Tile {
+    pub(crate) a: *const f32,
+    pub(crate) a_stride: usize,
+    pub(crate) k: usize,
+    /// Packed: for each step of k, V vectors.
+    pub(crate) b: *const f32,
+    pub(crate) c: *mut f32,
+    pub(crate) c_stride: usize,
+    pub(crate) columns: usize,
+    /// Start from what C holds, not from zero.
+    pub(crate) accumulate: bool,
+    pub(crate) bias: *const f32,
+    /// Rows `c_stride` apart.
+    pub(crate) residual: *const f32,
+    pub(crate) relu: bool,
+    /// Where the next tile of C begins, to be fetched while this one is computed. Any address.
+    pub(crate) next_c: *const f32,
+    /// What to fetch while this tile is computed, `next_b_lines` cache lines every [`STRIDE`] steps:
+    /// a part of the next panel of B. Any address.
+    pub(crate) next_b: *const f32,
+    pub(crate) next_b_lines: usize,
+}
+
+/// Steps of k between two prefetches of B.
+pub(crate) const STRIDE: usize = 8;
+/// f32 in a cache line.
+pub(crate) const LINE: usize = 16;
+
+impl Tile {
+    /// Computes the tile with `MR` rows and `NV` vectors a row.
+    ///
+    /// # Safety
+    /// The promises above, with R = `MR` and V = `NV`.
+    #[inline(always)]
+    pub(crate) unsafe fn compute<S: Simd, const MR: usize, const NV: usize>(&self, s: S) {
+        // SAFETY: all of the pointers below stay within what the promises cover; the branch tells
+        // whether the last vector of a row is whole.
+        unsafe {
+            if self.columns == NV * S::LANES {
+                self.compute_with::<S, MR, NV, true>(s);
+            } else {
+                self.compute_with::<S, MR, NV, false>(s);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`compute`](Self::compute); `WHOLE` says that `columns == NV * LANES`.
+    #[inline(always)]
+    unsafe fn compute_with<S: Simd, const MR: usize, const NV: usize, const WHOLE: bool>(
+        &self,
+        s: S,
+    ) {
+        // Plain loops over constant bounds: they unroll, and the sums stay in registers.
+        let mut sums = [[s.splat(0.0); NV]; MR];
+        if self.accumulate {
+            for (i, row) in sums.iter_mut().enumerate() {
+                for (j, sum) in row.iter_mut().enumerate() {
+                    // SAFETY: row i < R of C, vector j < V of it.
+                    *sum =
+                        unsafe { self.load::<S, NV, WHOLE>(s, self.c.add(i * self.c_stride), j) };
+                }
+            }
+        }
+
+        // Rows of C lie far apart, which the hardware's own prefetchers do not follow.
+        for i in 0..MR {
+            for j in 0..NV {
+                s.prefetch_write(self.next_c.wrapping_add(i * self.c_stride + j * S::LANES));
+            }
+        }
+
+        let (mut a, mut b, mut next_b) = (self.a, self.b, self.next_b);
+        for _ in 0..self.k / STRIDE {
+            for _ in 0..STRIDE {
+                // SAFETY: step < k.
+                unsafe { self.step(s, &mut a, &mut b, &mut sums) };
+            }
+            for _ in 0..self.next_b_lines {
+                s.prefetch_read(next_b);
+                next_b = next_b.wrapping_add(LINE);
+            }
+        }
+        for _ in 0..self.k % STRIDE {
+            // SAFETY: step < k.
+            unsafe { self.step(s, &mut a, &mut b, &mut sums) };
+        }
+
+        if !self.bias.is_null() {
+            for j in 0..NV {
+                // SAFETY: vector j < V of the bias.
+                let bias = unsafe { self.load::<S, NV, WHOLE>(s, self.bias, j) };
+                for row in &mut sums {
+                    row[j] = s.add(row[j], bias);
+                }
+            }
+        }
+        if !self.residual.is_null() {
+            for (i, row) in sums.iter_mut().enumerate() {
+                for (j, sum) in row.iter_mut().enumerate() {
+                    // SAFETY: row i < R of the residual, vector j < V of it.
+                    let residual = unsafe {
+                        self.load::<S, NV, WHOLE>(s, self.residual.add(i * self.c_stride), j)
+                    };
+                    *sum = s.add(*sum, residual);
+                }
+            }
+        }
+        if self.relu {
+            let zero = s.splat(0.0);
+            for row in &mut sums {
+                for sum in row {
+                    *sum = s.max(zero, *sum);
+                }
+            }
+        }
+        for (i, row) in sums.iter().enumerate() {
+            for (j, sum) in row.iter().enumerate() {
+                // SAFETY: row i < R of C, vector j < V of it.
+                unsafe { self.store::<S, NV, WHOLE>(s, *sum, self.c.add(i * self.c_stride), j) };
+            }
+        }
+    }
+
+    /// One step of k: a column of A times a row of B.
+    ///
+    /// # Safety
+    /// A column of `MR` values at `a` and `NV` vectors at `b` must be readable.
+    #[inline(always)]
+    unsafe fn step<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        s: S,
+        a: &mut *const f32,
+        b: &mut *const f32,
+        sums: &mut [[S::V; NV]; MR],
+    ) {
+        let mut row_of_b = [s.splat(0.0); NV];
+        for (j, v) in row_of_b.iter_mut().enumerate() {
+            // SAFETY: vector j < V of the step.
+            *v = unsafe { s.load_ptr(b.add(j * S::LANES)) };
+        }
+        for (i, row) in sums.iter_mut().enumerate() {
+            // SAFETY: row i < R of the column.
+            let a_i = s.splat(unsafe { *a.add(i * self.a_stride) });
+            for (j, sum) in row.iter_mut().enumerate() {
+                *sum = s.fma(a_i, row_of_b[j], *sum);
+            }
+        }
+        *a = a.wrapping_add(1);
+        *b = b.wrapping_add(NV * S::LANES);
+    }
+
+    /// Vector `j` of the row at `row`.
+    ///
+    /// # Safety
+    /// The row's `columns` floats must be readable.
+    #[inline(always)]
+    unsafe fn load<S: Simd, const NV: usize, const WHOLE: bool>(
+        &self,
+        s: S,
+        row: *const f32,
+        j: usize,
+    ) -> S::V {
+        // SAFETY: vector j < V of a row of `columns` floats; only the last one can be cut.
+        unsafe {
+            let at = row.add(j * S::LANES);
+            if WHOLE || j + 1 < NV {
+                s.load_ptr(at)
+            } else {
+                s.load_first(at, self.columns - j * S::LANES)
+            }
+        }
+    }
+
+    /// Stores vector `j` of the row at `row`.
+    ///
+    /// # Safety
+    /// The row's `columns` floats must be writable.
+    #[inline(always)]
+    unsafe fn store<S: Simd, const NV: usize, const WHOLE: bool>(
+        &self,
+        s: S,
+        v: S::V,
+        row: *mut f32,
+        j: usize,
+    ) {
+        // SAFETY: as in `load`.
+        unsafe {
+            let at = row.add(j * S::LANES);
+            if WHOLE || j + 1 < NV {
+                s.store_ptr(v, at);
+            } else {
+                s.store_first(v, at, self.columns - j * S::LANES);
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Where panels come from: B packed once, A block by block from a source.
+
+use super::Backend;
+use super::kernels::Kernel;
+use crate::runtime::AlignedBuf;
+use rayon::prelude::*;
+
+/// The left operand: `rows` x `k`, wherever its values are.
+pub trait ASource: Sync {
+    /// Rows of A.
+    fn rows(&self) -> usize;
+    /// Columns of A.
+    fn k(&self) -> usize;
+    /// A as it lies in memory and the distance of its rows, if the kernel may read it there.
+    fn in_place(&self) -> Option<(&[f32], usize)> {
+        None
+    }
+    /// Writes `dst[i * stride + j]` = A[row + i, k + j] for `i < rows`, `j < steps`.
+    fn pack(&self, row: usize, rows: usize, k: usize, steps: usize, dst: &mut [f32], stride: usize);
+}
+
+/// A row-major matrix in memory.
+#[derive(Clone, Copy)]
+pub struct Matrix<'a> {
+    values: &'a [f32],
+    rows: usize,
+    k: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// `values` as `rows` rows of `k`.
+    ///
+    /// # Panics
+    /// If their number differs.
+    pub fn new(values: &'a [f32], rows: usize, k: usize) -> Self {
+        assert_eq!(values.len(), rows * k, "a matrix of {rows} x {k}");
+        Self { values, rows, k }
+    }
+}
+
+/// Rows this far apart (floats) or more fall on few sets of the first-level cache when the distance
+/// is a power of two, so they are copied into a panel with a better stride.
+const FAR_APART: usize = 512;
+
+impl ASource for Matrix<'_> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn k(&self) -> usize {
+        self.k
+    }
+
+    fn in_place(&self) -> Option<(&[f32], usize)> {
+        (self.k < FAR_APART || !self.k.is_multiple_of(FAR_APART)).then_some((self.values, self.k))
+    }
+
+    fn pack(
+        &self,
+        row: usize,
+        rows: usize,
+        k: usize,
+        steps: usize,
+        dst: &mut [f32],
+        stride: usize,
+    ) {
+        for (i, dst) in dst.chunks_mut(stride).take(rows).enumerate() {
+            let at = (row + i) * self.k + k;
+            dst[..steps].copy_from_slice(&self.values[at..at + steps]);
+        }
+    }
+}
+
+/// The right operand, `k` x `n`, packed for whoever will multiply.
+pub struct PackedB {
+    k: usize,
+    n: usize,
+    pub(super) layout: Layout,
+}
+
+pub(super) enum Layout {
+    Panels(Panels),
+    /// Row-major, as `matrixmultiply` takes it.
+    Plain(Vec<f32>),
+}
+
+impl PackedB {
+    /// Packs B[p, j] = `value(p, j)`.
+    pub fn new(
+        backend: Backend,
+        k: usize,
+        n: usize,
+        value: impl Fn(usize, usize) -> f32 + Sync,
+    ) -> Self {
+        let layout = match backend {
+            Backend::Native(isa) => Layout::Panels(Panels::new(Kernel::of(isa), k, n, value)),
+            Backend::Matrixmultiply => {
+                Layout::Plain((0..k * n).map(|i| value(i / n, i % n)).collect())
+            }
+        };
+        Self { k, n, layout }
+    }
+
+    /// Rows of B.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Columns of B.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+}
+
+/// B for a kernel of ours: panels of NR columns one after the other; in a panel, the NR values of
+/// each step of k side by side. The last panel has as many vectors as its columns need, filled up
+/// with zeros.
+pub(super) struct Panels {
+    pub(super) kernel: Kernel,
+    pub(super) k: usize,
+    pub(super) n: usize,
+    values: AlignedBuf,
+}
+
+impl Panels {
+    fn new(kernel: Kernel, k: usize, n: usize, value: impl Fn(usize, usize) -> f32 + Sync) -> Self {
+        let mut values = AlignedBuf::zeroed(k * n.next_multiple_of(kernel.lanes));
+        values.par_chunks_mut((kernel.nr * k).max(1)).enumerate().for_each(|(panel, values)| {
+            let first = panel * kernel.nr;
+            let columns = kernel.nr.min(n - first);
+            let width = columns.next_multiple_of(kernel.lanes);
+            for (p, step) in values.chunks_exact_mut(width).enumerate() {
+                for (j, v) in step[..columns].iter_mut().enumerate() {
+                    *v = value(p, first + j);
+                }
+            }
+        });
+        Self { kernel, k, n, values }
+    }
+
+    /// The values of `panel` from step `k` on, and how many columns it has.
+    pub(super) fn panel(&self, panel: usize, k: usize) -> (&[f32], usize) {
+        let first = panel * self.kernel.nr;
+        let columns = self.kernel.nr.min(self.n - first);
+        let width = columns.next_multiple_of(self.kernel.lanes);
+        (&self.values[first * self.k..][..width * self.k][width * k..], columns)
+    }
+}

@@ -1,0 +1,254 @@
+//! The plan of a run: the steps in order, and which buffer each reads and writes.
+//!
+//! Made once for each size of input. A buffer is free again as soon as its last reader has run, so a
+//! whole network needs three or four, each as large as the largest activation it ever holds.
+
+use super::InferError;
+use crate::conv::ConvShape;
+use crate::model::{BlockShortcut, ConvBn, Network};
+use crate::ops::{PoolShape, ShortcutPad};
+
+/// The number of a buffer.
+pub(super) type Slot = usize;
+
+/// Where a step reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The batch of images.
+    Input,
+    /// A buffer.
+    Slot(Slot),
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub(super) enum Op {
+    /// Convolution `layer` in the order of [`convs`], folded batch norm, residual, ReLU.
+    Conv {
+        layer: usize,
+        shape: ConvShape,
+        residual: Option<Slot>,
+        relu: bool,
+    },
+    MaxPool(PoolShape),
+    ShortcutPad(ShortcutPad),
+    GlobalAvgPool {
+        pixels: usize,
+        channels: usize,
+    },
+    /// The classifier.
+    Linear,
+}
+
+/// One step: read, compute, write `len` values.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    pub(super) op: Op,
+    pub(super) from: Source,
+    pub(super) from_len: usize,
+    pub(super) to: Slot,
+    pub(super) len: usize,
+}
+
+/// The steps of a run and the sizes of the buffers they need.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) batch: usize,
+    pub(super) height: usize,
+    pub(super) width: usize,
+    pub(super) steps: Vec<Step>,
+    pub(super) slots: Vec<usize>,
+    /// Where the logits are.
+    pub(super) logits: Slot,
+}
+
+/// The convolutions of a network in the order in which plans number them.
+pub(super) fn convs(network: &Network) -> impl Iterator<Item = &ConvBn> {
+    std::iter::once(&network.stem).chain(network.blocks.iter().flat_map(|block| {
+        let projection = match &block.shortcut {
+            BlockShortcut::Project(conv) => Some(conv),
+            _ => None,
+        };
+        projection.into_iter().chain(&block.convs)
+    }))
+}
+
+/// An activation: its place and its shape.
+#[derive(Clone, Copy)]
+struct Activation {
+    at: Source,
+    height: usize,
+    width: usize,
+    channels: usize,
+}
+
+impl Plan {
+    /// The plan for `batch` images of `height` x `width`.
+    pub(super) fn new(
+        network: &Network,
+        batch: usize,
+        height: usize,
+        width: usize,
+    ) -> Result<Plan, InferError> {
+        let mut planner = Planner { batch, steps: vec![], slots: vec![], free: vec![], layer: 0 };
+        let image = Activation { at: Source::Input, height, width, channels: 3 };
+        let mut x = planner.conv(&network.stem, image, None, true);
+        if network.stem_pool {
+            x = planner.replace(x, |planner, x| planner.max_pool(x, 3, 2, 1));
+        }
+        for block in &network.blocks {
+            let residual = match &block.shortcut {
+                BlockShortcut::None => None,
+                BlockShortcut::Identity => Some(x),
+                BlockShortcut::Pad { stride, channels_before, channels_after } => {
+                    Some(planner.shortcut_pad(x, *stride, *channels_before, *channels_after))
+                }
+                BlockShortcut::Project(conv) => Some(planner.conv(conv, x, None, false)),
+            };
+            let mut y = x;
+            if block.pool {
+                y = planner.max_pool(y, 2, 2, 0);
+            }
+            for (i, conv) in block.convs.iter().enumerate() {
+                let last = i + 1 == block.convs.len();
+                let next = planner.conv(conv, y, residual.filter(|_| last), true);
+                if y.at != x.at {
+                    planner.release(y);
+                }
+                y = next;
+            }
+            if let Some(residual) = residual.filter(|r| r.at != x.at) {
+                planner.release(residual);
+            }
+            planner.release(x);
+            x = y;
+        }
+        if x.height == 0 || x.width == 0 {
+            return Err(InferError::TooSmall { height, width });
+        }
+        let pooled = planner.replace(x, |planner, x| {
+            let op = Op::GlobalAvgPool { pixels: x.height * x.width, channels: x.channels };
+            planner.step(op, x, Activation { height: 1, width: 1, ..x })
+        });
+        let classes = network.fc.out_features;
+        let logits = planner.step(Op::Linear, pooled, Activation { channels: classes, ..pooled });
+        let Source::Slot(logits) = logits.at else { unreachable!("a step writes to a buffer") };
+        Ok(Plan { batch, height, width, steps: planner.steps, slots: planner.slots, logits })
+    }
+}
+
+struct Planner {
+    batch: usize,
+    steps: Vec<Step>,
+    slots: Vec<usize>,
+    free: Vec<Slot>,
+    layer: usize,
+}
+
+impl Planner {
+    fn conv(
+        &mut self,
+        conv: &ConvBn,
+        x: Activation,
+        add: Option<Activation>,
+        relu: bool,
+    ) -> Activation {
+        let shape = ConvShape {
+            batch: self.batch,
+            height: x.height,
+            width: x.width,
+            in_channels: conv.in_channels,
+            out_channels: conv.out_channels,
+            kernel: conv.kernel,
+            stride: conv.stride,
+            padding: conv.padding,
+        };
+        let residual = add.and_then(|a| match a.at {
+            Source::Slot(slot) => Some(slot),
+            Source::Input => None,
+        });
+        let op = Op::Conv { layer: self.layer, shape, residual, relu };
+        self.layer += 1;
+        let y = Activation {
+            at: x.at,
+            height: shape.out_height(),
+            width: shape.out_width(),
+            channels: conv.out_channels,
+        };
+        self.step(op, x, y)
+    }
+
+    fn max_pool(
+        &mut self,
+        x: Activation,
+        kernel: usize,
+        stride: usize,
+        padding: usize,
+    ) -> Activation {
+        let Activation { height, width, channels, .. } = x;
+        let shape =
+            PoolShape { batch: self.batch, height, width, channels, kernel, stride, padding };
+        let y = Activation { height: shape.out_height(), width: shape.out_width(), ..x };
+        self.step(Op::MaxPool(shape), x, y)
+    }
+
+    fn shortcut_pad(
+        &mut self,
+        x: Activation,
+        stride: usize,
+        before: usize,
+        after: usize,
+    ) -> Activation {
+        let Activation { height, width, channels, .. } = x;
+        let shape =
+            ShortcutPad { batch: self.batch, height, width, channels, stride, before, after };
+        let y = Activation {
+            at: x.at,
+            height: shape.out_height(),
+            width: shape.out_width(),
+            channels: shape.out_channels(),
+        };
+        self.step(Op::ShortcutPad(shape), x, y)
+    }
+
+    /// Appends a step from `x` to an activation shaped like `y`, in a free buffer.
+    fn step(&mut self, op: Op, x: Activation, y: Activation) -> Activation {
+        let len = self.len(&y);
+        let to = self.acquire(len);
+        self.steps.push(Step { op, from: x.at, from_len: self.len(&x), to, len });
+        Activation { at: Source::Slot(to), ..y }
+    }
+
+    /// Appends a step after which `x` is not needed any more.
+    fn replace(
+        &mut self,
+        x: Activation,
+        step: impl FnOnce(&mut Self, Activation) -> Activation,
+    ) -> Activation {
+        let y = step(self, x);
+        self.release(x);
+        y
+    }
+
+    fn len(&self, x: &Activation) -> usize {
+        self.batch * x.height * x.width * x.channels
+    }
+
+    /// The smallest free buffer that is large enough, else the largest free one, enlarged.
+    fn acquire(&mut self, len: usize) -> Slot {
+        let fits = |slot: &Slot| (self.slots[*slot] < len, self.slots[*slot].abs_diff(len));
+        let Some(best) = self.free.iter().copied().min_by_key(fits) else {
+            self.slots.push(len);
+            return self.slots.len() - 1;
+        };
+        self.free.retain(|&slot| slot != best);
+        self.slots[best] = self.slots[best].max(len);
+        best
+    }
+
+    fn release(&mut self, x: Activation) {
+        if let Source::Slot(slot) = x.at {
+            self.free.push(slot);
+        }
+    }
+}

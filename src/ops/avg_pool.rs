@@ -1,0 +1,79 @@
+//! Global average pooling.
+
+use crate::simd::{Isa, Simd, SimdOp};
+use rayon::prelude::*;
+
+/// The mean over all pixels: `input` is `[batch, pixels, channels]`, `output` `[batch, channels]`.
+///
+/// The sum runs over the pixels in order.
+///
+/// # Panics
+/// If a size is not what `channels` and `pixels` say.
+pub fn global_avg_pool(
+    isa: Isa,
+    pixels: usize,
+    channels: usize,
+    input: &[f32],
+    output: &mut [f32],
+) {
+    assert_eq!(input.len() / (pixels * channels), output.len() / channels, "images");
+    assert_eq!(input.len() % (pixels * channels), 0, "whole images");
+    input
+        .par_chunks_exact(pixels * channels)
+        .zip(output.par_chunks_exact_mut(channels))
+        .for_each(|(input, output)| isa.dispatch(Image { pixels, channels, input, output }));
+}
+
+struct Image<'a> {
+    pixels: usize,
+    channels: usize,
+    input: &'a [f32],
+    output: &'a mut [f32],
+}
+
+impl SimdOp for Image<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, s: S) {
+        let count = s.splat(self.pixels as f32);
+        for (vector, output) in self.output.chunks_mut(S::LANES).enumerate() {
+            let mut sum = s.splat(0.0);
+            for pixel in 0..self.pixels {
+                let at = pixel * self.channels + vector * S::LANES;
+                sum = s.add(sum, s.load(&self.input[at..at + output.len()]));
+            }
+            s.store(s.div(sum, count), output);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::Rng;
+
+    #[test]
+    fn is_the_mean_and_the_same_on_every_isa() {
+        let mut rng = Rng::new(8, &[]);
+        for (batch, pixels, channels) in [(1, 1, 1), (2, 49, 64), (3, 7, 37), (1, 64, 16)] {
+            let input: Vec<f32> = (0..batch * pixels * channels).map(|_| rng.normal()).collect();
+            let mut first: Option<Vec<f32>> = None;
+            for isa in Isa::available() {
+                let mut output = vec![f32::NAN; batch * channels];
+                global_avg_pool(isa, pixels, channels, &input, &mut output);
+                for (i, &mean) in output.iter().enumerate() {
+                    let (image, c) = (i / channels, i % channels);
+                    let expected = (0..pixels)
+                        .map(|p| f64::from(input[(image * pixels + p) * channels + c]))
+                        .sum::<f64>()
+                        / pixels as f64;
+                    let bound = 1e-7 * pixels as f64;
+                    assert!((f64::from(mean) - expected).abs() <= bound, "{mean} {expected}");
+                }
+                // No multiply-add here, so even the portable set gives the same bits.
+                assert_eq!(*first.get_or_insert(output.clone()), output, "{isa}");
+            }
+        }
+    }
+}

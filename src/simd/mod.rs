@@ -1,0 +1,113 @@
+//! Vector operations: one small trait, one implementation an instruction set.
+//!
+//! Code that needs vectors is written once, generic over [`Simd`], and wrapped in a [`SimdOp`];
+//! [`Isa::dispatch`] runs it compiled for the instruction set that the [`Isa`] stands for. A value of
+//! a [`Simd`] type exists only where the CPU has that set, so holding one is the proof that its
+//! operations may run, and they are safe to call.
+//!
+//! The operations are chosen so that every instruction set computes the same bits: each is a single
+//! correctly rounded IEEE operation or a selection, [`Simd::max`] says what it does with NaN and
+//! signed zero, and nothing here reduces across lanes.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod isa;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod peak;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
+pub(crate) use isa::Set;
+pub use isa::{Isa, IsaError};
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Neon;
+pub use peak::peak_gflops;
+pub(crate) use portable::Portable;
+
+/// Vectors of f32 on one instruction set. The value is the proof that the CPU has it.
+pub trait Simd: Copy + Send + Sync + 'static {
+    /// A vector.
+    type V: Copy;
+    /// How many f32 a vector holds.
+    const LANES: usize;
+
+    /// `x` in every lane.
+    fn splat(self, x: f32) -> Self::V;
+    /// a + b.
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a - b.
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a · b.
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a / b.
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a · b + c with one rounding (two on [`Isa`] `portable`, where there is no fused operation).
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// a > b ? a : b in each lane; so b where either is NaN, and where they are zeros of two signs.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// Asks for the cache line at `at`, which will soon be written. A hint: any address will do.
+    fn prefetch_write(self, at: *const f32);
+    /// Asks for the cache line at `at` in the second-level cache. A hint: any address will do.
+    fn prefetch_read(self, at: *const f32);
+
+    /// The vector at `src`.
+    ///
+    /// # Safety
+    /// `LANES` floats must be readable at `src`.
+    unsafe fn load_ptr(self, src: *const f32) -> Self::V;
+    /// Stores `v` at `dst`.
+    ///
+    /// # Safety
+    /// `LANES` floats must be writable at `dst`.
+    unsafe fn store_ptr(self, v: Self::V, dst: *mut f32);
+    /// The first `n <= LANES` floats at `src`, zeros in the other lanes; touches nothing beyond.
+    ///
+    /// # Safety
+    /// `n` floats must be readable at `src`.
+    unsafe fn load_first(self, src: *const f32, n: usize) -> Self::V;
+    /// Stores the first `n <= LANES` lanes of `v` at `dst`; touches nothing beyond.
+    ///
+    /// # Safety
+    /// `n` floats must be writable at `dst`.
+    unsafe fn store_first(self, v: Self::V, dst: *mut f32, n: usize);
+
+    /// The first `LANES` floats of `src`, or all of them and zeros if there are fewer.
+    #[inline(always)]
+    fn load(self, src: &[f32]) -> Self::V {
+        if src.len() >= Self::LANES {
+            // SAFETY: the slice holds LANES floats.
+            unsafe { self.load_ptr(src.as_ptr()) }
+        } else {
+            // SAFETY: the slice holds `src.len()` floats.
+            unsafe { self.load_first(src.as_ptr(), src.len()) }
+        }
+    }
+
+    /// Stores `v` into the first `LANES` floats of `dst`, or as many lanes as it holds.
+    #[inline(always)]
+    fn store(self, v: Self::V, dst: &mut [f32]) {
+        if dst.len() >= Self::LANES {
+            // SAFETY: the slice holds LANES floats.
+            unsafe { self.store_ptr(v, dst.as_mut_ptr()) }
+        } else {
+            // SAFETY: the slice holds `dst.len()` floats.
+            unsafe { self.store_first(v, dst.as_mut_ptr(), dst.len()) }
+        }
+    }
+}
+
+/// A computation that [`Isa::dispatch`] can run on any instruction set.
+pub trait SimdOp {
+    /// What it returns.
+    type Output;
+    /// Runs it. Implementations must be `#[inline(always)]`, or the vector operations inside become
+    /// function calls.
+    fn eval<S: Simd>(self, simd: S) -> Self::Output;
+}
