@@ -84,15 +84,16 @@ impl TensorFile {
     /// The file cannot be read or is not a complete safetensors file.
     pub fn open(path: &Path) -> Result<Self, WeightsError> {
         let io = |action| move |source| WeightsError::Io { path: path.to_owned(), action, source };
-        let file = File::open(path).map_err(io("open"))?;
-        let attributes = file.metadata().map_err(io("read attributes"))?;
         let format = |reason| WeightsError::Format { path: path.to_owned(), reason };
+        // Asked before opening, which would wait for ever on a pipe.
+        let attributes = std::fs::metadata(path).map_err(io("open"))?;
         if !attributes.is_file() {
             return Err(format("it is a folder or a device".to_owned()));
         }
         if attributes.len() == 0 {
             return Err(format("it is empty".to_owned()));
         }
+        let file = File::open(path).map_err(io("open"))?;
         // SAFETY: the mapping is read-only and lives as long as `map`. That no other process writes
         // to or truncates the file meanwhile cannot be enforced by any platform's mapping; it is the
         // documented condition of this function, and bytes are checked before they are relied on.

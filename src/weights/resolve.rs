@@ -135,14 +135,14 @@ fn infer_arch(
         },
         None => {
             let first: Vec<&str> = tensors.values().take(3).map(|t| t.name.as_str()).collect();
+            let first = if first.is_empty() {
+                String::new()
+            } else {
+                format!(", e.g. {}", first.join(", "))
+            };
             format!(
-                "no tensor is named like layer1.0.conv1.weight; {} there are, {}",
-                tensors.len(),
-                if first.is_empty() {
-                    "none".to_owned()
-                } else {
-                    format!("e.g. {}", first.join(", "))
-                }
+                "no tensor is named like layer1.0.conv1.weight; it has {} tensors{first}",
+                tensors.len()
             )
         }
     };

@@ -33,7 +33,8 @@ pub struct NamedTensor<'a> {
 /// [`Metadata::entries`](super::Metadata::entries)).
 ///
 /// # Errors
-/// The file cannot be written; a file of that name is then as it was.
+/// The file cannot be written. A file of that name is then whole: as it was, or (if only making the
+/// new name durable failed) the new one.
 pub fn write_weights(
     path: &Path,
     network: &Network,
@@ -53,7 +54,8 @@ pub fn write_weights(
 /// all is on disk.
 ///
 /// # Errors
-/// The file cannot be written; a file of that name is then as it was.
+/// The file cannot be written. A file of that name is then whole: as it was, or (if only making the
+/// new name durable failed) the new one.
 ///
 /// # Panics
 /// A tensor's values are not as many as its shape says, or two have one name.
