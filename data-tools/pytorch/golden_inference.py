@@ -112,12 +112,19 @@ def net64(net):
     return copy.deepcopy(net).double()
 
 
+def pretty(value):
+    """A case's value on one line; a table of tensors with one line for each."""
+    if isinstance(value, dict) and len(value) > 10:
+        return "{\n" + ",\n".join(f'        "{k}": {json.dumps(v)}' for k, v in value.items()) + "\n      }"
+    return json.dumps(value)
+
+
 def write(path, head, cases):
     """JSON with one line for each short value, so that a difference can be read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ["{"] + [f'  "{k}": {json.dumps(v)},' for k, v in head.items()] + ['  "cases": [']
     for i, case in enumerate(cases):
-        body = ",\n".join(f'      "{k}": {json.dumps(v)}' for k, v in case.items())
+        body = ",\n".join(f'      "{k}": {pretty(v)}' for k, v in case.items())
         lines += ["    {", body, "    }" + ("," if i + 1 < len(cases) else "")]
     path.write_text("\n".join(lines + ["  ]", "}"]) + "\n")
     print(f"{path}: {path.stat().st_size} bytes")

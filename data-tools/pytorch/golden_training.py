@@ -19,9 +19,12 @@ For random signs the expected square of a projection of an error is the square o
 sqrt(mean_j (ours_j - projections_j)^2) / l2 estimates the error that `fp32` bounds.
 
 A gradient is discontinuous where a ReLU's input crosses zero: an input closer to zero than the error
-of float32 may flip, and one flip outweighs all rounding. `relu_safety` tells, for each step, the
-smallest |input| of a ReLU over the largest float32 error in its layer (the least over layers and formats); the
-seeds were chosen by --search so that it is large at step 0, where the gradients are taken.
+of float32 may flip, and one flip outweighs all rounding (1e-3 of a gradient instead of 1e-6). Batch norm
+over few pixels then amplifies it from step to step, most of all in plain nets. So the learning rates
+are small and the seeds were chosen (--search, then runs with oneDNN switched off) such that none of four
+different float32 runs of PyTorch flips in ten steps. `relu_safety` tells, for each step, the smallest
+|input| of a ReLU over the largest float32 error in its layer (the least over layers and formats). The decay is larger
+than the paper's so that its effect stands out of the rounding.
 """
 
 import argparse
@@ -34,25 +37,25 @@ import torch
 from torch.nn import functional as F
 
 from fill import fill, images, labels
-from golden_inference import FORMATS, GOLDEN, net64, significant, versions, write
+from golden_inference import FORMATS, GOLDEN, net64, rms, significant, versions, write
 from models import build
 from rng import Rng
 
 CLASSES, STEPS, MOMENTUM, DECAY = 10, 10, 0.9, 2**-7
 GRADIENT = {"samples": 4, "projections": 12}
-STATISTIC = {"samples": 2, "projections": 2}
+STATISTIC = {"samples": 2, "projections": 6}
 ONE_EACH = (1, 1, 1, 1)
 
 # name, arch, options, (images, height, width), learning rate, seed
 CASES = [
-    ("resnet18-b", "resnet18", {"shortcut": "b"}, (4, 33, 33), 2**-9, 3),
-    ("resnet18-a", "resnet18", {"shortcut": "a"}, (4, 33, 33), 2**-9, 3),
-    ("resnet18-c", "resnet18", {"shortcut": "c"}, (4, 33, 33), 2**-9, 3),
-    ("plain18-conv", "plain18", {}, (4, 33, 33), 2**-9, 3),
-    ("plain18-maxpool", "plain18", {"downsample": "maxpool", "blocks": ONE_EACH}, (4, 64, 64), 2**-9, 3),
-    ("bottleneck-b-v1.5", "resnet50", {"shortcut": "b", "blocks": ONE_EACH}, (4, 33, 33), 2**-9, 3),
-    ("bottleneck-b-v1", "resnet50", {"shortcut": "b", "stride_in": "1x1", "blocks": ONE_EACH}, (4, 33, 33), 2**-9, 3),
-    ("resnet20-a", "resnet20", {"shortcut": "a"}, (4, 17, 15), 2**-5, 3),
+    ("resnet18-b", "resnet18", {"shortcut": "b"}, (4, 33, 33), 2**-9, 25),
+    ("resnet18-a", "resnet18", {"shortcut": "a"}, (4, 33, 33), 2**-9, 7),
+    ("resnet18-c", "resnet18", {"shortcut": "c"}, (4, 33, 33), 2**-11, 3),
+    ("plain18-conv", "plain18", {"blocks": ONE_EACH}, (4, 33, 33), 2**-13, 18),
+    ("plain18-maxpool", "plain18", {"downsample": "maxpool", "blocks": ONE_EACH}, (4, 64, 64), 2**-13, 22),
+    ("bottleneck-b-v1.5", "resnet50", {"shortcut": "b", "blocks": ONE_EACH}, (4, 33, 33), 2**-11, 2),
+    ("bottleneck-b-v1", "resnet50", {"shortcut": "b", "stride_in": "1x1", "blocks": ONE_EACH}, (4, 33, 33), 2**-11, 2),
+    ("resnet20-a", "resnet20", {"shortcut": "a"}, (4, 17, 15), 2**-5, 14),
 ]
 
 
@@ -143,16 +146,15 @@ def case(name, arch, options, shape, lr, seed):
     net, exact, single, safety = runs(arch, options, shape, lr, seed)
     assert np.isfinite(exact["losses"]).all()
 
-    def logit_errors(key):
-        scale = exact[key].pow(2).mean().sqrt()
-        return {k: significant(float((r[key] - exact[key]).abs().max() / scale)) for k, r in single.items()}
+    def logit_error(key):
+        largest = max(float((r[key] - exact[key]).abs().max()) for r in single.values())
+        return significant(largest / rms(exact[key]))
 
     def tensors(key, counts):
         singles = {k: [r[key][k] for r in single.values()] for k in exact[key]}
         return {k: summary(seed, k, t, singles[k], **counts) for k, t in exact[key].items()}
 
     loss_errors = {k: np.abs(np.subtract(r["losses"], exact["losses"])) for k, r in single.items()}
-    running = np.maximum.accumulate(np.max(list(loss_errors.values()), axis=0))
     return {
         "name": name,
         "arch": arch,
@@ -170,13 +172,13 @@ def case(name, arch, options, shape, lr, seed):
         "labels": [labels(seed, shape[0], CLASSES, f"label.{s}").tolist() for s in range(STEPS)],
         "losses": exact["losses"],
         "losses_fp32": {k: [significant(float(v)) for v in e] for k, e in loss_errors.items()},
-        # The largest error up to each step: at a single step it may be near zero by chance.
-        "torch_fp32_loss_error": [significant(float(v)) for v in running],
+        # Of all steps: at a single one it may be near zero by chance (float32's own step at 2 is 2.4e-7).
+        "torch_fp32_loss_error": significant(float(np.max(list(loss_errors.values())))),
         "relu_safety": [significant(v) for v in safety],
         "logits": exact["logits"].tolist(),
-        "logits_fp32": logit_errors("logits"),
+        "torch_fp32_logits_error": logit_error("logits"),
         "eval_logits": exact["eval_logits"].tolist(),
-        "eval_logits_fp32": logit_errors("eval_logits"),
+        "torch_fp32_eval_logits_error": logit_error("eval_logits"),
         "gradients": tensors("gradients", GRADIENT),
         "statistics": tensors("statistics", STATISTIC),
     }
@@ -212,7 +214,7 @@ def main():
         worst = max(g["fp32"] for g in r["gradients"].values())
         middle = float(np.median([g["fp32"] for g in r["gradients"].values()]))
         print(f"{r['name']:16} losses {' '.join(f'{v:.3f}' for v in r['losses'])}")
-        print(f"    fp32: losses {r['torch_fp32_loss_error']}, eval logits {r['eval_logits_fp32']}")
+        print(f"    fp32: losses {r['torch_fp32_loss_error']}, eval logits {r['torch_fp32_eval_logits_error']}")
         print(f"    fp32: gradients median {middle:.1e}, largest {worst:.1e}; ReLU safety {r['relu_safety']}", flush=True)
         cases.append(r)
     head = {"about": "written by data-tools/pytorch/golden_training.py; values filled by fill.py's rule"}

@@ -1,10 +1,16 @@
-//! How a product is cut into blocks, and why. None of it changes a result.
+//! How a product is cut into blocks, and why. Only the blocks of K change a result, so they depend on
+//! K alone.
 
 use super::kernels::Kernel;
 
-/// Steps of K a block: the micro-panel of B (KC x NR) stays in the first-level cache while the rows
-/// of a block pass by, and a longer run between two loads of C costs less.
-pub const KC: usize = 384;
+/// The most steps of K a block: the micro-panel of B (KC x NR) stays in the first-level cache while
+/// the rows of a block pass by. Longer blocks touch C less often, shorter ones round less.
+pub const KC: usize = 256;
+
+/// Steps of K a block in a product of `k` steps: equal parts of at most [`KC`].
+pub fn k_block(k: usize) -> usize {
+    even(k, KC, 1)
+}
 
 /// Floats of a packed block of A (MC x KC): a quarter of a 2 MiB second-level cache; the rest is for
 /// the panels of B and the tile of C.
@@ -28,7 +34,7 @@ impl Blocking {
     /// The blocking of an `m` x `n` x `k` product on `threads` threads.
     pub fn new(kernel: &Kernel, m: usize, n: usize, k: usize, threads: usize) -> Blocking {
         let all_panels = n.div_ceil(kernel.nr);
-        let kc = even(k, KC, 1);
+        let kc = k_block(k);
         let most_rows = A_BLOCK / kc.max(1);
         if threads == 1 || m * n * k < SMALL {
             return Blocking { mc: even(m, most_rows, kernel.mr), panels: all_panels, kc };

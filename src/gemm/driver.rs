@@ -2,7 +2,7 @@
 
 use super::backend::by_matrixmultiply;
 use super::blocking::{Blocking, SMALL};
-use super::kernels::{LINE, STRIDE, Tile};
+use super::kernels::{LINE, Tile};
 use super::pack::{Layout, Panels};
 use super::{ASource, Epilogue, PackedB};
 use crate::runtime::AlignedBuf;
@@ -122,9 +122,9 @@ impl Block {
             let column = panel * kernel.nr;
             // The tiles of this panel together fetch the next one.
             let next_panel = b_values.as_ptr().wrapping_add(b.k * kernel.nr);
-            let lines =
-                if panel + 1 < self.panels.end { k_block.steps * kernel.nr / LINE } else { 0 };
-            let lines_a_prefetch = lines.div_ceil((k_block.steps / STRIDE).max(1) * tiles.max(1));
+            let has_next = panel + 1 < self.panels.end;
+            let lines = if has_next { k_block.steps * kernel.nr / LINE } else { 0 };
+            let lines_a_tile = lines.div_ceil(tiles.max(1)).min(k_block.steps);
             for t in 0..tiles {
                 // Tiles of even height: a last one of one or two rows would leave the ports idle.
                 let (first, end) = (rows * t / tiles, rows * (t + 1) / tiles);
@@ -136,10 +136,6 @@ impl Block {
                     )
                 } else {
                     (ptr::null(), ptr::null())
-                };
-                let next = match t + 1 {
-                    next if next < tiles => at + (end - first) * n,
-                    _ => self.rows.start * n + column + kernel.nr,
                 };
                 // SAFETY: rows `first..end` of the block and `columns` from `column` on lie within C
                 // (their number was asserted in `gemm`) and belong to this task alone; A has those
@@ -160,9 +156,8 @@ impl Block {
                             bias,
                             residual,
                             relu: k_block.last && epilogue.relu,
-                            next_c: c.0.wrapping_add(next),
-                            next_b: next_panel.wrapping_add(lines * LINE * t / tiles),
-                            next_b_lines: lines_a_prefetch,
+                            next_b: next_panel.wrapping_add(t * lines_a_tile * LINE),
+                            next_b_lines: lines_a_tile,
                         },
                     );
                 }

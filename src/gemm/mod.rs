@@ -4,9 +4,11 @@
 //! matrix of weights, [packed](PackedB) once and used many times; an [`Epilogue`] adds bias and
 //! residual and applies ReLU while a tile is still in registers.
 //!
-//! The sum of an output runs over its K terms in order, one fused multiply-add each, starting from
-//! zero; a block boundary along K stores the partial sum and loads it again. So the result does not
-//! depend on blocking, tile shape, vector width or threads.
+//! K is cut into blocks whose size depends on K alone ([`blocking::k_block`]). The sum of a block
+//! runs over its terms in order, one fused multiply-add each, starting from zero; the blocks' sums are
+//! added in order. So the result does not depend on the other blocking, tile shape, vector width or
+//! threads; and short blocks make it more accurate than one long sum (4608 terms: about half the
+//! error).
 
 mod backend;
 pub mod blocking;

@@ -19,22 +19,18 @@ pub(crate) struct Tile {
     pub(crate) c: *mut f32,
     pub(crate) c_stride: usize,
     pub(crate) columns: usize,
-    /// Start from what C holds, not from zero.
+    /// Add to what C holds.
     pub(crate) accumulate: bool,
     pub(crate) bias: *const f32,
     /// Rows `c_stride` apart.
     pub(crate) residual: *const f32,
     pub(crate) relu: bool,
-    /// Where the next tile of C begins, to be fetched while this one is computed. Any address.
-    pub(crate) next_c: *const f32,
-    /// What to fetch while this tile is computed, `next_b_lines` cache lines every [`STRIDE`] steps:
-    /// a part of the next panel of B. Any address.
+    /// A part of the next panel of B, to be fetched while this tile is computed: any address, and at
+    /// most `k` cache lines.
     pub(crate) next_b: *const f32,
     pub(crate) next_b_lines: usize,
 }
 
-/// Steps of k between two prefetches of B.
-pub(crate) const STRIDE: usize = 8;
 /// f32 in a cache line.
 pub(crate) const LINE: usize = 16;
 
@@ -65,39 +61,36 @@ impl Tile {
     ) {
         // Plain loops over constant bounds: they unroll, and the sums stay in registers.
         let mut sums = [[s.splat(0.0); NV]; MR];
-        if self.accumulate {
-            for (i, row) in sums.iter_mut().enumerate() {
-                for (j, sum) in row.iter_mut().enumerate() {
-                    // SAFETY: row i < R of C, vector j < V of it.
-                    *sum =
-                        unsafe { self.load::<S, NV, WHOLE>(s, self.c.add(i * self.c_stride), j) };
-                }
-            }
-        }
-
-        // Rows of C lie far apart, which the hardware's own prefetchers do not follow.
+        // C will be needed at the end; its rows lie far apart, which the hardware's own prefetchers
+        // do not follow.
         for i in 0..MR {
             for j in 0..NV {
-                s.prefetch_write(self.next_c.wrapping_add(i * self.c_stride + j * S::LANES));
+                s.prefetch_write(self.c.wrapping_add(i * self.c_stride + j * S::LANES));
             }
         }
 
         let (mut a, mut b, mut next_b) = (self.a, self.b, self.next_b);
-        for _ in 0..self.k / STRIDE {
-            for _ in 0..STRIDE {
-                // SAFETY: step < k.
-                unsafe { self.step(s, &mut a, &mut b, &mut sums) };
-            }
-            for _ in 0..self.next_b_lines {
-                s.prefetch_read(next_b);
-                next_b = next_b.wrapping_add(LINE);
-            }
+        for _ in 0..self.next_b_lines {
+            s.prefetch_read(next_b);
+            next_b = next_b.wrapping_add(LINE);
+            // SAFETY: step < k.
+            unsafe { self.step(s, &mut a, &mut b, &mut sums) };
         }
-        for _ in 0..self.k % STRIDE {
+        for _ in self.next_b_lines..self.k {
             // SAFETY: step < k.
             unsafe { self.step(s, &mut a, &mut b, &mut sums) };
         }
 
+        if self.accumulate {
+            for (i, row) in sums.iter_mut().enumerate() {
+                for (j, sum) in row.iter_mut().enumerate() {
+                    // SAFETY: row i < R of C, vector j < V of it.
+                    let before =
+                        unsafe { self.load::<S, NV, WHOLE>(s, self.c.add(i * self.c_stride), j) };
+                    *sum = s.add(before, *sum);
+                }
+            }
+        }
         if !self.bias.is_null() {
             for j in 0..NV {
                 // SAFETY: vector j < V of the bias.
