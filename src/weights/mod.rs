@@ -1,1 +1,25 @@
-//! To come.
+//! Files of weights and the names in them.
+//!
+//! [`TensorFile`] lists what any safetensors file holds; [`WeightsFile`] finds out which network it
+//! is, checks every tensor and serves the values as a [`ParamSource`](crate::model::ParamSource)
+//! straight from the mapped file. Metadata decides what a network is; for bare weights names and
+//! shapes do, and [`WeightsFile::notes`] says what had to be assumed. Nothing in a file can make the
+//! program panic: whatever is wrong is a [`WeightsError`] that names the file and the tensor.
+
+mod error;
+mod file;
+mod load;
+mod metadata;
+mod names;
+mod resolve;
+mod safetensors;
+mod structure;
+mod write;
+
+pub use error::{Mismatch, WeightsError, WrongTensor};
+pub use file::{Dtype, FloatType, StoredTensor, TensorFile};
+pub use load::WeightsFile;
+pub use metadata::{Metadata, Preprocessing};
+pub use names::{Canonical, canonical};
+pub use resolve::Overrides;
+pub use write::{NamedTensor, write_safetensors, write_weights};

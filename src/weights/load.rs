@@ -1,0 +1,210 @@
+//! Opening a file of weights: which network it is, and every tensor checked.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::Range;
+use std::path::Path;
+
+use super::file::{Dtype, FloatType, StoredTensor, TensorFile};
+use super::metadata::{CLASSES, Metadata, Preprocessing};
+use super::names::{Canonical, canonical};
+use super::resolve::{Overrides, resolve};
+use super::{Mismatch, WeightsError, WrongTensor};
+use crate::model::{ModelSpec, Network, ParamSource, Role, TensorId, TensorInfo};
+
+/// A file of weights, mapped, with the network that it belongs to.
+#[derive(Debug)]
+pub struct WeightsFile {
+    file: TensorFile,
+    network: Network,
+    /// Type and bytes of each tensor, by the index of its id.
+    views: Vec<(FloatType, Range<usize>)>,
+    metadata: Metadata,
+    notes: Vec<String>,
+}
+
+impl WeightsFile {
+    /// Opens the file at `path`, finds out which network it holds and checks names, shapes and
+    /// values of all tensors.
+    ///
+    /// While it is open the file must not be changed in place, see [`TensorFile::open`].
+    ///
+    /// # Errors
+    /// The file cannot be read or is not a safetensors file; its network is not known or contradicts
+    /// `overrides`; tensors are missing, unexpected or wrong (one error lists all); values are not
+    /// finite, or a running variance is negative.
+    pub fn open(path: &Path, overrides: &Overrides) -> Result<Self, WeightsError> {
+        let file = TensorFile::open(path)?;
+        let stated = Metadata::parse(path, file.metadata())?;
+        let sorted = sort(file.tensors());
+        let (spec, mut notes) = resolve(path, overrides, &stated, &sorted.tensors)?;
+        if sorted.training_state > 0 {
+            notes.push(format!("{} tensors of training state ignored", sorted.training_state));
+        }
+        let silent = stated.preprocessing.unstated();
+        if !silent.is_empty() {
+            notes
+                .push(format!("the file does not state its preprocessing ({})", silent.join(", ")));
+        }
+        let network = Network::new(&spec);
+        let views = match_tensors(&network, sorted).map_err(|mismatch| WeightsError::Mismatch {
+            path: path.to_owned(),
+            mismatch: Box::new(mismatch),
+        })?;
+        let Metadata { preprocessing, classes, .. } = stated;
+        if let Some(names) = classes.as_ref().filter(|names| names.len() != spec.classes) {
+            return Err(WeightsError::Metadata {
+                path: path.to_owned(),
+                key: CLASSES,
+                expected: format!("{} names, one a row of fc.weight", spec.classes),
+                found: format!("{} names", names.len()),
+            });
+        }
+        let metadata = Metadata { preprocessing, classes, ..Metadata::of_spec(&spec) };
+        let weights = Self { file, network, views, metadata, notes };
+        weights.check_values()?;
+        Ok(weights)
+    }
+
+    /// Which network it is.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.network.spec
+    }
+
+    /// The layers of the network; its tensor ids are those of this file.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// What had to be assumed, a sentence each; empty if the metadata say it all.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// How pictures were prepared in training, where the metadata say so.
+    pub fn preprocessing(&self) -> &Preprocessing {
+        &self.metadata.preprocessing
+    }
+
+    /// Class names in order of index, if the metadata have them; as many as the network's classes.
+    pub fn classes(&self) -> Option<&[String]> {
+        self.metadata.classes.as_deref()
+    }
+
+    /// The metadata with the network as found: what a copy of this file should say.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The file's own names, types and metadata.
+    pub fn file(&self) -> &TensorFile {
+        &self.file
+    }
+
+    /// Reads every value once: a single NaN would make every prediction NaN.
+    fn check_values(&self) -> Result<(), WeightsError> {
+        let mut tensors = Vec::new();
+        for (id, info) in self.network.table().iter() {
+            let values = self.tensor(id);
+            // Counting without early exit lets the compiler use vectors.
+            let bad = values.iter().filter(|x| !x.is_finite()).count();
+            if bad > 0 {
+                tensors.push(format!("{} ({bad} NaN or infinite of {})", info.name, values.len()));
+            }
+            if info.role == Role::RunningVar {
+                let negative = values.iter().filter(|&&x| x < 0.0).count();
+                if negative > 0 {
+                    tensors.push(format!(
+                        "{} ({negative} negative of {})",
+                        info.name,
+                        values.len()
+                    ));
+                }
+            }
+        }
+        if tensors.is_empty() {
+            return Ok(());
+        }
+        Err(WeightsError::Values { path: self.file.path().to_owned(), tensors })
+    }
+}
+
+impl ParamSource for WeightsFile {
+    fn tensor(&self, id: TensorId) -> Cow<'_, [f32]> {
+        let (float, bytes) = self.views[id.index()].clone();
+        self.file.decode(float, bytes)
+    }
+}
+
+/// The tensors of a file under our names.
+struct Sorted<'a> {
+    tensors: BTreeMap<String, &'a StoredTensor>,
+    /// Names that mean the same tensor as another one.
+    repeated: Vec<String>,
+    /// How many belong to a checkpoint's state of training.
+    training_state: usize,
+}
+
+fn sort(stored: &[StoredTensor]) -> Sorted<'_> {
+    let mut sorted = Sorted { tensors: BTreeMap::new(), repeated: Vec::new(), training_state: 0 };
+    for tensor in stored {
+        match canonical(&tensor.name) {
+            Canonical::Tensor(name) => match sorted.tensors.entry(name) {
+                Entry::Vacant(place) => {
+                    place.insert(tensor);
+                }
+                Entry::Occupied(place) => sorted.repeated.push(format!(
+                    "{} (the same as {})",
+                    tensor.name,
+                    place.get().name
+                )),
+            },
+            Canonical::BatchCount => {}
+            Canonical::TrainingState => sorted.training_state += 1,
+        }
+    }
+    sorted
+}
+
+/// Type and bytes of each of the network's tensors, or all that is wrong.
+fn match_tensors(
+    network: &Network,
+    sorted: Sorted<'_>,
+) -> Result<Vec<(FloatType, Range<usize>)>, Mismatch> {
+    let mut rest = sorted.tensors;
+    let mut mismatch = Mismatch {
+        network: network.spec.to_string(),
+        expected: network.tensors().len(),
+        ..Mismatch::default()
+    };
+    let mut views = Vec::with_capacity(network.tensors().len());
+    for info in network.tensors() {
+        match rest.remove(&info.name) {
+            None => mismatch.missing.push(info.name.clone()),
+            Some(stored) => match view(info, stored) {
+                Ok(view) => views.push(view),
+                Err(wrong) => mismatch.wrong.push(wrong),
+            },
+        }
+    }
+    mismatch.matched = views.len();
+    mismatch.unexpected = rest.into_values().map(|stored| stored.name.clone()).collect();
+    mismatch.unexpected.extend(sorted.repeated);
+    if mismatch.is_empty() { Ok(views) } else { Err(mismatch) }
+}
+
+fn view(
+    info: &TensorInfo,
+    stored: &StoredTensor,
+) -> Result<(FloatType, Range<usize>), WrongTensor> {
+    let wrong =
+        |expected: String, found: String| WrongTensor { name: info.name.clone(), expected, found };
+    if stored.shape != info.shape {
+        return Err(wrong(format!("{:?}", info.shape), format!("{:?}", stored.shape)));
+    }
+    match &stored.dtype {
+        Dtype::Float(float) => Ok((*float, stored.bytes.clone())),
+        other => Err(wrong("F32, F16, BF16 or F64".to_owned(), other.to_string())),
+    }
+}

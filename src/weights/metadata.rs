@@ -1,0 +1,188 @@
+//! What a file says about its network: the `resnet_cpu.*` entries of a safetensors header.
+//!
+//! | key | value |
+//! |---|---|
+//! | `resnet_cpu.arch` | name of the architecture, e.g. `resnet50` |
+//! | `resnet_cpu.shortcut` | `a`, `b` or `c` (residual networks) |
+//! | `resnet_cpu.stride_in` | `1x1` or `3x3` (bottleneck networks) |
+//! | `resnet_cpu.downsample` | `conv` or `maxpool` (plain networks) |
+//! | `resnet_cpu.mean`, `resnet_cpu.std` | three numbers `r,g,b` for pixels in 0..1 |
+//! | `resnet_cpu.resize` | pixels of the shorter side before cropping |
+//! | `resnet_cpu.crop` | pixels of the square crop's side |
+//! | `resnet_cpu.classes` | JSON array of class names in order of index |
+//!
+//! All are optional; other keys are left alone.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::str::FromStr;
+
+use super::WeightsError;
+use crate::model::{BlockKind, Downsample, ModelSpec, Shortcut, StrideIn};
+
+pub(super) const ARCH: &str = "resnet_cpu.arch";
+pub(super) const SHORTCUT: &str = "resnet_cpu.shortcut";
+pub(super) const STRIDE_IN: &str = "resnet_cpu.stride_in";
+pub(super) const DOWNSAMPLE: &str = "resnet_cpu.downsample";
+const MEAN: &str = "resnet_cpu.mean";
+const STD: &str = "resnet_cpu.std";
+const RESIZE: &str = "resnet_cpu.resize";
+const CROP: &str = "resnet_cpu.crop";
+pub(super) const CLASSES: &str = "resnet_cpu.classes";
+
+/// Largest side in pixels that a resize or crop may have.
+const MAX_SIDE: usize = 16_384;
+
+/// How pictures were prepared in training; `None` where nothing is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Preprocessing {
+    /// Subtracted from red, green and blue in 0..1.
+    pub mean: Option<[f32; 3]>,
+    /// Divides red, green and blue after that.
+    pub std: Option<[f32; 3]>,
+    /// Pixels of the shorter side after resizing.
+    pub resize: Option<usize>,
+    /// Pixels of the side of the square crop.
+    pub crop: Option<usize>,
+}
+
+impl Preprocessing {
+    /// The names of the fields about which nothing is said.
+    pub fn unstated(&self) -> Vec<&'static str> {
+        let Self { mean, std, resize, crop } = self;
+        [
+            ("mean", mean.is_none()),
+            ("std", std.is_none()),
+            ("resize", resize.is_none()),
+            ("crop", crop.is_none()),
+        ]
+        .into_iter()
+        .filter_map(|(name, unstated)| unstated.then_some(name))
+        .collect()
+    }
+}
+
+/// What a file says about its network.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Metadata {
+    /// Name of the architecture.
+    pub arch: Option<String>,
+    /// Kind of shortcut.
+    pub shortcut: Option<Shortcut>,
+    /// Where a bottleneck's stride is.
+    pub stride_in: Option<StrideIn>,
+    /// How a plain network downsamples.
+    pub downsample: Option<Downsample>,
+    /// How pictures were prepared.
+    pub preprocessing: Preprocessing,
+    /// Class names in order of index.
+    pub classes: Option<Vec<String>>,
+}
+
+impl Metadata {
+    /// What there is to say about `spec`.
+    pub fn of_spec(spec: &ModelSpec) -> Self {
+        Self {
+            arch: Some(spec.name.clone()),
+            shortcut: spec.shortcut,
+            stride_in: (spec.block == BlockKind::Bottleneck).then_some(spec.stride_in),
+            downsample: spec.is_plain().then_some(spec.downsample),
+            ..Self::default()
+        }
+    }
+
+    /// Reads the entries of the file at `path`.
+    ///
+    /// # Errors
+    /// An entry's value is not what the table above says.
+    pub fn parse(path: &Path, entries: &BTreeMap<String, String>) -> Result<Self, WeightsError> {
+        let fields = Fields { path, entries };
+        Ok(Self {
+            arch: entries.get(ARCH).cloned(),
+            shortcut: fields.option(SHORTCUT)?,
+            stride_in: fields.option(STRIDE_IN)?,
+            downsample: fields.option(DOWNSAMPLE)?,
+            preprocessing: Preprocessing {
+                mean: fields.triple(MEAN, "three numbers", f32::is_finite)?,
+                std: fields.triple(STD, "three positive numbers", |x| x.is_finite() && x > 0.0)?,
+                resize: fields.side(RESIZE)?,
+                crop: fields.side(CROP)?,
+            },
+            classes: fields
+                .read(CLASSES, "a JSON array of strings", |text| serde_json::from_str(text).ok())?,
+        })
+    }
+
+    /// The entries that [`Metadata::parse`] reads back.
+    pub fn entries(&self) -> BTreeMap<String, String> {
+        let triple = |v: [f32; 3]| format!("{},{},{}", v[0], v[1], v[2]);
+        let Preprocessing { mean, std, resize, crop } = self.preprocessing;
+        let classes = self.classes.as_ref().map(|names| serde_json::json!(names).to_string());
+        [
+            (ARCH, self.arch.clone()),
+            (SHORTCUT, self.shortcut.map(|x| x.to_string())),
+            (STRIDE_IN, self.stride_in.map(|x| x.to_string())),
+            (DOWNSAMPLE, self.downsample.map(|x| x.to_string())),
+            (MEAN, mean.map(triple)),
+            (STD, std.map(triple)),
+            (RESIZE, resize.map(|x| x.to_string())),
+            (CROP, crop.map(|x| x.to_string())),
+            (CLASSES, classes),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+        .collect()
+    }
+}
+
+/// Reads single entries, with errors that name file and key.
+struct Fields<'a> {
+    path: &'a Path,
+    entries: &'a BTreeMap<String, String>,
+}
+
+impl Fields<'_> {
+    fn read<T>(
+        &self,
+        key: &'static str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, WeightsError> {
+        let Some(text) = self.entries.get(key) else { return Ok(None) };
+        let error = || WeightsError::Metadata {
+            path: self.path.to_owned(),
+            key,
+            expected: expected.to_owned(),
+            found: text.clone(),
+        };
+        parse(text).map(Some).ok_or_else(error)
+    }
+
+    fn option<T: FromStr>(&self, key: &'static str) -> Result<Option<T>, WeightsError> {
+        let expected = match key {
+            SHORTCUT => "a, b or c",
+            STRIDE_IN => "1x1 or 3x3",
+            _ => "conv or maxpool",
+        };
+        self.read(key, expected, |text| text.parse().ok())
+    }
+
+    fn triple(
+        &self,
+        key: &'static str,
+        expected: &str,
+        valid: impl Fn(f32) -> bool,
+    ) -> Result<Option<[f32; 3]>, WeightsError> {
+        self.read(key, expected, |text| {
+            let numbers: Vec<f32> =
+                text.split(',').map(|x| x.trim().parse().ok()).collect::<Option<_>>()?;
+            <[f32; 3]>::try_from(numbers).ok().filter(|v| v.iter().all(|&x| valid(x)))
+        })
+    }
+
+    fn side(&self, key: &'static str) -> Result<Option<usize>, WeightsError> {
+        self.read(key, &format!("1 to {MAX_SIDE} pixels"), |text| {
+            text.parse().ok().filter(|side| (1..=MAX_SIDE).contains(side))
+        })
+    }
+}
