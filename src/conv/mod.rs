@@ -12,3 +12,6 @@ mod shape;
 pub use forward::{Filter, forward};
 pub use im2col::Im2col;
 pub use shape::ConvShape;
+
+#[cfg(test)]
+mod tests;

@@ -22,3 +22,6 @@ pub use backend::Backend;
 pub use driver::gemm;
 pub use epilogue::Epilogue;
 pub use pack::{ASource, Matrix, PackedB};
+
+#[cfg(test)]
+mod tests;

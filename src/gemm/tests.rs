@@ -1,0 +1,149 @@
+//! Every kernel against the definition, over random shapes; and against each other, to the bit.
+
+use super::kernels::Kernel;
+use super::{ASource, Backend, Epilogue, Matrix, PackedB, gemm, reference};
+use crate::runtime::Rng;
+use proptest::prelude::*;
+
+/// One product: the case table of correctness and of equality between instruction sets.
+#[derive(Clone, Debug)]
+struct Case {
+    m: usize,
+    n: usize,
+    k: usize,
+    bias: bool,
+    residual: bool,
+    relu: bool,
+    seed: u64,
+}
+
+/// A matrix that refuses to be read in place, so that its panels are packed.
+struct Packed<'a>(Matrix<'a>);
+
+impl ASource for Packed<'_> {
+    fn rows(&self) -> usize {
+        self.0.rows()
+    }
+
+    fn k(&self) -> usize {
+        self.0.k()
+    }
+
+    fn pack(
+        &self,
+        row: usize,
+        rows: usize,
+        k: usize,
+        steps: usize,
+        dst: &mut [f32],
+        stride: usize,
+    ) {
+        self.0.pack(row, rows, k, steps, dst, stride);
+    }
+}
+
+fn draw(rng: &mut Rng, len: usize) -> Vec<f32> {
+    (0..len).map(|_| rng.uniform_in(-1.0, 1.0)).collect()
+}
+
+fn check(case: &Case) {
+    let &Case { m, n, k, relu, seed, .. } = case;
+    let mut rng = Rng::new(seed, &[]);
+    let (a, b) = (draw(&mut rng, m * k), draw(&mut rng, k * n));
+    let (bias, residual) = (draw(&mut rng, n), draw(&mut rng, m * n));
+    let epilogue = Epilogue {
+        bias: case.bias.then_some(&bias[..]),
+        residual: case.residual.then_some(&residual[..]),
+        relu,
+    };
+    let expected = reference::gemm(m, n, k, &a, &b, &epilogue);
+    // Values are at most 1: k products and three more terms, each rounded once or twice.
+    let bound = (k + 4) as f64 * (k + 2) as f64 * f64::from(f32::EPSILON);
+
+    let backends = Kernel::all().into_iter().map(|kernel| Backend::Native(kernel.isa()));
+    let mut exact: Option<Vec<f32>> = None;
+    for backend in backends.chain([Backend::Matrixmultiply]) {
+        let b = PackedB::new(backend, k, n, |p, j| b[p * n + j]);
+        let matrix = Matrix::new(&a, m, k);
+        // Guards on both sides: nothing may be written outside C.
+        const GUARD: usize = 33;
+        let mut c = vec![f32::MAX; m * n + 2 * GUARD];
+        gemm(&matrix, &b, &mut c[GUARD..GUARD + m * n], &epilogue);
+        assert!(c[..GUARD].iter().chain(&c[GUARD + m * n..]).all(|&v| v == f32::MAX));
+        let c = c[GUARD..GUARD + m * n].to_vec();
+        let mut again = vec![f32::NAN; m * n];
+        gemm(&Packed(matrix), &b, &mut again, &epilogue);
+        assert!(c == again, "{backend:?}: packed and in place differ, {case:?}");
+        for (i, (&got, &want)) in c.iter().zip(&expected).enumerate() {
+            let error = (f64::from(got) - want).abs();
+            assert!(error <= bound, "{backend:?} at {i}: {got} for {want}, {case:?}");
+        }
+        if let Backend::Native(isa) = backend
+            && isa.is_exact()
+        {
+            assert!(*exact.get_or_insert(c.clone()) == c, "{isa} has other bits, {case:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn equals_the_definition(
+        (m, n, k) in (1..70_usize, 1..70_usize, 0..300_usize),
+        (bias, residual, relu) in any::<(bool, bool, bool)>(),
+        seed in any::<u64>(),
+    ) {
+        check(&Case { m, n, k, bias, residual, relu, seed });
+    }
+}
+
+#[test]
+fn every_row_and_column_tail() {
+    for kernel in Kernel::all() {
+        for m in 1..=kernel.mr + 1 {
+            for n in 1..=kernel.nr + 1 {
+                check(&Case { m, n, k: 5, bias: true, residual: true, relu: true, seed: 1 });
+            }
+        }
+    }
+}
+
+#[test]
+fn large_enough_for_every_loop() {
+    for (m, n, k) in [(700, 70, 600), (3, 1000, 1024), (500, 33, 513), (1, 1, 5000)] {
+        check(&Case { m, n, k, bias: true, residual: false, relu: true, seed: 2 });
+    }
+}
+
+#[test]
+fn the_result_does_not_depend_on_threads() {
+    let mut rng = Rng::new(3, &[]);
+    for (m, n, k) in [(700, 70, 600), (49, 512, 1000), (1, 1000, 512)] {
+        let (a, b) = (draw(&mut rng, m * k), draw(&mut rng, k * n));
+        let mut first: Option<Vec<f32>> = None;
+        for threads in [1, 2, 3, 8] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut c = vec![f32::NAN; m * n];
+            pool.install(|| {
+                let b = PackedB::new(Backend::Native(crate::simd::Isa::best()), k, n, |p, j| {
+                    b[p * n + j]
+                });
+                gemm(&Matrix::new(&a, m, k), &b, &mut c, &Epilogue::default());
+            });
+            assert!(*first.get_or_insert(c.clone()) == c, "{threads} threads: {m} x {n} x {k}");
+        }
+    }
+}
+
+#[test]
+fn nan_passes_through_relu() {
+    let (a, b) = ([f32::NAN, 1.0], [1.0, -1.0]);
+    for kernel in Kernel::all() {
+        let b = PackedB::new(Backend::Native(kernel.isa()), 2, 1, |p, _| b[p]);
+        let mut c = [0.0];
+        gemm(&Matrix::new(&a, 1, 2), &b, &mut c, &Epilogue { relu: true, ..Epilogue::default() });
+        assert!(c[0].is_nan(), "{}", kernel.name);
+    }
+}
