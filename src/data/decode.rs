@@ -1,7 +1,8 @@
 //! Bytes of a file to an [`RgbImage`]: JPEG, PNG, GIF, WebP, BMP and TIFF, told apart by content.
 //!
 //! Every kind of picture becomes 8-bit RGB by a rule: grey is replicated; alpha is dropped and the
-//! colour below it kept (as Pillow's `convert("RGB")` does); palettes are expanded; 16-bit values
+//! colour below it kept, as Pillow's `convert("RGB")` does (only the transparent pixels of a GIF are
+//! black); palettes are expanded; 16-bit values
 //! are divided by 257 and rounded; floats are clamped to [0, 1]; CMYK and YCCK become RGB in the
 //! decoder, without a colour profile. Of an animation the first frame counts. The EXIF orientation
 //! is applied.
@@ -53,10 +54,10 @@ pub fn decode(bytes: &[u8], path: &Path, limits: &Limits) -> Result<RgbImage, Er
         return Err(Error::Truncated { path: path.to_path_buf(), detail });
     }
     let translate = |error| translate(error, path, limits);
-    let mut decoder =
-        ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(translate)?;
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits.of_memory());
+    let mut decoder = reader.into_decoder().map_err(translate)?;
     check_size(&decoder, path, limits)?;
-    decoder.set_limits(limits.of_decoder()).map_err(translate)?;
     // A damaged EXIF block is no reason to refuse the picture.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
     let mut picture = DynamicImage::from_decoder(decoder).map_err(translate)?;
@@ -66,10 +67,9 @@ pub fn decode(bytes: &[u8], path: &Path, limits: &Limits) -> Result<RgbImage, Er
 }
 
 impl Limits {
-    fn of_decoder(&self) -> image::Limits {
-        let mut limits = image::Limits::default();
-        limits.max_image_width = Some(self.side);
-        limits.max_image_height = Some(self.side);
+    /// What the decoder is held to. The sides are checked here, where a message can name them.
+    fn of_memory(&self) -> image::Limits {
+        let mut limits = image::Limits::no_limits();
         limits.max_alloc = Some(self.bytes);
         limits
     }
