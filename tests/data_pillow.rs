@@ -1,11 +1,20 @@
-//! Resizing gives Pillow's bits: golden results of pictures that an integer formula makes, written
-//! by `tests/data/resize_pillow.py`.
+//! Resizing gives Pillow's bits and preprocessing torchvision's: golden results for pictures that an
+//! integer formula makes, written by `tests/data/pillow.py`.
 
-use resnet_cpu::data::{RgbImage, Window, resize, resize_window};
+use resnet_cpu::data::{Preprocessing, RgbImage, Window, resize, resize_window};
 
 #[derive(serde::Deserialize)]
 struct Golden {
-    cases: Vec<Case>,
+    resize: Vec<Case>,
+    preprocess: Vec<PreprocessCase>,
+}
+
+#[derive(serde::Deserialize)]
+struct PreprocessCase {
+    from: [usize; 2],
+    resize: usize,
+    crop: usize,
+    fnv1a: String,
 }
 
 #[derive(serde::Deserialize)]
@@ -17,9 +26,8 @@ struct Case {
     pixels: Vec<u8>,
 }
 
-fn cases() -> Vec<Case> {
-    let golden: Golden = serde_json::from_str(include_str!("data/resize_pillow.json")).unwrap();
-    golden.cases
+fn golden() -> Golden {
+    serde_json::from_str(include_str!("data/pillow.json")).unwrap()
 }
 
 fn noise(width: usize, height: usize) -> RgbImage {
@@ -39,7 +47,7 @@ fn fnv1a(bytes: &[u8]) -> String {
 
 #[test]
 fn every_case_equals_pillow() {
-    for case in cases() {
+    for case in golden().resize {
         let ([w, h], [nw, nh]) = (case.from, case.to);
         let out = resize(&noise(w, h), nw, nh);
         assert_eq!((out.width(), out.height()), (nw, nh));
@@ -52,19 +60,28 @@ fn every_case_equals_pillow() {
 
 #[test]
 fn a_window_is_a_part_of_the_whole() {
-    for case in cases() {
+    for case in golden().resize {
         let ([w, h], [nw, nh]) = (case.from, case.to);
         let whole = resize(&noise(w, h), nw, nh);
-        let window = Window {
-            left: nw / 3,
-            top: nh / 4,
-            width: nw.div_ceil(2),
-            height: nh.div_ceil(3),
-        };
+        let window =
+            Window { left: nw / 3, top: nh / 4, width: nw.div_ceil(2), height: nh.div_ceil(3) };
         let part = resize_window(&noise(w, h), nw, nh, window);
         for y in 0..window.height {
             let row = &whole.row(window.top + y)[window.left * 3..][..window.width * 3];
             assert_eq!(part.row(y), row, "{w}x{h} to {nw}x{nh}, row {y}");
         }
+    }
+}
+
+#[test]
+fn preprocessing_equals_torchvision() {
+    for case in golden().preprocess {
+        let resize = (case.resize > 0).then_some(case.resize);
+        let how = Preprocessing { resize, crop: case.crop, ..Preprocessing::imagenet() };
+        let [w, h] = case.from;
+        let mut out = vec![f32::NAN; how.input_len()];
+        how.apply(&noise(w, h), &mut out);
+        let bytes: Vec<u8> = out.iter().flat_map(|x| x.to_le_bytes()).collect();
+        assert_eq!(fnv1a(&bytes), case.fnv1a, "{w}x{h} with {how:?}");
     }
 }
