@@ -57,6 +57,6 @@ pub fn forward(
         let pixels = Matrix::new(input, shape.rows(), shape.in_channels);
         gemm(&pixels, &filter.packed, output, epilogue);
     } else {
-        gemm(&Im2col::new(input, *shape), &filter.packed, output, epilogue);
+        gemm(&Im2col::new(input, shape), &filter.packed, output, epilogue);
     }
 }

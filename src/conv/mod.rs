@@ -3,12 +3,21 @@
 //! The rows of A are output pixels, its columns the values under the filter in the order (ky, kx,
 //! channel); B holds the filters. A is never stored: its panels are gathered from the picture when
 //! the product needs them, or read in place where the filter is 1x1 and steps by one pixel.
+//!
+//! The gradient of the input is again a convolution (of the output's gradient with the filters turned
+//! round), one for each class of pixels that a stride makes; the gradient of the filters is the
+//! product of A's transpose with the output's gradient. So all three run on the same kernels.
 
+mod backward_data;
+mod backward_weights;
 mod forward;
 mod im2col;
+mod parity;
 pub mod reference;
 mod shape;
 
+pub use backward_data::{BackwardFilter, backward_data};
+pub use backward_weights::backward_weights;
 pub use forward::{Filter, forward};
 pub use im2col::Im2col;
 pub use shape::ConvShape;

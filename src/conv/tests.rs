@@ -1,10 +1,21 @@
 //! Convolutions against the definition, over random shapes; and instruction sets against each other.
 
-use super::{ConvShape, Filter, forward, reference};
+use super::{
+    BackwardFilter, ConvShape, Filter, backward_data, backward_weights, forward, reference,
+};
 use crate::gemm::{Backend, Epilogue};
 use crate::runtime::Rng;
 use crate::simd::Isa;
 use proptest::prelude::*;
+
+/// Sums of `terms` products of values of at most 1, and what an epilogue adds.
+fn compare(what: &str, by: Backend, got: &[f32], want: &[f64], terms: usize, shape: &ConvShape) {
+    let bound = (terms + 4) as f64 * (terms + 2) as f64 * f64::from(f32::EPSILON);
+    for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
+        let error = (f64::from(got) - want).abs();
+        assert!(error <= bound, "{what} of {by:?} at {i}: {got} for {want}, {shape:?}");
+    }
+}
 
 fn check(shape: &ConvShape, seed: u64) {
     let mut rng = Rng::new(seed, &[]);
@@ -14,21 +25,27 @@ fn check(shape: &ConvShape, seed: u64) {
     let (bias, residual) = (draw(shape.out_channels), draw(shape.output_len()));
     let epilogue = Epilogue { bias: Some(&bias), residual: Some(&residual), relu: true };
     let expected = reference::forward(shape, &input, &weights, &epilogue);
-    let bound = (shape.k() + 4) as f64 * (shape.k() + 2) as f64 * f64::from(f32::EPSILON);
-    let mut exact: Option<Vec<f32>> = None;
+    let gradient = draw(shape.output_len());
+    let (input_gradient, weight_gradient) = reference::backward(shape, &input, &weights, &gradient);
+    let mut exact: Option<[Vec<f32>; 3]> = None;
     let natives = Isa::available().into_iter().map(Backend::Native);
     for backend in natives.chain([Backend::Matrixmultiply]) {
         let filter = Filter::new(backend, &weights, None, shape);
         let mut output = vec![f32::NAN; shape.output_len()];
         forward(shape, &input, &filter, &epilogue, &mut output);
-        for (i, (&got, &want)) in output.iter().zip(&expected).enumerate() {
-            let error = (f64::from(got) - want).abs();
-            assert!(error <= bound, "{backend:?} at {i}: {got} for {want}, {shape:?}");
-        }
+        let mut dx = vec![f32::NAN; shape.input_len()];
+        backward_data(shape, &gradient, &BackwardFilter::new(backend, &weights, shape), &mut dx);
+        let mut dw = vec![f32::NAN; shape.weight_len()];
+        backward_weights(backend, shape, &input, &gradient, &mut dw);
+        let taps = shape.kernel * shape.kernel;
+        compare("output", backend, &output, &expected, shape.k(), shape);
+        compare("input gradient", backend, &dx, &input_gradient, taps * shape.out_channels, shape);
+        compare("weight gradient", backend, &dw, &weight_gradient, shape.rows(), shape);
         if let Backend::Native(isa) = backend
             && isa.is_exact()
         {
-            assert!(*exact.get_or_insert(output.clone()) == output, "{isa} differs, {shape:?}");
+            let all = [output, dx, dw];
+            assert!(*exact.get_or_insert(all.clone()) == all, "{isa} differs, {shape:?}");
         }
     }
 }
@@ -87,5 +104,32 @@ fn the_convolutions_of_the_networks() {
             padding,
         };
         check(&shape, 9);
+    }
+}
+
+#[test]
+fn long_sums_are_cut_by_shape_and_not_by_threads() {
+    let shape = ConvShape {
+        batch: 3,
+        height: 40,
+        width: 41,
+        in_channels: 5,
+        out_channels: 19,
+        kernel: 3,
+        stride: 1,
+        padding: 1,
+    };
+    check(&shape, 4);
+    let mut rng = Rng::new(4, &[]);
+    let input: Vec<f32> = (0..shape.input_len()).map(|_| rng.normal()).collect();
+    let gradient: Vec<f32> = (0..shape.output_len()).map(|_| rng.normal()).collect();
+    let mut first: Option<Vec<f32>> = None;
+    for threads in [1, 2, 3, 8] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let mut dw = vec![f32::NAN; shape.weight_len()];
+        pool.install(|| {
+            backward_weights(Backend::Native(Isa::best()), &shape, &input, &gradient, &mut dw)
+        });
+        assert!(*first.get_or_insert(dw.clone()) == dw, "{threads} threads");
     }
 }

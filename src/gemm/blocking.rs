@@ -60,3 +60,22 @@ fn even(total: usize, most: usize, unit: usize) -> usize {
     let parts = total.div_ceil((most / unit * unit).max(unit)).max(1);
     total.div_ceil(parts).next_multiple_of(unit).max(unit)
 }
+
+/// Chunks of the sum over `m` rows in a product Aᵀ · B with a `k` x `n` result: enough tasks for many
+/// threads where the result is small, none so short that adding up the chunks would be felt.
+pub fn chunks(m: usize, k: usize, n: usize) -> usize {
+    let wanted = TASKS.div_ceil(k.div_ceil(columns_a_task(k)));
+    wanted.min(m / SHORTEST_CHUNK).min((MOST_PARTIAL / (k * n).max(1)).max(1)).max(1)
+}
+
+/// Columns of A that a task of a product Aᵀ · B takes.
+pub(super) fn columns_a_task(k: usize) -> usize {
+    even(k, 336, 1)
+}
+
+/// Tasks that a product Aᵀ · B should have.
+const TASKS: usize = 16;
+/// Rows of A below which a chunk is not worth a C of its own.
+const SHORTEST_CHUNK: usize = 1024;
+/// Floats that the chunks' results may take together.
+const MOST_PARTIAL: usize = 4 << 20;

@@ -147,6 +147,7 @@ impl Block {
                         &Tile {
                             a: a.as_ptr().add(first * a_stride),
                             a_stride,
+                            a_step: 1,
                             k: k_block.steps,
                             b: b_values.as_ptr(),
                             c: c.0.add(at),
@@ -175,6 +176,6 @@ struct KBlock {
 
 /// The distance of rows in a packed block of A: an odd number of cache lines, so that the rows of a
 /// tile fall on different sets.
-fn panel_stride(steps: usize) -> usize {
+pub(super) fn panel_stride(steps: usize) -> usize {
     (steps.div_ceil(16) | 1) * 16
 }

@@ -1,4 +1,4 @@
-//! C = A · B in f32, blocked for the caches, with something done to each tile before it is stored.
+//! C = A · B and C = Aᵀ · B in f32, blocked for the caches, with something done to each tile before it is stored.
 //!
 //! A is whatever an [`ASource`] says it is (a matrix in memory, the patches of a picture); B is a
 //! matrix of weights, [packed](PackedB) once and used many times; an [`Epilogue`] adds bias and
@@ -17,11 +17,13 @@ mod epilogue;
 pub mod kernels;
 mod pack;
 pub mod reference;
+mod transposed;
 
 pub use backend::Backend;
 pub use driver::gemm;
 pub use epilogue::Epilogue;
 pub use pack::{ASource, Matrix, PackedB};
+pub use transposed::gemm_transposed;
 
 #[cfg(test)]
 mod tests;

@@ -6,13 +6,16 @@ use crate::simd::Simd;
 ///
 /// # Promises
 /// Whoever has a tile computed promises, for its number of rows R and its vectors V of L lanes:
-/// `a` is readable at `i * a_stride + j` for `i < R`, `j < k`; `b` for `k * V * L` floats; `c` is
+/// `a` is readable at `i * a_stride + j * a_step` for `i < R`, `j < k`; `b` for `k * V * L` floats; `c` is
 /// writable (and, with `accumulate`, initialised) at `i * c_stride + j` for `i < R`, `j < columns`,
 /// and nothing else reads or writes there meanwhile; `residual`, if not null, is readable where `c`
 /// is written; `bias`, if not null, for `columns` floats; and `(V - 1) * L < columns <= V * L`.
 pub(crate) struct Tile {
     pub(crate) a: *const f32,
+    /// From row to row.
     pub(crate) a_stride: usize,
+    /// From step to step of k.
+    pub(crate) a_step: usize,
     pub(crate) k: usize,
     /// Packed: for each step of k, V vectors.
     pub(crate) b: *const f32,
@@ -151,7 +154,7 @@ impl Tile {
                 *sum = s.fma(a_i, row_of_b[j], *sum);
             }
         }
-        *a = a.wrapping_add(1);
+        *a = a.wrapping_add(self.a_step);
         *b = b.wrapping_add(NV * S::LANES);
     }
 

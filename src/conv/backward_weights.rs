@@ -1,0 +1,39 @@
+//! The gradient of the filters: the patches' transpose times the output's gradient.
+
+use super::{ConvShape, Im2col};
+use crate::gemm::{Backend, Matrix, gemm_transposed};
+use crate::runtime::AlignedBuf;
+use rayon::prelude::*;
+
+/// The gradient of the filters, `[out_channels, in_channels, kernel, kernel]`, from the input, `[batch,
+/// height, width, in_channels]`, and the output's gradient, `[batch, out_height, out_width,
+/// out_channels]`.
+///
+/// # Panics
+/// If a size is not what `shape` says.
+pub fn backward_weights(
+    backend: Backend,
+    shape: &ConvShape,
+    input: &[f32],
+    gradient: &[f32],
+    weight_gradient: &mut [f32],
+) {
+    let (k, n) = (shape.k(), shape.out_channels);
+    assert_eq!(weight_gradient.len(), shape.weight_len(), "gradient of the filters of {shape:?}");
+    // The product has the order (ky, kx, channel, out); torch's order is (out, channel, ky, kx).
+    let mut product = AlignedBuf::zeroed(k * n);
+    if shape.kernel == 1 && shape.stride == 1 && shape.padding == 0 {
+        let pixels = Matrix::new(input, shape.rows(), shape.in_channels);
+        gemm_transposed(backend, &pixels, gradient, n, &mut product);
+    } else {
+        gemm_transposed(backend, &Im2col::new(input, shape), gradient, n, &mut product);
+    }
+    let (channels, taps) = (shape.in_channels, shape.kernel * shape.kernel);
+    weight_gradient.par_chunks_mut(k).enumerate().for_each(|(out, filter)| {
+        for (channel, filter) in filter.chunks_exact_mut(taps).enumerate() {
+            for (tap, value) in filter.iter_mut().enumerate() {
+                *value = product[(tap * channels + channel) * n + out];
+            }
+        }
+    });
+}

@@ -1,0 +1,234 @@
+//! C = Aᵀ · B, summed over the rows of A: the gradient of weights, where a row is a pixel.
+//!
+//! C is small and the sum is long, so the rows are cut into chunks, each with a C of its own, and
+//! the chunks' results are added pairwise. How many chunks there are depends on the shape alone, and
+//! within a chunk the sum is blocked as in [`gemm`](super::gemm()); so the result depends on neither
+//! threads nor tiles. The kernel is the same: a packed block of A lies `[row][column]`, and its
+//! columns are the tile's rows.
+
+use super::blocking::{KC, chunks, columns_a_task};
+use super::driver::panel_stride;
+use super::kernels::{Kernel, Tile};
+use super::{ASource, Backend};
+use crate::runtime::AlignedBuf;
+use rayon::prelude::*;
+use std::cell::RefCell;
+use std::ops::Range;
+use std::ptr;
+
+/// Columns of B that a task packs at a time: with KC rows half a second-level cache at most.
+const GROUP: usize = 512;
+
+/// C [a.k(), n] = Aᵀ · B with B [a.rows(), n], both row-major, on the threads of the current pool.
+///
+/// # Panics
+/// If the sizes do not fit together.
+pub fn gemm_transposed<A: ASource>(backend: Backend, a: &A, b: &[f32], n: usize, c: &mut [f32]) {
+    let (m, k) = (a.rows(), a.k());
+    assert_eq!(b.len(), m * n, "size of B");
+    assert_eq!(c.len(), k * n, "size of C");
+    if c.is_empty() {
+        return;
+    }
+    let chunks = chunks(m, k, n);
+    let rows = |chunk: usize| m * chunk / chunks..m * (chunk + 1) / chunks;
+    let columns = columns_a_task(k);
+    if chunks == 1 {
+        multiply(backend, a, b, n, columns, |_| 0..m, c);
+        return;
+    }
+    let mut partial = AlignedBuf::zeroed(chunks * k * n);
+    multiply(backend, a, b, n, columns, rows, &mut partial);
+    add_pairwise(&mut partial, chunks, k * n);
+    c.copy_from_slice(&partial[..k * n]);
+}
+
+/// Each chunk's product into its own part of `c`.
+fn multiply<A: ASource>(
+    backend: Backend,
+    a: &A,
+    b: &[f32],
+    n: usize,
+    columns: usize,
+    rows: impl Fn(usize) -> Range<usize> + Sync,
+    c: &mut [f32],
+) {
+    let k = a.k();
+    c.par_chunks_mut(k * n).enumerate().for_each(|(chunk, c)| {
+        c.par_chunks_mut(columns * n).enumerate().for_each(|(task, c)| {
+            let first = task * columns;
+            let task = Task { rows: rows(chunk), columns: first..first + c.len() / n, n };
+            match backend {
+                Backend::Native(isa) => task.native(&Kernel::of(isa), a, b, c),
+                Backend::Matrixmultiply => task.by_matrixmultiply(a, b, c),
+            }
+        });
+    });
+}
+
+/// Sums the `count` arrays of `len` in `values` into the first, as a balanced tree.
+fn add_pairwise(values: &mut [f32], count: usize, len: usize) {
+    let mut width = 1;
+    while width < count {
+        values.par_chunks_mut(2 * width * len).for_each(|pair| {
+            if pair.len() > width * len {
+                let (left, right) = pair.split_at_mut(width * len);
+                for (sum, &value) in left[..len].iter_mut().zip(&right[..len]) {
+                    *sum += value;
+                }
+            }
+        });
+        width *= 2;
+    }
+}
+
+thread_local! {
+    /// Each thread's packed blocks of A and B, kept from call to call.
+    static PANELS: RefCell<(AlignedBuf, AlignedBuf)> = RefCell::default();
+}
+
+/// A part of C: some columns of A times all of B, over some rows.
+struct Task {
+    rows: Range<usize>,
+    columns: Range<usize>,
+    n: usize,
+}
+
+impl Task {
+    fn native<A: ASource>(&self, kernel: &Kernel, a: &A, b: &[f32], c: &mut [f32]) {
+        PANELS.with_borrow_mut(|(a_panel, b_panel)| {
+            let (columns, n) = (self.columns.len(), self.n);
+            let stride = panel_stride(columns);
+            a_panel.grow_to(KC * stride);
+            for group in (0..n).step_by(GROUP) {
+                let width = GROUP.min(n - group);
+                b_panel.grow_to(KC * width.next_multiple_of(kernel.lanes));
+                let mut accumulate = false;
+                for row in self.rows.clone().step_by(KC) {
+                    let steps = KC.min(self.rows.end - row);
+                    a.pack(row, steps, self.columns.start, columns, a_panel, stride);
+                    let block = &b[row * n..(row + steps) * n];
+                    pack_panels(kernel, block, n, group, width, b_panel);
+                    let block = PackedBlock { steps, a: a_panel, stride, b: b_panel, accumulate };
+                    self.tiles(kernel, &block, group, width, c);
+                    accumulate = true;
+                }
+                if !accumulate {
+                    c.fill(0.0);
+                }
+            }
+        });
+    }
+
+    /// The tiles of one block of rows and one group of columns of B.
+    fn tiles(
+        &self,
+        kernel: &Kernel,
+        block: &PackedBlock,
+        group: usize,
+        width: usize,
+        c: &mut [f32],
+    ) {
+        let (columns, n) = (self.columns.len(), self.n);
+        assert!(c.len() == columns * n && group + width <= n, "size of C");
+        assert!(
+            columns <= block.stride && block.steps * block.stride <= block.a.len(),
+            "size of A"
+        );
+        let tiles = columns.div_ceil(kernel.mr);
+        for first_column in (0..width).step_by(kernel.nr) {
+            let in_panel = kernel.nr.min(width - first_column);
+            let padded = in_panel.next_multiple_of(kernel.lanes);
+            let b = &block.b[first_column * block.steps..][..padded * block.steps];
+            for t in 0..tiles {
+                let (first, end) = (columns * t / tiles, columns * (t + 1) / tiles);
+                // SAFETY: A holds `steps` rows of `columns` values (asserted), B `steps` times the
+                // panel's vectors (sliced); rows `first..end` and these columns lie within C
+                // (asserted), which this task alone holds.
+                unsafe {
+                    kernel.run(
+                        end - first,
+                        &Tile {
+                            a: block.a.as_ptr().add(first),
+                            a_stride: 1,
+                            a_step: block.stride,
+                            k: block.steps,
+                            b: b.as_ptr(),
+                            c: c.as_mut_ptr().add(first * n + group + first_column),
+                            c_stride: n,
+                            columns: in_panel,
+                            accumulate: block.accumulate,
+                            bias: ptr::null(),
+                            residual: ptr::null(),
+                            relu: false,
+                            next_b: b.as_ptr(),
+                            next_b_lines: 0,
+                        },
+                    );
+                }
+            }
+        }
+    }
+
+    fn by_matrixmultiply<A: ASource>(&self, a: &A, b: &[f32], c: &mut [f32]) {
+        let (rows, columns, n) = (self.rows.len(), self.columns.len(), self.n);
+        let mut patches = vec![0.0; (rows * columns).max(1)];
+        if rows > 0 {
+            a.pack(self.rows.start, rows, self.columns.start, columns, &mut patches, columns);
+        }
+        let b = &b[self.rows.start * n..self.rows.end * n];
+        // SAFETY: `patches` is rows x columns, read as its transpose; `b` is rows x n and `c`
+        // columns x n, row-major and contiguous.
+        unsafe {
+            let (a_stride, stride) = (columns as isize, n as isize);
+            matrixmultiply::sgemm(
+                columns,
+                rows,
+                n,
+                1.0,
+                patches.as_ptr(),
+                1,
+                a_stride,
+                b.as_ptr(),
+                stride,
+                1,
+                0.0,
+                c.as_mut_ptr(),
+                stride,
+                1,
+            );
+        }
+    }
+}
+
+/// A block of rows of A and B, packed.
+struct PackedBlock<'a> {
+    steps: usize,
+    /// `[steps][stride]`.
+    a: &'a [f32],
+    stride: usize,
+    /// Panels of `[steps][vectors]`.
+    b: &'a [f32],
+    accumulate: bool,
+}
+
+/// Packs `width` columns from `group` on of `rows`, row-major with `n` columns, into panels.
+fn pack_panels(
+    kernel: &Kernel,
+    rows: &[f32],
+    n: usize,
+    group: usize,
+    width: usize,
+    panels: &mut [f32],
+) {
+    let steps = rows.len() / n;
+    for first in (0..width).step_by(kernel.nr) {
+        let columns = kernel.nr.min(width - first);
+        let padded = columns.next_multiple_of(kernel.lanes);
+        let panel = &mut panels[first * steps..][..padded * steps];
+        for (step, row) in panel.chunks_exact_mut(padded).zip(rows.chunks_exact(n)) {
+            step[..columns].copy_from_slice(&row[group + first..][..columns]);
+            step[columns..].fill(0.0);
+        }
+    }
+}
