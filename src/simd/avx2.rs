@@ -83,6 +83,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn if_gt(self, a: __m256, b: __m256, then: __m256, otherwise: __m256) -> __m256 {
+        op!(_mm256_blendv_ps(otherwise, then, _mm256_cmp_ps::<_CMP_GT_OQ>(a, b)))
+    }
+
+    #[inline(always)]
     fn prefetch_write(self, at: *const f32) {
         op!(_mm_prefetch::<_MM_HINT_ET0>(at.cast()));
     }

@@ -50,6 +50,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn if_gt(self, a: f32x8, b: f32x8, then: f32x8, otherwise: f32x8) -> f32x8 {
+        a.simd_gt(b).select(then, otherwise)
+    }
+
+    #[inline(always)]
     fn prefetch_write(self, _: *const f32) {}
 
     #[inline(always)]
