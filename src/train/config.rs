@@ -60,6 +60,18 @@ pub struct DataInfo {
     pub val_images: u64,
 }
 
+/// A value that no run can have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: expected {expected}, found {found}")]
+pub struct ConfigError {
+    /// The field, as [`Config::fields`] calls it.
+    pub field: &'static str,
+    /// What it could be.
+    pub expected: &'static str,
+    /// What it is.
+    pub found: String,
+}
+
 /// Everything that changes the result of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -130,6 +142,49 @@ impl Config {
         let Self { shortcut, downsample, stride_in, .. } = *self;
         let classes = Some(self.classes);
         ModelSpec::new(&self.arch, Options { shortcut, downsample, stride_in, classes })
+    }
+
+    /// Checks the numbers that flags or a file may have set.
+    ///
+    /// # Errors
+    /// Names the first field whose value is impossible.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let length = match self.length {
+            Length::Epochs(n) | Length::Iterations(n) => n,
+        };
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let share = |x: f64| (0.0..1.0).contains(&x);
+        let schedule = match &self.schedule {
+            Schedule::MultiStep { milestones, factor } => {
+                positive(*factor) && milestones.is_sorted_by(|a, b| a < b)
+            }
+            Schedule::Plateau { factor, threshold, .. } => positive(*factor) && share(*threshold),
+            Schedule::Constant | Schedule::Cosine => true,
+        };
+        let warmup = match self.warmup {
+            Warmup::UntilError { lr, error } => positive(lr) && (0.0..=1.0).contains(&error),
+            Warmup::None | Warmup::Linear { .. } => true,
+        };
+        let micro_batch = self.micro_batch.is_none_or(|n| (1..=self.batch).contains(&n));
+        let decay = self.weight_decay.is_finite() && self.weight_decay >= 0.0;
+        let checks = [
+            ("side", (1..=16_384).contains(&self.side), "1 to 16384 px"),
+            ("length", length > 0, "at least 1"),
+            ("batch", (1..=1 << 20).contains(&self.batch), "1 to 1048576 images"),
+            ("micro-batch", micro_batch, "1 image up to the batch"),
+            ("lr", positive(self.lr), "a positive number"),
+            ("schedule", schedule, "milestones in order, a positive factor, a threshold in 0..1"),
+            ("warmup", warmup, "a positive lr and an error in 0..1"),
+            ("momentum", share(self.momentum), "0 up to but not 1"),
+            ("weight-decay", decay, "a number, not negative"),
+            ("label-smoothing", share(self.label_smoothing), "0 up to but not 1"),
+            ("ema", self.ema_decay.is_none_or(share), "0 up to but not 1"),
+        ];
+        let Some(&(field, _, expected)) = checks.iter().find(|(_, fine, _)| !fine) else {
+            return Ok(());
+        };
+        let found = self.fields().into_iter().find(|(name, _)| *name == field);
+        Err(ConfigError { field, expected, found: found.map_or(String::new(), |(_, text)| text) })
     }
 
     /// Weight updates in an epoch: whole batches only, the rest of the epoch's order is left out. At
@@ -341,6 +396,31 @@ mod tests {
         );
         asked.length = Length::Epochs(3);
         assert!(stored.diff(&asked).contains(&"length: stored 10 epochs, asked 3 epochs".into()));
+    }
+
+    #[test]
+    fn impossible_values_are_named() {
+        for recipe in Recipe::ALL {
+            let spec = recipe.spec(recipe.default_arch(), Options::default()).unwrap();
+            recipe.config(&spec).validate().unwrap();
+        }
+        type Change = fn(&mut Config);
+        let changes: [(&str, Change); 6] = [
+            ("lr: expected a positive number, found NaN", |c| c.lr = f64::NAN),
+            ("batch: expected 1 to 1048576 images, found 0", |c| c.batch = 0),
+            ("micro-batch", |c| c.micro_batch = Some(256)),
+            ("length", |c| c.length = Length::Epochs(0)),
+            ("ema", |c| c.ema_decay = Some(1.0)),
+            ("schedule", |c| {
+                c.schedule = Schedule::MultiStep { milestones: vec![3, 2], factor: 0.1 };
+            }),
+        ];
+        for (expected, change) in changes {
+            let mut config = config();
+            change(&mut config);
+            let text = config.validate().unwrap_err().to_string();
+            assert!(text.starts_with(expected), "{text}");
+        }
     }
 
     #[test]

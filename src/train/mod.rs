@@ -1,16 +1,24 @@
-//! Training: steps, the optimiser, schedules, recipes, checkpoints, records of a run.
+//! Training: the optimiser, schedules, recipes, checkpoints, records of a run.
 //!
-//! A run is a pure function of its [`Config`]; what it has become so far is a state that a
+//! A run is a pure function of its [`Config`]; what it has become so far is a [`State`], which a
 //! checkpoint holds whole.
 
+pub mod checkpoint;
 mod config;
 mod ema;
+mod metrics;
 mod recipe;
 mod schedule;
 mod sgd;
+mod signals;
+mod state;
 
-pub use config::{Augment, Config, DataInfo, Length, Normalize};
+pub use checkpoint::CheckpointError;
+pub use config::{Augment, Config, ConfigError, DataInfo, Length, Normalize};
 pub use ema::update_ema;
+pub use metrics::{EpochMetrics, MetricsError, append_metrics, cut_metrics, read_metrics};
 pub use recipe::{Recipe, UnknownRecipe};
 pub use schedule::{ERROR_WINDOW, LearningRate, Schedule, ScheduleState, Warmup};
 pub use sgd::{Sgd, SgdOptions};
+pub use signals::{INTERRUPTED, Interrupt};
+pub use state::{Best, InferenceInfo, Progress, State};
