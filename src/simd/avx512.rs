@@ -85,6 +85,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn flush(self, a: __m512) -> __m512 {
+        let min = self.splat(f32::MIN_POSITIVE);
+        op!(_mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_NLT_UQ>(_mm512_abs_ps(a), min), a))
+    }
+
+    #[inline(always)]
     fn prefetch_write(self, at: *const f32) {
         op!(_mm_prefetch::<_MM_HINT_ET0>(at.cast()));
     }

@@ -86,6 +86,15 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn flush(self, a: float32x4_t) -> float32x4_t {
+        let min = self.splat(f32::MIN_POSITIVE);
+        op!(vreinterpretq_f32_u32(vbicq_u32(
+            vreinterpretq_u32_f32(a),
+            vcltq_f32(vabsq_f32(a), min)
+        )))
+    }
+
+    #[inline(always)]
     fn prefetch_write(self, at: *const f32) {
         op!(std::arch::asm!("prfm pstl1keep, [{0}]", in(reg) at, options(nostack, readonly)));
     }

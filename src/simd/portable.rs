@@ -55,6 +55,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn flush(self, a: f32x8) -> f32x8 {
+        a.abs().simd_lt(f32x8::splat(f32::MIN_POSITIVE)).select(f32x8::ZERO, a)
+    }
+
+    #[inline(always)]
     fn prefetch_write(self, _: *const f32) {}
 
     #[inline(always)]
