@@ -30,7 +30,7 @@ fn products(c: &mut Criterion) {
                 Backend::Native(isa) => isa.name(),
                 Backend::Matrixmultiply => "matrixmultiply",
             };
-            let packed = PackedB::new(backend, k, n, |p, j| b[p * n + j]);
+            let packed = PackedB::from_rows(backend, k, n, &b);
             let mut output = AlignedBuf::zeroed(m * n);
             group.bench_function(BenchmarkId::new(name, size), |bench| {
                 let a = Matrix::new(&a, m, k);

@@ -19,7 +19,9 @@ impl Linear {
     pub fn new(backend: Backend, weight: &[f32], bias: &[f32]) -> Self {
         let (outputs, inputs) = (bias.len(), weight.len() / bias.len().max(1));
         assert_eq!(weight.len(), outputs * inputs, "weight of a linear layer");
-        let packed = PackedB::new(backend, inputs, outputs, |p, j| weight[j * inputs + p]);
+        let packed = PackedB::new(backend, inputs, outputs, |j, column| {
+            column.copy_from_slice(&weight[j * inputs..][..inputs]);
+        });
         Self { packed, bias: bias.to_vec() }
     }
 
@@ -66,12 +68,12 @@ pub fn linear_backward(
     assert_eq!(input.len(), batch * inputs, "input of a linear layer");
     let none = Epilogue::default();
 
-    let packed = PackedB::new(backend, outputs, inputs, |p, j| weight[p * inputs + j]);
+    let packed = PackedB::from_rows(backend, outputs, inputs, weight);
     gemm(&Matrix::new(doutput, batch, outputs), &packed, dinput, &none);
 
     let transposed: Vec<f32> =
         (0..outputs * batch).map(|i| doutput[i % batch * outputs + i / batch]).collect();
-    let packed = PackedB::new(backend, batch, inputs, |p, j| input[p * inputs + j]);
+    let packed = PackedB::from_rows(backend, batch, inputs, input);
     gemm(&Matrix::new(&transposed, outputs, batch), &packed, dweight, &none);
 
     for (sum, gradients) in dbias.iter_mut().zip(transposed.chunks_exact(batch)) {

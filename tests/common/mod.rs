@@ -5,6 +5,7 @@
 
 use resnet_cpu::model::{ModelSpec, Network, Options, Params, Role};
 use resnet_cpu::runtime::Rng;
+use resnet_cpu::simd::Isa;
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -13,6 +14,14 @@ pub(crate) fn golden(name: &str) -> Value {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_str(&text).expect("a golden file is JSON")
+}
+
+/// The instruction sets to test: all that this CPU has, or the one that `RESNET_CPU_ISA` forces.
+pub(crate) fn isas() -> Vec<Isa> {
+    match std::env::var("RESNET_CPU_ISA") {
+        Ok(name) => vec![Isa::named(&name).expect("RESNET_CPU_ISA names a set of this CPU")],
+        Err(_) => Isa::available(),
+    }
 }
 
 /// The network that a case of a golden file names.
@@ -30,7 +39,11 @@ pub(crate) fn network(case: &Value) -> Network {
             options.stride_in = Some(text("stride_in").parse().unwrap());
         }
     }
-    Network::new(&ModelSpec::new(name, options).unwrap())
+    let mut spec = ModelSpec::new(name, options).unwrap();
+    if let Some(blocks) = case["blocks"].as_array() {
+        spec.stages = blocks.iter().map(|n| n.as_u64().unwrap() as usize).collect();
+    }
+    Network::new(&spec)
 }
 
 /// The values of `data-tools/pytorch/fill.py`, which states the rule.
