@@ -113,3 +113,39 @@ impl CifarSplit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(bytes: &[u8]) -> Result<CifarRecords, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        CifarRecords::open(file.path()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn planes_become_pixels() {
+        let mut bytes = vec![0; 2 * RECORD];
+        bytes[RECORD] = 9;
+        bytes[RECORD + 1 + 33] = 10;
+        bytes[RECORD + 1 + PLANE + 33] = 20;
+        bytes[RECORD + 1 + 2 * PLANE + 33] = 30;
+        let records = open(&bytes).unwrap();
+        assert_eq!((records.len(), records.label(0), records.label(1)), (2, 0, 9));
+        assert_eq!(records.image(1).row(1)[3..6], [10, 20, 30]);
+    }
+
+    #[test]
+    fn wrong_lengths_and_labels_are_errors() {
+        let error = open(&[0; RECORD + 5]).unwrap_err();
+        assert!(error.ends_with("found 3078 (1 records and 5 bytes)"), "{error}");
+        assert!(open(&[]).is_err());
+        let mut bytes = vec![0; 3 * RECORD];
+        bytes[2 * RECORD] = 10;
+        let error = open(&bytes).unwrap_err();
+        assert!(error.ends_with("expected a label of 0 to 9 in record 2, found 10"), "{error}");
+        let nowhere = CifarRecords::open_folder(Path::new("nowhere"), CifarSplit::Train);
+        assert!(matches!(nowhere, Err(Error::Missing { .. })));
+    }
+}

@@ -1,7 +1,8 @@
 //! Bytes of a file to an [`RgbImage`]: JPEG, PNG, GIF, WebP, BMP and TIFF, told apart by content.
 //!
 //! Every kind of picture becomes 8-bit RGB by a rule: grey is replicated; alpha is dropped and the
-//! colour below it kept (as Pillow's `convert("RGB")` does); palettes are expanded; 16-bit values
+//! colour below it kept, as Pillow's `convert("RGB")` does (only the transparent pixels of a GIF are
+//! black); palettes are expanded; 16-bit values
 //! are divided by 257 and rounded; floats are clamped to [0, 1]; CMYK and YCCK become RGB in the
 //! decoder, without a colour profile. Of an animation the first frame counts. The EXIF orientation
 //! is applied.
@@ -53,10 +54,10 @@ pub fn decode(bytes: &[u8], path: &Path, limits: &Limits) -> Result<RgbImage, Er
         return Err(Error::Truncated { path: path.to_path_buf(), detail });
     }
     let translate = |error| translate(error, path, limits);
-    let mut decoder =
-        ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(translate)?;
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits.of_memory());
+    let mut decoder = reader.into_decoder().map_err(translate)?;
     check_size(&decoder, path, limits)?;
-    decoder.set_limits(limits.of_decoder()).map_err(translate)?;
     // A damaged EXIF block is no reason to refuse the picture.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
     let mut picture = DynamicImage::from_decoder(decoder).map_err(translate)?;
@@ -66,10 +67,9 @@ pub fn decode(bytes: &[u8], path: &Path, limits: &Limits) -> Result<RgbImage, Er
 }
 
 impl Limits {
-    fn of_decoder(&self) -> image::Limits {
-        let mut limits = image::Limits::default();
-        limits.max_image_width = Some(self.side);
-        limits.max_image_height = Some(self.side);
+    /// What the decoder is held to. The sides are checked here, where a message can name them.
+    fn of_memory(&self) -> image::Limits {
+        let mut limits = image::Limits::no_limits();
         limits.max_alloc = Some(self.bytes);
         limits
     }
@@ -124,5 +124,115 @@ fn translate(error: ImageError, path: &Path, limits: &Limits) -> Error {
             Error::Truncated { path, detail }
         }
         _ => Error::Damaged { path, detail },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::Rng;
+
+    const FORMATS: [ImageFormat; 6] = [
+        ImageFormat::Jpeg,
+        ImageFormat::Png,
+        ImageFormat::Gif,
+        ImageFormat::WebP,
+        ImageFormat::Bmp,
+        ImageFormat::Tiff,
+    ];
+
+    fn encoded(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        picture.into().write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn gradient() -> image::RgbImage {
+        image::RgbImage::from_fn(23, 17, |x, y| image::Rgb([x as u8 * 9, y as u8 * 11, 99]))
+    }
+
+    fn decode(bytes: &[u8]) -> Result<RgbImage, Error> {
+        super::decode(bytes, Path::new("a.xyz"), &Limits::default())
+    }
+
+    #[test]
+    fn content_decides_the_format() {
+        for format in FORMATS {
+            let image = decode(&encoded(gradient(), format)).unwrap();
+            assert_eq!((image.width(), image.height()), (23, 17), "{format:?}");
+            if !matches!(format, ImageFormat::Jpeg | ImageFormat::Gif) {
+                assert_eq!(image.pixels(), gradient().as_raw(), "{format:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_channels_and_depths_become_rgb() {
+        let pixel = |picture: DynamicImage| {
+            decode(&encoded(picture, ImageFormat::Png)).unwrap().pixels().to_vec()
+        };
+        let grey = image::GrayImage::from_pixel(1, 1, image::Luma([77]));
+        assert_eq!(pixel(grey.into()), [77; 3]);
+        let grey_alpha = image::GrayAlphaImage::from_pixel(1, 1, image::LumaA([77, 3]));
+        assert_eq!(pixel(grey_alpha.into()), [77; 3]);
+        let alpha = image::RgbaImage::from_pixel(1, 1, image::Rgba([1, 2, 3, 0]));
+        assert_eq!(pixel(alpha.into()), [1, 2, 3]);
+        // 257 v is v of 255, and halves of a step are rounded.
+        let deep =
+            image::ImageBuffer::from_pixel(1, 1, image::Rgb([65535_u16, 257 * 9 + 128, 128]));
+        assert_eq!(pixel(DynamicImage::ImageRgb16(deep)), [255, 9, 0]);
+    }
+
+    #[test]
+    fn what_is_no_picture_is_named() {
+        let message = |bytes| decode(bytes).unwrap_err().to_string();
+        assert_eq!(message(b""), "a.xyz: expected a picture, found an empty file");
+        assert_eq!(
+            message(b"hello, world"),
+            "a.xyz: expected a picture, found a file that starts with \"hello, w\""
+        );
+        assert!(matches!(decode(b"P6 1 1 255\n123"), Err(Error::Unsupported { .. })));
+    }
+
+    #[test]
+    fn limits_hold_before_memory_is_taken() {
+        let bytes = encoded(gradient(), ImageFormat::Png);
+        let decode = |limits| super::decode(&bytes, Path::new("a.png"), &limits);
+        let exact = Limits { side: 23, bytes: 23 * 17 * 3 };
+        assert!(decode(exact).is_ok());
+        let narrow = decode(Limits { side: 22, ..exact }).unwrap_err();
+        assert_eq!(
+            narrow.to_string(),
+            "a.png: picture too large: expected at most 22 pixels a side, found 23x17"
+        );
+        let small = decode(Limits { bytes: exact.bytes - 1, ..exact }).unwrap_err();
+        assert!(matches!(small, Error::TooLarge { .. }), "{small}");
+    }
+
+    #[test]
+    fn a_jpeg_cut_anywhere_is_an_error() {
+        let bytes = encoded(gradient(), ImageFormat::Jpeg);
+        for length in 0..bytes.len() {
+            assert!(decode(&bytes[..length]).is_err(), "{length} of {} bytes", bytes.len());
+        }
+        // What follows the picture does not matter.
+        assert!(decode(&[&bytes[..], b"more"].concat()).is_ok());
+    }
+
+    #[test]
+    fn damage_never_panics() {
+        let mut rng = Rng::named(0, "damage");
+        for format in FORMATS {
+            let whole = encoded(gradient(), format);
+            for _ in 0..300 {
+                let mut bytes = whole.clone();
+                for _ in 0..=rng.below(4) {
+                    let at = rng.below(bytes.len());
+                    bytes[at] = rng.next_u64() as u8;
+                }
+                bytes.truncate(bytes.len() - rng.below(2) * rng.below(bytes.len()));
+                let _ = decode(&bytes);
+            }
+        }
     }
 }

@@ -63,3 +63,36 @@ fn walk(folder: &Path, above: &mut Vec<PathBuf>, found: &mut Vec<Result<PathBuf,
 fn has_image_extension(path: &Path) -> bool {
     path.extension().is_some_and(|e| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_as_given_and_folders_sorted() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        std::fs::create_dir_all(at("b/c")).unwrap();
+        std::fs::create_dir(at("empty")).unwrap();
+        for name in ["b/z.PNG", "b/c/y.jpeg", "b/a.webp", "b/notes.txt", "named.dat"] {
+            std::fs::write(at(name), "").unwrap();
+        }
+        let found = collect_images(&[at("named.dat"), at("gone"), at("b"), at("empty")]);
+        let found: Vec<_> =
+            found.into_iter().map(|entry| entry.map_err(|e| e.to_string())).collect();
+        assert_eq!(found.len(), 6, "{found:?}");
+        assert_eq!(found[0], Ok(at("named.dat")));
+        assert!(found[1].as_ref().is_err_and(|e| e.contains("gone: no such file")));
+        assert_eq!(found[2..5], ["b/a.webp", "b/c/y.jpeg", "b/z.PNG"].map(|name| Ok(at(name))));
+        assert!(found[5].as_ref().is_err_and(|e| e.contains("empty: expected pictures")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_loop_of_links_ends() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("a.png"), "").unwrap();
+        std::os::unix::fs::symlink(root.path(), root.path().join("again")).unwrap();
+        assert_eq!(collect_images(&[root.path().to_path_buf()]).len(), 1);
+    }
+}

@@ -71,3 +71,30 @@ pub fn read_labels(path: &Path) -> Result<Vec<String>, Error> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn built_in_names_need_the_right_count() {
+        let imagenet = builtin(1000, Family::ImageNet).unwrap();
+        assert_eq!((imagenet[0], imagenet[999]), ("tench", "toilet tissue"));
+        assert_eq!(builtin(10, Family::Cifar), Some(&CIFAR10[..]));
+        assert_eq!(builtin(10, Family::ImageNet), None);
+        assert_eq!(builtin(100, Family::Cifar), None);
+    }
+
+    #[test]
+    fn label_files_are_one_name_a_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let read = |text: &[u8]| {
+            std::fs::write(file.path(), text).unwrap();
+            read_labels(file.path())
+        };
+        assert_eq!(read("\u{feff}ant\r\nbee\n\n".as_bytes()).unwrap(), ["ant", "bee"]);
+        assert!(matches!(read(b"ant\n\nbee"), Err(Error::EmptyLine { line: 2, .. })));
+        assert!(matches!(read(b"\n"), Err(Error::EmptyLine { line: 1, .. })));
+        assert!(matches!(read(&[0xFF, 0xFE]), Err(Error::Io { .. })));
+    }
+}
