@@ -6,6 +6,7 @@
 
 mod cifar;
 mod decode;
+pub mod demo;
 mod error;
 mod jpeg;
 mod paths;

@@ -2,6 +2,8 @@
 
 mod buffer;
 mod rng;
+mod threads;
 
 pub use buffer::AlignedBuf;
 pub use rng::Rng;
+pub use threads::{MAX_THREADS, ThreadsError, default_threads, pool};
