@@ -6,9 +6,14 @@
 //! them in closed form. A stand-in until training exists.
 
 use super::{Classifier, InferError, Session};
+use crate::conv::{self, ConvShape, Filter};
 use crate::data::{Preprocessing, RgbImage, demo};
-use crate::gemm::Backend;
-use crate::model::{InitOptions, ModelSpec, Network, Options, Params, SpecError, initialize};
+use crate::gemm::{Backend, Epilogue};
+use crate::model::{
+    BN_EPSILON, BlockShortcut, ConvBn, InitOptions, ModelSpec, Network, Options, Params, SpecError,
+    initialize,
+};
+use crate::ops::{ShortcutPad, shortcut_pad};
 
 /// Seed of the pictures and of the filters.
 pub const SEED: u64 = 1;
@@ -21,7 +26,7 @@ const ARCH: &str = "resnet20";
 /// Pictures a batch.
 const BATCH: u64 = 100;
 /// What the regularisation adds to each feature's sum of squares, relative to their mean.
-const RIDGE: f64 = 1e-6;
+const RIDGE: f64 = 1e-7;
 /// The logit that the classifier is asked for at the right class (0 at the others): far enough from 0
 /// that the softmax of a clear case is near 1.
 const TARGET: f64 = 10.0;
@@ -55,6 +60,7 @@ impl Demo {
         let options = Options { classes: Some(classes), ..Options::default() };
         let network = Network::new(&ModelSpec::new(ARCH, options)?);
         let mut params = initialize(&network, SEED, InitOptions::default());
+        calibrate(&network, &mut params, backend);
         let (weight, bias) = fit(&network, &params, backend)?;
         params.get_mut(network.fc.weight).copy_from_slice(&weight);
         params.get_mut(network.fc.bias).copy_from_slice(&bias);
@@ -75,6 +81,85 @@ impl Demo {
 
 fn pictures(first: u64) -> (Vec<RgbImage>, Vec<usize>) {
     (first..first + BATCH).map(|index| demo::picture(SEED, index)).unzip()
+}
+
+/// Sets the batch norms' running statistics to those of a batch, layer by layer, so that every random
+/// filter has outputs on both sides of its ReLU.
+fn calibrate(network: &Network, params: &mut Params, backend: Backend) {
+    let how = Preprocessing::cifar();
+    let (images, _) = pictures(0);
+    let mut input = vec![0.0; images.len() * how.input_len()];
+    for (image, input) in images.iter().zip(input.chunks_exact_mut(how.input_len())) {
+        how.apply(image, input);
+    }
+    let side = how.crop;
+    let (mut x, mut side) = normalized(&network.stem, params, backend, &input, side);
+    relu(&mut x);
+    for block in &network.blocks {
+        let (mut y, mut y_side) = (x.clone(), side);
+        for (i, conv) in block.convs.iter().enumerate() {
+            (y, y_side) = normalized(conv, params, backend, &y, y_side);
+            if i + 1 < block.convs.len() {
+                relu(&mut y);
+            }
+        }
+        if let BlockShortcut::Pad { stride, channels_before: before, channels_after: after } =
+            block.shortcut
+        {
+            let channels = block.convs[0].in_channels;
+            let batch = BATCH as usize;
+            let shape =
+                ShortcutPad { batch, height: side, width: side, channels, stride, before, after };
+            let mut padded = vec![0.0; y.len()];
+            shortcut_pad(&shape, &x, &mut padded);
+            x = padded;
+        }
+        y.iter_mut().zip(&x).for_each(|(y, x)| *y += x);
+        relu(&mut y);
+        (x, side) = (y, y_side);
+    }
+}
+
+fn relu(values: &mut [f32]) {
+    values.iter_mut().for_each(|x| *x = x.max(0.0));
+}
+
+/// The output of `conv` and the batch norm after it for a batch of `side` x `side` pixels, and its side;
+/// the batch norm's statistics become those of this output.
+fn normalized(
+    conv: &ConvBn,
+    params: &mut Params,
+    backend: Backend,
+    input: &[f32],
+    side: usize,
+) -> (Vec<f32>, usize) {
+    let shape = ConvShape {
+        batch: BATCH as usize,
+        height: side,
+        width: side,
+        in_channels: conv.in_channels,
+        out_channels: conv.out_channels,
+        kernel: conv.kernel,
+        stride: conv.stride,
+        padding: conv.padding,
+    };
+    let filter = Filter::new(backend, params.get(conv.weight), None, &shape);
+    let mut output = vec![0.0; shape.output_len()];
+    conv::forward(&shape, input, &filter, &Epilogue::default(), &mut output);
+    let channels = conv.out_channels;
+    for channel in 0..channels {
+        let values = || output[channel..].iter().step_by(channels).map(|&x| f64::from(x));
+        let count = shape.rows() as f64;
+        let mean = values().sum::<f64>() / count;
+        let variance = values().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
+        params.get_mut(conv.running_mean)[channel] = mean as f32;
+        params.get_mut(conv.running_var)[channel] = variance as f32;
+        let scale = 1.0 / (variance + f64::from(BN_EPSILON)).sqrt();
+        for x in output[channel..].iter_mut().step_by(channels) {
+            *x = ((f64::from(*x) - mean) * scale) as f32;
+        }
+    }
+    (output, shape.out_height())
 }
 
 /// Weight `[classes, features]` and bias `[classes]` that come closest, in squares, to the targets on
