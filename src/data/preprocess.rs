@@ -52,6 +52,30 @@ impl Preprocessing {
         self.write(image, (width, height), (left, top), (x, y), out);
     }
 
+    /// Writes the ten crops of `image` to `out`, `[10, crop, crop, 3]`: top left, top right, bottom
+    /// left, bottom right, centre, then the same five mirrored left to right.
+    ///
+    /// # Panics
+    /// If `out` is not ten times [`input_len`](Self::input_len) long or `resize` or `crop` is zero.
+    pub fn apply_ten(&self, image: &RgbImage, out: &mut [f32]) {
+        let (width, height) = self.resized_size(image.width(), image.height());
+        let (center_left, x) = place(width, self.crop);
+        let (center_top, y) = place(height, self.crop);
+        let (right, bottom) = (width.saturating_sub(self.crop), height.saturating_sub(self.crop));
+        let corners = [(0, 0), (right, 0), (0, bottom), (right, bottom), (center_left, center_top)];
+        assert_eq!(out.len(), 10 * self.input_len(), "floats of ten inputs");
+        let (crops, mirrored) = out.split_at_mut(5 * self.input_len());
+        for (crop, from) in crops.chunks_exact_mut(self.input_len()).zip(corners) {
+            self.write(image, (width, height), from, (x, y), crop);
+        }
+        let row = self.crop * 3;
+        for (to, from) in mirrored.chunks_exact_mut(row).zip(crops.chunks_exact(row)) {
+            for (to, from) in to.chunks_exact_mut(3).zip(from.chunks_exact(3).rev()) {
+                to.copy_from_slice(from);
+            }
+        }
+    }
+
     /// Width and height after resizing.
     fn resized_size(&self, width: usize, height: usize) -> (usize, usize) {
         let Some(short) = self.resize else { return (width, height) };
@@ -111,5 +135,57 @@ fn place(side: usize, crop: usize) -> (usize, usize) {
         (((side - crop) as f64 / 2.0).round_ties_even() as usize, 0)
     } else {
         (0, (crop - side) / 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::resize;
+
+    fn gradient(width: usize, height: usize) -> RgbImage {
+        let pixel = |i: usize| [(i % width * 7) as u8, (i / width * 5) as u8, (i % 251) as u8];
+        RgbImage::new(width, height, (0..width * height).flat_map(pixel).collect())
+    }
+
+    #[test]
+    fn black_surrounds_a_picture_smaller_than_the_crop() {
+        let how = Preprocessing { resize: None, crop: 6, mean: [0.5; 3], std: [0.5; 3] };
+        let mut out = vec![f32::NAN; how.input_len()];
+        how.apply(&RgbImage::new(1, 2, vec![255; 6]), &mut out);
+        let white: Vec<usize> = (0..36).filter(|i| out[i * 3..][..3] == [1.0; 3]).collect();
+        // Five columns to add: two on the left. Four rows: two above.
+        assert_eq!(white, [2 * 6 + 2, 3 * 6 + 2]);
+        assert_eq!(out.iter().filter(|&&x| x == -1.0).count(), 34 * 3);
+    }
+
+    #[test]
+    fn ten_crops_are_corners_centre_and_mirrors() {
+        let how = Preprocessing { resize: Some(20), crop: 13, ..Preprocessing::imagenet() };
+        let image = gradient(31, 43);
+        let n = how.input_len();
+        let mut ten = vec![f32::NAN; 10 * n];
+        how.apply_ten(&image, &mut ten);
+        let mut center = vec![f32::NAN; n];
+        how.apply(&image, &mut center);
+        assert_eq!(ten[4 * n..5 * n], center);
+        let resized = resize(&image, 20, 27);
+        let table = how.table();
+        let red = |x: usize, y: usize| table[0][usize::from(resized.row(y)[x * 3])];
+        for (crop, (left, top)) in [(0, 0), (7, 0), (0, 14), (7, 14)].into_iter().enumerate() {
+            for (x, y) in [(0, 0), (12, 0), (5, 12)] {
+                assert_eq!(ten[crop * n + (y * 13 + x) * 3], red(left + x, top + y));
+                assert_eq!(ten[(crop + 5) * n + (y * 13 + 12 - x) * 3], red(left + x, top + y));
+            }
+        }
+    }
+
+    #[test]
+    fn extreme_shapes_cost_no_more_than_the_crop() {
+        // Resized it would be 256 x 4,194,304; only the 224 rows of the crop are computed.
+        let how = Preprocessing::imagenet();
+        let mut out = vec![f32::NAN; how.input_len()];
+        how.apply(&RgbImage::new(1, 16_384, vec![9; 16_384 * 3]), &mut out);
+        assert!(out.iter().all(|x| x.is_finite()));
     }
 }

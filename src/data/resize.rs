@@ -4,7 +4,8 @@
 //! output is a weighted mean of the inputs under a triangle that is as wide as the scale (never
 //! narrower than one input pixel each side). Weights are computed in f64, normalised, and rounded to
 //! 22 binary places; columns are resized first, rows second, each pass rounding to 8 bits; a pass
-//! that changes nothing is left out.
+//! that changes nothing is left out. (Pillow up to 12.1. Later versions take the rows first where
+//! that is cheaper, which moves some pixels by one; published weights are older than that.)
 
 use super::RgbImage;
 

@@ -40,13 +40,6 @@ impl RgbImage {
     pub fn row(&self, y: usize) -> &[u8] {
         &self.pixels[y * self.width * 3..][..self.width * 3]
     }
-
-    /// The picture mirrored left to right.
-    pub fn flipped(&self) -> Self {
-        let rows = self.pixels.chunks_exact(self.width * 3);
-        let pixels = rows.flat_map(|row| row.chunks_exact(3).rev().flatten().copied()).collect();
-        Self { pixels, ..*self }
-    }
 }
 
 impl std::fmt::Debug for RgbImage {

@@ -2,7 +2,8 @@
 top of it, give for pictures of noise.
 
 The pictures come from an integer formula that tests/data_pillow.rs repeats; of large results only
-the FNV-1a hash is kept. Usage: python pillow.py > pillow.json (needs Pillow, numpy)
+the FNV-1a hash is kept. Usage: python pillow.py > pillow.json (needs numpy and Pillow 12.1 or
+older: later ones resize rows before columns where that is cheaper, which rounds differently).
 """
 
 import json
@@ -18,6 +19,7 @@ CASES = [
     (500, 375, 341, 256), (375, 500, 256, 341), (37, 41, 224, 248), (1000, 800, 10, 7),
     (1920, 1, 256, 3), (1, 1500, 2, 256), (257, 300, 256, 298), (255, 255, 256, 256),
     (999, 333, 768, 256), (640, 480, 1, 1), (1200, 1600, 256, 341), (31, 77, 480, 1194),
+    (393, 425, 304, 69), (4, 41, 37, 2), (213, 383, 335, 289), (4, 830, 18, 163),
 ]
 
 # width, height, shorter side (0: no resize), crop
