@@ -62,7 +62,8 @@ impl CliError {
         let reason = match lines.first() {
             // Without arguments clap shows the whole help.
             Some(first) if first.starts_with("error: ") => {
-                lines.join(" ").trim_start_matches("error: ").to_owned()
+                let reason = lines.join(" ").replace(" tip: ", "; ");
+                reason.trim_start_matches("error: ").to_owned()
             }
             _ => "a command is missing".to_owned(),
         };

@@ -1,7 +1,7 @@
 //! `resnet-cpu infer`: what do these pictures show?
 
 use resnet_cpu::data::{self, Limits, Preprocessing};
-use resnet_cpu::infer::demo::{Demo, FITTED, SEED, UNSEEN};
+use resnet_cpu::infer::demo::{self, Demo, FITTED, UNSEEN};
 use resnet_cpu::infer::{
     Classifier, InferError, Prediction, Session, class_names, complete, labels,
 };
@@ -33,7 +33,8 @@ pub(super) struct Args {
     #[command(flatten)]
     network: NetworkArgs,
     /// How many classes to name
-    #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "K", default_value_t = 5,
+          value_parser = clap::value_parser!(u32).range(1..))]
     top: u32,
     /// One JSON object a line; `ms` is the wall time of a batch, from file to prediction, over its
     /// pictures
@@ -59,7 +60,7 @@ pub(super) struct Args {
     batch: u32,
 }
 
-/// Numbers to the predictions of one picture.
+/// The line of JSON for a picture.
 #[derive(Serialize)]
 struct Answer<'a> {
     image: &'a str,
@@ -76,6 +77,7 @@ struct Guess<'a> {
     logit: f32,
 }
 
+/// The line of JSON for a picture that cannot be read.
 #[derive(Serialize)]
 struct Failure<'a> {
     image: &'a str,
@@ -89,8 +91,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         }
         return run_demo(args, machine);
     }
-    let path = find_weights(args.weights.as_deref())?;
     let overrides = args.network.overrides(args.arch.as_deref())?;
+    let path = find_weights(args.weights.as_deref())?;
     let names = args.labels.as_deref().map(labels::read_labels).transpose();
     let names = names.map_err(CliError::failed)?;
     machine.note_itself();
@@ -267,30 +269,31 @@ impl<W: Write> Report<W> {
     }
 }
 
-/// Ten drawn pictures, one of each class.
+/// Ten drawn pictures, recognised in copies that the network has not seen.
 fn run_demo(args: &Args, machine: &Machine) -> Result<(), CliError> {
     machine.note_itself();
-    machine.note("no picture given: drawing some, and fitting a classifier behind random filters");
+    machine.note("no picture given: drawing ten, and fitting a classifier behind random filters");
     let Demo { mut classifier, right } = Demo::new(machine.backend).map_err(CliError::failed)?;
-    let honest = format!(
-        "resnet20 with random filters, classifier fitted to {FITTED} drawn pictures: right for {right} \
-         of {UNSEEN} unseen ones"
-    );
     let mut report = Report::new(args, "resnet20".to_owned(), true);
     let shown = FITTED + UNSEEN;
     for index in shown..shown + data::demo::CLASSES.len() as u64 {
-        let (image, label) = data::demo::picture(SEED, index);
+        let (image, label) = demo::copy(index);
         let start = Instant::now();
         let mut results = classifier.classify(&[image], args.top as usize);
         let ms = start.elapsed().as_secs_f64() * 1e3;
-        let name = format!("drawn picture {index}, {}", data::demo::CLASSES[label]);
+        let name = format!("copy {index} of the drawn {}", data::demo::CLASSES[label]);
         let result = results.swap_remove(0).map_err(|error| error.to_string());
         report.add(Path::new(&name), ms, result, &classifier)?;
     }
+    let honest = format!(
+        "A ResNet-20 with random filters, its classifier fitted to {FITTED} distorted copies of ten drawn \
+         pictures,\nrecognises {right} of {UNSEEN} copies that it has not seen. It knows these ten \
+         pictures and nothing else:\nfor photographs give it weights and a PATH."
+    );
     if args.json {
         machine.note(&honest);
     } else {
-        writeln!(report.out, "{honest}")?;
+        writeln!(report.out, "\n{honest}")?;
     }
     Ok(report.out.flush()?)
 }

@@ -128,7 +128,10 @@ impl Classifier {
             .par_chunks_exact_mut(len)
             .enumerate()
             .with_max_len(1)
-            .map(|(i, input)| Ok(preprocessing.apply(image(i)?.borrow(), input)))
+            .map(|(i, input)| {
+                preprocessing.apply(image(i)?.borrow(), input);
+                Ok(())
+            })
             .collect();
 
         let mut batch = 0;

@@ -1,41 +1,41 @@
-//! A network for the demo set without training: random filters and a classifier fitted to what they
-//! see.
+//! The engine at work without any file: ten drawn pictures, recognised again after distortion.
 //!
-//! The filters of a ResNet-20 are drawn at random (He et al. 2015b); the 64 features behind them tell
-//! the ten shapes apart better than chance, and regularised least squares finds the best weights for
-//! them in closed form. A stand-in until training exists.
+//! The filters of a ResNet-20 are drawn at random (He initialisation). What they see in distorted
+//! copies of ten pictures of the demo set is enough to tell the ten apart: regularised least squares
+//! finds the weights of the classifier in closed form. It knows these ten pictures, not their kinds;
+//! a stand-in until training exists.
 
 use super::{Classifier, InferError, Session};
-use crate::conv::{self, ConvShape, Filter};
 use crate::data::{Preprocessing, RgbImage, demo};
-use crate::gemm::{Backend, Epilogue};
-use crate::model::{
-    BN_EPSILON, BlockShortcut, ConvBn, InitOptions, ModelSpec, Network, Options, Params, SpecError,
-    initialize,
-};
-use crate::ops::{ShortcutPad, shortcut_pad};
+use crate::gemm::Backend;
+use crate::model::{InitOptions, ModelSpec, Network, Options, Params, SpecError, initialize};
+use crate::runtime::Rng;
 
-/// Seed of the pictures and of the filters.
-pub const SEED: u64 = 1;
-/// Pictures that the classifier is fitted to, from index 0 on.
-pub const FITTED: u64 = 2000;
-/// Pictures that it has not seen, after those.
+/// Seed of pictures, distortions and filters.
+const SEED: u64 = 1;
+/// Copies that the classifier is fitted to, from index 0 on.
+pub const FITTED: u64 = 500;
+/// Copies that it has not seen, after those.
 pub const UNSEEN: u64 = 500;
 
 const ARCH: &str = "resnet20";
-/// Pictures a batch.
+/// Places to which a copy may be shifted along each axis.
+const SHIFT: usize = 5;
+/// Standard deviation of the noise, of 255.
+const NOISE: f32 = 10.0;
+/// Copies a batch.
 const BATCH: u64 = 100;
 /// What the regularisation adds to each feature's sum of squares, relative to their mean.
-const RIDGE: f64 = 1e-7;
+const RIDGE: f64 = 1e-4;
 /// The logit that the classifier is asked for at the right class (0 at the others): far enough from 0
 /// that the softmax of a clear case is near 1.
 const TARGET: f64 = 10.0;
 
-/// A classifier of the demo set, and how good it is.
+/// A classifier of the ten pictures, and how good it is.
 pub struct Demo {
     /// The network with its fitted classifier.
     pub classifier: Classifier,
-    /// How many of the [`UNSEEN`] pictures it gets right.
+    /// How many of the [`UNSEEN`] copies it gets right.
     pub right: usize,
 }
 
@@ -60,7 +60,6 @@ impl Demo {
         let options = Options { classes: Some(classes), ..Options::default() };
         let network = Network::new(&ModelSpec::new(ARCH, options)?);
         let mut params = initialize(&network, SEED, InitOptions::default());
-        calibrate(&network, &mut params, backend);
         let (weight, bias) = fit(&network, &params, backend)?;
         params.get_mut(network.fc.weight).copy_from_slice(&weight);
         params.get_mut(network.fc.bias).copy_from_slice(&bias);
@@ -70,7 +69,7 @@ impl Demo {
         let mut classifier = Classifier::new(session, Preprocessing::cifar(), Some(labels))?;
         let mut right = 0;
         for first in (FITTED..FITTED + UNSEEN).step_by(BATCH as usize) {
-            let (images, labels) = pictures(first);
+            let (images, labels) = copies(first);
             for (found, label) in classifier.classify(&images, 1).into_iter().zip(labels) {
                 right += usize::from(found?[0].index == label);
             }
@@ -79,91 +78,30 @@ impl Demo {
     }
 }
 
-fn pictures(first: u64) -> (Vec<RgbImage>, Vec<usize>) {
-    (first..first + BATCH).map(|index| demo::picture(SEED, index)).unzip()
+/// Copy `index` of one of the ten pictures, and its class: shifted, brighter or darker,
+/// of more or less contrast, with noise. Classes go round.
+pub fn copy(index: u64) -> (RgbImage, usize) {
+    let (image, label) = demo::picture(SEED, index % demo::CLASSES.len() as u64);
+    let mut rng = Rng::named(SEED, &format!("copy {index}"));
+    let (left, top) = (rng.below(SHIFT), rng.below(SHIFT));
+    let (brightness, contrast) = (rng.uniform_in(-20.0, 20.0), rng.uniform_in(0.8, 1.25));
+    let side = demo::SIDE + 1 - SHIFT;
+    let mut pixels = Vec::with_capacity(side * side * 3);
+    for y in top..top + side {
+        pixels.extend(image.row(y)[left * 3..(left + side) * 3].iter().map(|&value| {
+            let value = (f32::from(value) - 128.0) * contrast + 128.0 + brightness;
+            (value + NOISE * rng.normal()) as u8
+        }));
+    }
+    (RgbImage::new(side, side, pixels), label)
 }
 
-/// Sets the batch norms' running statistics to those of a batch, layer by layer, so that every random
-/// filter has outputs on both sides of its ReLU.
-fn calibrate(network: &Network, params: &mut Params, backend: Backend) {
-    let how = Preprocessing::cifar();
-    let (images, _) = pictures(0);
-    let mut input = vec![0.0; images.len() * how.input_len()];
-    for (image, input) in images.iter().zip(input.chunks_exact_mut(how.input_len())) {
-        how.apply(image, input);
-    }
-    let side = how.crop;
-    let (mut x, mut side) = normalized(&network.stem, params, backend, &input, side);
-    relu(&mut x);
-    for block in &network.blocks {
-        let (mut y, mut y_side) = (x.clone(), side);
-        for (i, conv) in block.convs.iter().enumerate() {
-            (y, y_side) = normalized(conv, params, backend, &y, y_side);
-            if i + 1 < block.convs.len() {
-                relu(&mut y);
-            }
-        }
-        if let BlockShortcut::Pad { stride, channels_before: before, channels_after: after } =
-            block.shortcut
-        {
-            let channels = block.convs[0].in_channels;
-            let batch = BATCH as usize;
-            let shape =
-                ShortcutPad { batch, height: side, width: side, channels, stride, before, after };
-            let mut padded = vec![0.0; y.len()];
-            shortcut_pad(&shape, &x, &mut padded);
-            x = padded;
-        }
-        y.iter_mut().zip(&x).for_each(|(y, x)| *y += x);
-        relu(&mut y);
-        (x, side) = (y, y_side);
-    }
-}
-
-fn relu(values: &mut [f32]) {
-    values.iter_mut().for_each(|x| *x = x.max(0.0));
-}
-
-/// The output of `conv` and the batch norm after it for a batch of `side` x `side` pixels, and its side;
-/// the batch norm's statistics become those of this output.
-fn normalized(
-    conv: &ConvBn,
-    params: &mut Params,
-    backend: Backend,
-    input: &[f32],
-    side: usize,
-) -> (Vec<f32>, usize) {
-    let shape = ConvShape {
-        batch: BATCH as usize,
-        height: side,
-        width: side,
-        in_channels: conv.in_channels,
-        out_channels: conv.out_channels,
-        kernel: conv.kernel,
-        stride: conv.stride,
-        padding: conv.padding,
-    };
-    let filter = Filter::new(backend, params.get(conv.weight), None, &shape);
-    let mut output = vec![0.0; shape.output_len()];
-    conv::forward(&shape, input, &filter, &Epilogue::default(), &mut output);
-    let channels = conv.out_channels;
-    for channel in 0..channels {
-        let values = || output[channel..].iter().step_by(channels).map(|&x| f64::from(x));
-        let count = shape.rows() as f64;
-        let mean = values().sum::<f64>() / count;
-        let variance = values().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
-        params.get_mut(conv.running_mean)[channel] = mean as f32;
-        params.get_mut(conv.running_var)[channel] = variance as f32;
-        let scale = 1.0 / (variance + f64::from(BN_EPSILON)).sqrt();
-        for x in output[channel..].iter_mut().step_by(channels) {
-            *x = ((f64::from(*x) - mean) * scale) as f32;
-        }
-    }
-    (output, shape.out_height())
+fn copies(first: u64) -> (Vec<RgbImage>, Vec<usize>) {
+    (first..first + BATCH).map(copy).unzip()
 }
 
 /// Weight `[classes, features]` and bias `[classes]` that come closest, in squares, to the targets on
-/// the features of the first [`FITTED`] pictures.
+/// the features of the first [`FITTED`] copies.
 fn fit(
     network: &Network,
     params: &Params,
@@ -172,11 +110,11 @@ fn fit(
     let (classes, features) = (network.fc.out_features, network.features());
     let mut session = feature_session(network, params, backend)?;
     let preprocessing = Preprocessing::cifar();
-    // Sums over pictures of x xᵀ and x yᵀ, side by side, where x is the features and a 1.
+    // Sums over copies of x xᵀ and x yᵀ, side by side, where x is the features and a 1.
     let (rows, columns) = (features + 1, features + 1 + classes);
     let mut sums = vec![vec![0.0_f64; columns]; rows];
     for first in (0..FITTED).step_by(BATCH as usize) {
-        let (images, labels) = pictures(first);
+        let (images, labels) = copies(first);
         let mut input = vec![0.0; images.len() * preprocessing.input_len()];
         for (image, input) in images.iter().zip(input.chunks_exact_mut(preprocessing.input_len())) {
             preprocessing.apply(image, input);
@@ -250,9 +188,9 @@ mod tests {
     }
 
     #[test]
-    fn is_far_better_than_chance() {
+    fn knows_its_pictures_again() {
         let demo = Demo::new(Backend::Native(Isa::best())).unwrap();
         println!("{} of {UNSEEN}", demo.right);
-        assert!(demo.right > UNSEEN as usize * 2 / 5, "{} of {UNSEEN}", demo.right);
+        assert!(demo.right > UNSEEN as usize * 9 / 10, "{} of {UNSEEN}", demo.right);
     }
 }

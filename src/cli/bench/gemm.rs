@@ -1,6 +1,5 @@
 //! Matrix products with B packed before, ours and the `matrixmultiply` crate's in turn.
 
-use resnet_cpu::conv::ConvShape;
 use resnet_cpu::gemm::{Backend, Epilogue, Matrix, PackedB, gemm, kernels::Kernel};
 use resnet_cpu::model::{Layer, Network};
 use resnet_cpu::runtime::{AlignedBuf, Rng, pool};
@@ -51,25 +50,12 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     table.write_summary(machine, &summary)
 }
 
-/// Appends the distinct products of a network's convolutions and classifier.
+/// Appends the products of a network's convolutions that are not yet among `sizes`.
 fn products(network: &Network, batch: usize, side: usize, sizes: &mut Vec<Size>) {
     for layer in network.layers(side, side) {
-        let size = match layer.layer {
-            Layer::Conv(conv) => {
-                let shape = ConvShape {
-                    batch,
-                    height: layer.input.0,
-                    width: layer.input.1,
-                    in_channels: conv.in_channels,
-                    out_channels: conv.out_channels,
-                    kernel: conv.kernel,
-                    stride: conv.stride,
-                    padding: conv.padding,
-                };
-                (shape.rows(), shape.out_channels, shape.k())
-            }
-            Layer::Linear(_) => continue,
-        };
+        let Layer::Conv(conv) = layer.layer else { continue };
+        let pixels = batch * layer.output.0 * layer.output.1;
+        let size = (pixels, conv.out_channels, conv.kernel * conv.kernel * conv.in_channels);
         if size.0 > 0 && !sizes.contains(&size) {
             sizes.push(size);
         }
