@@ -3,7 +3,7 @@
 use resnet_cpu::data::{self, Limits, Preprocessing};
 use resnet_cpu::infer::demo::{self, Demo, FITTED, UNSEEN};
 use resnet_cpu::infer::{
-    Classifier, InferError, Prediction, Session, class_names, complete, labels,
+    Classifier, InferError, Prediction, Session, class_names, complete_preprocessing, labels,
 };
 use resnet_cpu::weights::{self, WeightsFile};
 use serde::Serialize;
@@ -14,7 +14,7 @@ use std::time::Instant;
 use super::error::CliError;
 use super::machine::Machine;
 use super::network::NetworkArgs;
-use super::output::{print_error, write_json};
+use super::output::{one_line, print_error, write_json};
 use super::weights::find_weights;
 
 #[derive(clap::Args)]
@@ -32,10 +32,9 @@ pub(super) struct Args {
     arch: Option<String>,
     #[command(flatten)]
     network: NetworkArgs,
-    /// How many classes to name
-    #[arg(long, value_name = "K", default_value_t = 5,
-          value_parser = clap::value_parser!(u32).range(1..))]
-    top: u32,
+    /// How many classes to name [default: 5]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    top: Option<u32>,
     /// One JSON object a line; `ms` is the wall time of a batch, from file to prediction, over its
     /// pictures
     #[arg(long)]
@@ -101,7 +100,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
 
     let found = data::collect_images(&args.paths);
     let mut report = Report::new(args, arch, found.len() > 1);
-    let mut runner = Runner { classifier, top: args.top as usize };
+    let mut runner = Runner { classifier, top: args.top.unwrap_or(5) as usize };
     for batch in found.chunks(args.batch as usize) {
         let start = Instant::now();
         let results = runner.classify_files(batch);
@@ -135,7 +134,7 @@ fn prepare(
     for note in weights.notes() {
         machine.note(note);
     }
-    let preprocessing = complete(spec.family, &stated);
+    let preprocessing = complete_preprocessing(spec.family, &stated);
     note_preprocessing(machine, &preprocessing, &stated.unstated());
 
     let session = Session::new(weights.network(), &weights, machine.backend);
@@ -252,18 +251,19 @@ impl<W: Write> Report<W> {
             return write_json(&mut self.out, &Answer { image, arch: &self.arch, ms, predictions });
         }
         if self.headed {
-            writeln!(self.out, "{image}")?;
+            writeln!(self.out, "{}", one_line(image))?;
         }
         self.write_table(&predictions)
     }
 
     fn write_table(&mut self, rows: &[Guess]) -> Result<(), CliError> {
-        let label = |row: &Guess| row.label.unwrap_or("-").to_owned();
-        let width = rows.iter().map(|row| label(row).chars().count()).max().unwrap_or(0);
         for (rank, row) in rows.iter().enumerate() {
-            let percent = row.probability * 100.0;
-            let (rank, label) = (rank + 1, label(row));
-            writeln!(self.out, "{rank:3}  {percent:6.2} %  {label:width$}  {:4}", row.index)?;
+            let (rank, percent, index) = (rank + 1, row.probability * 100.0, row.index);
+            let class = match row.label {
+                Some(label) => format!("{label} ({index})"),
+                None => format!("class {index}"),
+            };
+            writeln!(self.out, "{rank:3}  {percent:6.2} %  {class}")?;
         }
         Ok(())
     }
@@ -279,7 +279,7 @@ fn run_demo(args: &Args, machine: &Machine) -> Result<(), CliError> {
     for index in shown..shown + data::demo::CLASSES.len() as u64 {
         let (image, label) = demo::copy(index);
         let start = Instant::now();
-        let mut results = classifier.classify(&[image], args.top as usize);
+        let mut results = classifier.classify(&[image], args.top.unwrap_or(1) as usize);
         let ms = start.elapsed().as_secs_f64() * 1e3;
         let name = format!("copy {index} of the drawn {}", data::demo::CLASSES[label]);
         let result = results.swap_remove(0).map_err(|error| error.to_string());
@@ -287,7 +287,7 @@ fn run_demo(args: &Args, machine: &Machine) -> Result<(), CliError> {
     }
     let honest = format!(
         "A ResNet-20 with random filters, its classifier fitted to {FITTED} distorted copies of ten drawn \
-         pictures,\nrecognises {right} of {UNSEEN} copies that it has not seen. It knows these ten \
+         pictures,\nrecognises {right} of {UNSEEN} other copies. It knows these ten \
          pictures and nothing else:\nfor photographs give it weights and a PATH."
     );
     if args.json {

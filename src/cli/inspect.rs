@@ -11,7 +11,7 @@ use std::path::Path;
 use super::error::CliError;
 use super::machine::Machine;
 use super::network::NetworkArgs;
-use super::output::{grouped, write_json};
+use super::output::{grouped, one_line, write_json};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -247,10 +247,10 @@ impl<'a> FileFacts<'a> {
         for (i, (key, value)) in self.metadata.iter().enumerate() {
             let head = if i == 0 { "metadata" } else { "" };
             // One line each: class names alone may be many thousand characters.
-            let value = value.replace(['\n', '\r'], " ");
+            let value = one_line(value);
             let short: String = value.chars().take(60).collect();
             let dots = if short.len() < value.len() { " ..." } else { "" };
-            writeln!(out, "{head:13}  {key} = {short}{dots}")?;
+            writeln!(out, "{head:13}  {} = {short}{dots}", one_line(key))?;
         }
         for (i, note) in self.assumptions.iter().enumerate() {
             writeln!(out, "{:13}  {note}", if i == 0 { "notes" } else { "" })?;
@@ -279,7 +279,7 @@ fn list_tensors(
     }
     let width = file.tensors().iter().map(|tensor| tensor.name.len()).max().unwrap_or(0).min(60);
     for tensor in file.tensors() {
-        let (name, dtype) = (&tensor.name, tensor.dtype.to_string());
+        let (name, dtype) = (one_line(&tensor.name), tensor.dtype.to_string());
         writeln!(out, "{name:width$}  {dtype:5}  {:?}", tensor.shape)?;
     }
     writeln!(out)?;

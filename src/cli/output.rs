@@ -11,8 +11,12 @@ pub(super) fn print_error(reason: &str) {
 
 /// Progress or a note, in one line.
 pub(super) fn print_line(text: &str) {
-    let text = text.replace(['\n', '\r'], " ");
-    let _ = writeln!(io::stderr(), "resnet-cpu: {text}");
+    let _ = writeln!(io::stderr(), "resnet-cpu: {}", one_line(text));
+}
+
+/// The text without line ends and whatever else would steer a terminal: files may put in anything.
+pub(super) fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Writes `value` as one line of JSON.
@@ -39,6 +43,11 @@ pub(super) fn grouped(number: impl ToString) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(super::one_line("a\nb\u{1b}[31mc\u{9b}d"), "a b [31mc d");
+    }
+
     #[test]
     fn digits_are_grouped_in_threes() {
         assert_eq!(

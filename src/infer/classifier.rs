@@ -63,7 +63,7 @@ impl Classifier {
         let session = Session::new(weights.network(), &weights, Backend::Native(Isa::best()));
         let family = weights.spec().family;
         let labels = class_names(&weights);
-        Ok(Self::new(session, complete(family, weights.preprocessing()), labels)?)
+        Ok(Self::new(session, complete_preprocessing(family, weights.preprocessing()), labels)?)
     }
 
     /// A classifier from its parts. `labels` are in order of index.
@@ -158,7 +158,7 @@ impl Classifier {
 
 /// The preprocessing of a network of `family`: what is stated, and for the rest the family's standard.
 /// Where only a crop larger than the standard's resize is stated, pictures are resized to that.
-pub fn complete(family: Family, stated: &Stated) -> Preprocessing {
+pub fn complete_preprocessing(family: Family, stated: &Stated) -> Preprocessing {
     let standard = match family {
         Family::ImageNet => Preprocessing::imagenet(),
         Family::Cifar => Preprocessing::cifar(),
@@ -240,7 +240,10 @@ mod tests {
             mean: [0.5; 3],
             ..Preprocessing::imagenet()
         };
-        assert_eq!(complete(Family::ImageNet, &stated), expected);
-        assert_eq!(complete(Family::Cifar, &Stated::default()), Preprocessing::cifar());
+        assert_eq!(complete_preprocessing(Family::ImageNet, &stated), expected);
+        assert_eq!(
+            complete_preprocessing(Family::Cifar, &Stated::default()),
+            Preprocessing::cifar()
+        );
     }
 }

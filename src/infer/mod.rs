@@ -11,6 +11,8 @@ mod plan;
 mod session;
 mod topk;
 
-pub use classifier::{Classifier, ClassifierError, MAX_INPUT_SIDE, class_names, complete};
+pub use classifier::{
+    Classifier, ClassifierError, MAX_INPUT_SIDE, class_names, complete_preprocessing,
+};
 pub use session::{InferError, Session, activation_bytes};
 pub use topk::{Prediction, top_k};

@@ -5,7 +5,7 @@ use resnet_cpu::model::{InitOptions, Network, initialize};
 use resnet_cpu::runtime::Rng;
 
 use super::stats::measure;
-use super::{Args, Row, Table, beside_peak};
+use super::{Args, Row, Table, beside_peak, rounded};
 use crate::cli::error::CliError;
 use crate::cli::machine::Machine;
 
@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
                 beside_peak(machine, machine.threads, || measure(args.seconds, [&mut run]));
             let flops = 2.0 * network.macs(side, side) as f64 * batch as f64;
             let row = Row::new(machine, "infer", spec.name.clone(), flops, &times).with_peak(peak);
-            let images_per_second = Some(batch as f64 / times.quantile(0.5));
+            let images_per_second = Some(rounded(batch as f64 / times.quantile(0.5)));
             table.write(&Row { batch, images_per_second, ..row })?;
         }
     }

@@ -106,11 +106,11 @@ impl Row {
             batch: 1,
             threads: machine.threads,
             isa: machine.isa.name(),
-            median_ms: median * 1e3,
-            p10_ms: times.quantile(0.1) * 1e3,
-            p90_ms: times.quantile(0.9) * 1e3,
+            median_ms: rounded(median * 1e3),
+            p10_ms: rounded(times.quantile(0.1) * 1e3),
+            p90_ms: rounded(times.quantile(0.9) * 1e3),
             images_per_second: None,
-            gflops: flops / median / 1e9,
+            gflops: rounded(flops / median / 1e9),
             peak_gflops: 0.0,
             percent_of_peak: 0.0,
             backend: machine.backend_name(),
@@ -119,8 +119,8 @@ impl Row {
     }
 
     fn with_peak(mut self, peak: f64) -> Self {
-        self.peak_gflops = peak;
-        self.percent_of_peak = 100.0 * self.gflops / peak;
+        self.peak_gflops = rounded(peak);
+        self.percent_of_peak = rounded(100.0 * self.gflops / peak);
         self
     }
 }
@@ -141,7 +141,7 @@ impl Table {
         if !self.json {
             writeln!(
                 self.out,
-                "{:width$}  {:>5}  {:>7}  {:14}  {:>9}  {:>9}  {:>9}  {:>8}  {:>7}  {:>9}",
+                "{:width$}  {:>5}  {:>7}  {:14}  {:>9}  {:>9}  {:>9}  {:>8}  {:>7}  {:>6}  {:>9}",
                 "",
                 "batch",
                 "threads",
@@ -151,6 +151,7 @@ impl Table {
                 "p90 ms",
                 "images/s",
                 "GFLOP/s",
+                "peak",
                 "% of peak",
                 width = self.arch_width
             )?;
@@ -174,15 +175,20 @@ impl Table {
         }
         let images = row.images_per_second.map_or_else(String::new, |n| format!("{n:.1}"));
         let Row { arch, batch, threads, backend, median_ms, p10_ms, p90_ms, gflops, .. } = row;
-        let percent = row.percent_of_peak;
+        let (peak, percent) = (row.peak_gflops, row.percent_of_peak);
         writeln!(
             self.out,
             "{arch:width$}  {batch:>5}  {threads:>7}  {backend:14}  {median_ms:>9.3}  {p10_ms:>9.3}  \
-             {p90_ms:>9.3}  {images:>8}  {gflops:>7.1}  {percent:>9.1}",
+             {p90_ms:>9.3}  {images:>8}  {gflops:>7.1}  {peak:>6.1}  {percent:>9.1}",
             width = self.arch_width
         )?;
         Ok(())
     }
+}
+
+/// To six decimals: a nanosecond, for milliseconds.
+fn rounded(x: f64) -> f64 {
+    (x * 1e6).round() / 1e6
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {
