@@ -94,6 +94,23 @@ pub enum Error {
 }
 
 impl Error {
+    /// The file or folder it is about.
+    pub fn path(&self) -> &std::path::Path {
+        match self {
+            Self::Missing { path }
+            | Self::IsFolder { path }
+            | Self::Io { path, .. }
+            | Self::NoPictures { path, .. }
+            | Self::Empty { path }
+            | Self::NotAPicture { path, .. }
+            | Self::Unsupported { path, .. }
+            | Self::Truncated { path, .. }
+            | Self::Damaged { path, .. }
+            | Self::TooLarge { path, .. }
+            | Self::Cifar { path, .. } => path,
+        }
+    }
+
     /// The variant that an error of the operating system about `path` is.
     pub(crate) fn io(path: &std::path::Path, source: std::io::Error) -> Self {
         let path = path.to_path_buf();

@@ -7,7 +7,7 @@ use resnet_cpu::model::{ModelSpec, Network, Options, Params, Role};
 use resnet_cpu::runtime::Rng;
 use resnet_cpu::simd::Isa;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A golden file of `tests/golden/`.
 pub(crate) fn golden(name: &str) -> Value {
@@ -100,4 +100,21 @@ pub(crate) fn test_data(file: &str) -> Option<PathBuf> {
         path.display()
     );
     None
+}
+
+/// A version 1 `.npy` file of little-endian f32 in C order: shape and values.
+pub(crate) fn read_npy(path: &Path) -> (Vec<usize>, Vec<f32>) {
+    let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    assert!(bytes.starts_with(b"\x93NUMPY\x01"), "{}", path.display());
+    let header_len = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let header = std::str::from_utf8(&bytes[10..10 + header_len]).unwrap();
+    assert!(header.contains("'<f4'") && header.contains("'fortran_order': False"), "{header}");
+    let (_, shape) = header.split_once('(').unwrap();
+    let (shape, _) = shape.split_once(')').unwrap();
+    let sizes = shape.split(',').map(str::trim).filter(|size| !size.is_empty());
+    let shape: Vec<usize> = sizes.map(|size| size.parse().unwrap()).collect();
+    let floats = bytes[10 + header_len..].as_chunks::<4>().0;
+    let values: Vec<f32> = floats.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+    assert_eq!(values.len(), shape.iter().product::<usize>(), "{header}");
+    (shape, values)
 }
