@@ -109,8 +109,14 @@ pub fn save(state: &State, path: &Path, storage: &dyn Storage) -> Result<(), Che
         (BEST.to_owned(), json(&state.best)),
     ]);
     let mut checksum = Checksum::of_metadata(&metadata);
-    counters.iter().for_each(|(_, value)| checksum.bytes(&value.to_le_bytes()));
-    tensors.iter().for_each(|tensor| checksum.floats(&tensor.values));
+    for (name, value) in &counters {
+        checksum.tensor(name, "I64", &[]);
+        checksum.bytes(&value.to_le_bytes());
+    }
+    for tensor in &tensors {
+        checksum.tensor(&tensor.name, "F32", &tensor.shape);
+        checksum.floats(&tensor.values);
+    }
     metadata.insert(CHECKSUM.to_owned(), checksum.text());
     Ok(write_safetensors_to(storage, path, &counters, &tensors, &metadata)?)
 }
@@ -226,8 +232,7 @@ fn read_state_tensors(
             mismatch.missing.push(name);
             return;
         };
-        let wrong =
-            |expected, found| mismatch.wrong.push(WrongTensor { name, expected, found });
+        let wrong = |expected, found| mismatch.wrong.push(WrongTensor { name, expected, found });
         match file.values(tensor) {
             _ if tensor.shape != info.shape => {
                 wrong(format!("{:?}", info.shape), format!("{:?}", tensor.shape));
@@ -288,7 +293,10 @@ impl Fields<'_> {
         let mut rest = self.entries.clone();
         let expected = rest.remove(CHECKSUM).unwrap_or_default();
         let mut checksum = Checksum::of_metadata(&rest);
-        file.tensors().iter().for_each(|tensor| checksum.bytes(file.bytes(tensor)));
+        for tensor in file.tensors() {
+            checksum.tensor(&tensor.name, &tensor.dtype.to_string(), &tensor.shape);
+            checksum.bytes(file.bytes(tensor));
+        }
         let found = checksum.text();
         if expected == found {
             return Ok(());
@@ -297,7 +305,7 @@ impl Fields<'_> {
     }
 }
 
-/// CRC-32 of the metadata's keys and values and then of all tensors' bytes.
+/// CRC-32 of the metadata and then of each tensor: its name, type and shape, its bytes.
 struct Checksum(crc32fast::Hasher);
 
 impl Checksum {
@@ -305,6 +313,10 @@ impl Checksum {
         let mut checksum = Self(crc32fast::Hasher::new());
         checksum.bytes(json(entries).as_bytes());
         checksum
+    }
+
+    fn tensor(&mut self, name: &str, dtype: &str, shape: &[usize]) {
+        self.bytes(format!("{name} {dtype} {shape:?}").as_bytes());
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
