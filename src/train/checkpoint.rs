@@ -258,8 +258,7 @@ fn read_state_tensors(
     }
     let state =
         |name: &&str| ["optimizer.", "ema.", "schedule."].iter().any(|p| name.starts_with(p));
-    mismatch.unexpected =
-        stored.keys().copied().filter(|name| state(&name)).map(str::to_owned).collect();
+    mismatch.unexpected = stored.keys().copied().filter(state).map(str::to_owned).collect();
     mismatch.unexpected.sort();
     if mismatch.is_empty() {
         return Ok(());

@@ -87,7 +87,9 @@ impl MemoryDisk {
                     // What was synced stays; the rest has the right length and any content.
                     let mut bytes = node.written.clone();
                     let synced = node.durable.len().min(bytes.len());
-                    bytes[synced..].fill_with(|| rng.next_u64() as u8);
+                    for part in bytes[synced..].chunks_mut(8) {
+                        part.copy_from_slice(&rng.next_u64().to_le_bytes()[..part.len()]);
+                    }
                     bytes
                 }
             };
