@@ -12,6 +12,7 @@ mod report;
 mod schedule;
 mod sgd;
 mod signals;
+mod spelled;
 mod state;
 
 pub use checkpoint::CheckpointError;
