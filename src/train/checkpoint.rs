@@ -109,8 +109,14 @@ pub fn save(state: &State, path: &Path, storage: &dyn Storage) -> Result<(), Che
         (BEST.to_owned(), json(&state.best)),
     ]);
     let mut checksum = Checksum::of_metadata(&metadata);
-    counters.iter().for_each(|(_, value)| checksum.bytes(&value.to_le_bytes()));
-    tensors.iter().for_each(|tensor| checksum.floats(&tensor.values));
+    for (name, value) in &counters {
+        checksum.tensor(name, "I64", &[]);
+        checksum.bytes(&value.to_le_bytes());
+    }
+    for tensor in &tensors {
+        checksum.tensor(&tensor.name, "F32", &tensor.shape);
+        checksum.floats(&tensor.values);
+    }
     metadata.insert(CHECKSUM.to_owned(), checksum.text());
     Ok(write_safetensors_to(storage, path, &counters, &tensors, &metadata)?)
 }
@@ -252,8 +258,7 @@ fn read_state_tensors(
     }
     let state =
         |name: &&str| ["optimizer.", "ema.", "schedule."].iter().any(|p| name.starts_with(p));
-    mismatch.unexpected =
-        stored.keys().copied().filter(|name| state(&name)).map(str::to_owned).collect();
+    mismatch.unexpected = stored.keys().copied().filter(state).map(str::to_owned).collect();
     mismatch.unexpected.sort();
     if mismatch.is_empty() {
         return Ok(());
@@ -287,7 +292,10 @@ impl Fields<'_> {
         let mut rest = self.entries.clone();
         let expected = rest.remove(CHECKSUM).unwrap_or_default();
         let mut checksum = Checksum::of_metadata(&rest);
-        file.tensors().iter().for_each(|tensor| checksum.bytes(file.bytes(tensor)));
+        for tensor in file.tensors() {
+            checksum.tensor(&tensor.name, &tensor.dtype.to_string(), &tensor.shape);
+            checksum.bytes(file.bytes(tensor));
+        }
         let found = checksum.text();
         if expected == found {
             return Ok(());
@@ -296,7 +304,7 @@ impl Fields<'_> {
     }
 }
 
-/// CRC-32 of the metadata's keys and values and then of all tensors' bytes.
+/// CRC-32 of the metadata and then of each tensor: its name, type and shape, its bytes.
 struct Checksum(crc32fast::Hasher);
 
 impl Checksum {
@@ -304,6 +312,10 @@ impl Checksum {
         let mut checksum = Self(crc32fast::Hasher::new());
         checksum.bytes(json(entries).as_bytes());
         checksum
+    }
+
+    fn tensor(&mut self, name: &str, dtype: &str, shape: &[usize]) {
+        self.bytes(format!("{name} {dtype} {shape:?}").as_bytes());
     }
 
     fn bytes(&mut self, bytes: &[u8]) {

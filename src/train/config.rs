@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::recipe::Recipe;
 use super::schedule::{LearningRate, Schedule, Warmup};
 use super::sgd::SgdOptions;
+use super::spelled;
 use crate::model::{Downsample, ModelSpec, Options, Shortcut, SpecError, StrideIn};
 
 /// How long a run is.
@@ -334,29 +335,6 @@ impl fmt::Display for Normalize {
             Self::PixelMean => "pixel-mean",
             Self::Channel => "channel",
         })
-    }
-}
-
-/// Options of an architecture as text, spelled as on the command line.
-mod spelled {
-    use std::fmt::Display;
-    use std::str::FromStr;
-
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<T: Display, S: Serializer>(
-        value: &Option<T>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        value.as_ref().map(ToString::to_string).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<T>, D::Error> {
-        let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
     }
 }
 
