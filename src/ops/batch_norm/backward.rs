@@ -2,7 +2,9 @@
 //!
 //! With dz the gradient that passes the ReLU, and sums over all m pixels:
 //!
-//!     dβ = Σ dz        dγ = Σ dz · x̂        dx = γ / √(var + ε) · (dz - dβ/m - x̂ · dγ/m)
+//! ```text
+//! dβ = Σ dz        dγ = Σ dz · x̂        dx = γ / √(var + ε) · (dz - dβ/m - x̂ · dγ/m)
+//! ```
 //!
 //! dx needs both sums, hence two passes. It is an affine map of dz and x, a · dz + b · x + c.
 
