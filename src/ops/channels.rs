@@ -1,4 +1,4 @@
-//! Sums over pixels, a sum a channel: how they are cut, and the loop over vectors of channels.
+//! The loops over pixels and vectors of channels, and how sums over pixels are cut.
 //!
 //! A sum has three levels, each added in order: f32 over the pixels of a block, which stays in the
 //! cache for a second look and is short enough to round little; f64 over the blocks of a chunk; f64
@@ -52,5 +52,29 @@ pub(super) fn sum_block<S: Simd>(s: S, channels: usize, sums: &mut impl BlockSum
             1 => sums.group::<S, 1>(s, first, first + S::LANES),
             _ => sums.group::<S, 1>(s, first, channels),
         };
+    }
+}
+
+/// Something done to each value of a tensor, with coefficients of its channel.
+pub(super) trait Pixelwise {
+    /// Does the `len` values from `at` on, which are in the channels from `channel` on: a vector, or
+    /// what is left of a pixel.
+    fn vector<S: Simd>(&mut self, s: S, at: usize, channel: usize, len: usize);
+}
+
+/// Does all of `pixels`, `channels` values each.
+#[inline(always)]
+pub(super) fn each_vector<S: Simd>(s: S, pixels: usize, channels: usize, op: &mut impl Pixelwise) {
+    let full = channels / S::LANES * S::LANES;
+    for start in (0..pixels).map(|pixel| pixel * channels) {
+        let mut channel = 0;
+        while channel < full {
+            // A constant length, so that nothing asks whether the vector is full.
+            op.vector(s, start + channel, channel, S::LANES);
+            channel += S::LANES;
+        }
+        if full < channels {
+            op.vector(s, start + full, full, channels - full);
+        }
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! With dz the gradient that passes the ReLU, and sums over all m pixels:
 //!
-//!     dβ = Σ dz        dγ = Σ dz · x̂        dx = γ / √(var + ε) · (dz - dβ/m - x̂ · dγ/m)
+//! ```text
+//! dβ = Σ dz        dγ = Σ dz · x̂        dx = γ / √(var + ε) · (dz - dβ/m - x̂ · dγ/m)
+//! ```
 //!
 //! dx needs both sums, hence two passes. It is an affine map of dz and x, a · dz + b · x + c.
 
-use super::super::channels::{BlockSums, Cut, sum_block};
+use super::super::channels::{BlockSums, Cut, Pixelwise, each_vector, sum_block};
 use super::super::narrow;
 use super::{Coefficients, Statistics, task_len};
 use crate::simd::{Isa, Simd, SimdOp};
@@ -42,7 +44,8 @@ impl<'a> ReluMask<'a> {
         }
     }
 
-    /// `gradient` where it passes, else 0, for the values `x` at `at` in the channels `channels`.
+    /// `gradient` where it passes, else 0, for `len` values `x` from `at` on, in the channels from
+    /// `channel` on.
     #[inline(always)]
     fn apply<S: Simd>(
         self,
@@ -50,12 +53,14 @@ impl<'a> ReluMask<'a> {
         gradient: S::V,
         x: S::V,
         at: usize,
-        channels: Range<usize>,
+        channel: usize,
+        len: usize,
     ) -> S::V {
         let out = match self {
             ReluMask::None => return gradient,
-            ReluMask::Output(out) => s.load(&out[at..at + channels.len()]),
+            ReluMask::Output(out) => s.load(&out[at..at + len]),
             ReluMask::Recompute(c) => {
+                let channels = channel..channel + len;
                 s.fma(x, s.load(&c.scale[channels.clone()]), s.load(&c.shift[channels]))
             }
         };
@@ -186,11 +191,11 @@ impl BlockSums for Block<'_> {
             let x = &self.x[start + first..start + end];
             let dout = &self.dout[start + first..start + end];
             for v in 0..VECTORS {
-                let offset = v * S::LANES;
+                let (offset, len) = (v * S::LANES, S::LANES.min(end - first - v * S::LANES));
                 let x = s.load(&x[offset..]);
                 let dout = s.load(&dout[offset..]);
-                let channel = first + offset..(first + offset + S::LANES).min(end);
-                let dz = self.mask.apply(s, dout, x, start + first + offset, channel);
+                let (at, channel) = (start + first + offset, first + offset);
+                let dz = self.mask.apply(s, dout, x, at, channel, len);
                 gradients[v] = s.add(gradients[v], dz);
                 products[v] = s.fma(dz, s.sub(x, means[v]), products[v]);
             }
@@ -295,22 +300,22 @@ impl SimdOp for Pixels<'_> {
 
     #[inline(always)]
     fn eval<S: Simd>(mut self, s: S) {
-        let Backward { a, b, c } = self.map;
-        let channels = a.len();
-        for start in (0..self.dx.len()).step_by(channels) {
-            for first in (0..channels).step_by(S::LANES) {
-                let channel = first..(first + S::LANES).min(channels);
-                let at = start + channel.start..start + channel.end;
-                let x = s.load(&self.x[at.clone()]);
-                let dout = s.load(&self.dout[at.clone()]);
-                let dz = self.mask.apply(s, dout, x, at.start, channel.clone());
-                let rest = s.fma(s.load(&b[channel.clone()]), x, s.load(&c[channel.clone()]));
-                let dx = s.fma(s.load(&a[channel]), dz, rest);
-                s.store(dx, &mut self.dx[at.clone()]);
-                if let Some(shortcut) = &mut self.dz {
-                    s.store(dz, &mut shortcut[at]);
-                }
-            }
+        let channels = self.map.a.len();
+        each_vector(s, self.dx.len() / channels, channels, &mut self);
+    }
+}
+
+impl Pixelwise for Pixels<'_> {
+    #[inline(always)]
+    fn vector<S: Simd>(&mut self, s: S, at: usize, channel: usize, len: usize) {
+        let (values, channels) = (at..at + len, channel..channel + len);
+        let of_channel = |coefficients: &[f32]| s.load(&coefficients[channels.clone()]);
+        let (a, b, c) = (of_channel(&self.map.a), of_channel(&self.map.b), of_channel(&self.map.c));
+        let x = s.load(&self.x[values.clone()]);
+        let dz = self.mask.apply(s, s.load(&self.dout[values.clone()]), x, at, channel, len);
+        s.store(s.fma(a, dz, s.fma(b, x, c)), &mut self.dx[values.clone()]);
+        if let Some(shortcut) = &mut self.dz {
+            s.store(dz, &mut shortcut[values]);
         }
     }
 }

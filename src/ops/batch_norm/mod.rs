@@ -3,8 +3,10 @@
 //! x is the output of a convolution, `[pixels, channels]` where the pixels are those of all images
 //! (NHWC without its structure); m is their number.
 //!
-//!     mean = Σ x / m        var = Σ (x - mean)² / m        x̂ = (x - mean) / √(var + ε)
-//!     out  = relu(γ·x̂ + β + residual)
+//! ```text
+//! mean = Σ x / m        var = Σ (x - mean)² / m        x̂ = (x - mean) / √(var + ε)
+//! out  = relu(γ·x̂ + β + residual)
+//! ```
 //!
 //! Forward is two passes over x, since nothing can be normalised before all of it is known:
 //! [`statistics`] reads it, [`normalize`] reads it again and writes the output. Backward is two passes

@@ -1,5 +1,6 @@
 //! The forward pass proper: an affine map of each channel, the shortcut, ReLU.
 
+use super::super::channels::{Pixelwise, each_vector};
 use super::{Coefficients, task_len};
 use crate::simd::{Isa, Simd, SimdOp};
 use rayon::prelude::*;
@@ -40,24 +41,25 @@ impl SimdOp for Pixels<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn eval<S: Simd>(self, s: S) {
-        let Coefficients { scale, shift } = self.coefficients;
-        let channels = scale.len();
-        let zero = s.splat(0.0);
-        for (pixel, out) in self.out.chunks_exact_mut(channels).enumerate() {
-            for first in (0..channels).step_by(S::LANES) {
-                let end = (first + S::LANES).min(channels);
-                let at = pixel * channels + first..pixel * channels + end;
-                let x = s.load(&self.x[at.clone()]);
-                let mut y = s.fma(x, s.load(&scale[first..end]), s.load(&shift[first..end]));
-                if let Some(residual) = self.residual {
-                    y = s.add(y, s.load(&residual[at]));
-                }
-                if self.relu {
-                    y = s.max(zero, y);
-                }
-                s.store(y, &mut out[first..end]);
-            }
+    fn eval<S: Simd>(mut self, s: S) {
+        let channels = self.coefficients.scale.len();
+        each_vector(s, self.out.len() / channels, channels, &mut self);
+    }
+}
+
+impl Pixelwise for Pixels<'_> {
+    #[inline(always)]
+    fn vector<S: Simd>(&mut self, s: S, at: usize, channel: usize, len: usize) {
+        let (values, channels) = (at..at + len, channel..channel + len);
+        let scale = s.load(&self.coefficients.scale[channels.clone()]);
+        let shift = s.load(&self.coefficients.shift[channels]);
+        let mut y = s.fma(s.load(&self.x[values.clone()]), scale, shift);
+        if let Some(residual) = self.residual {
+            y = s.add(y, s.load(&residual[values.clone()]));
         }
+        if self.relu {
+            y = s.max(s.splat(0.0), y);
+        }
+        s.store(y, &mut self.out[values]);
     }
 }
