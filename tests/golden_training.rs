@@ -102,7 +102,7 @@ fn run(case: &Value, network: &Network, backend: Backend, isa: Isa) -> Run {
     }
     let bound = 3.0 * number(&case["torch_fp32_loss_error"]);
     let errors: Vec<f64> = losses.iter().zip(&expected).map(|(l, e)| (l - e).abs()).collect();
-    println!("{name:20} {backend:?}: loss errors {errors:.2e?} of {bound:.2e} allowed");
+    println!("{name:20} {backend:?}: loss errors {errors:?} of {bound:.2e} allowed");
     // A ReLU whose input is within rounding of zero may go the other way, and the losses after it with
     // it; the cases are chosen so that ours never does, the other backend's steps are its own.
     let checked = if backend == Backend::Matrixmultiply { 1 } else { losses.len() };

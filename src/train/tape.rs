@@ -40,7 +40,7 @@ pub(super) enum Shortcut {
     None,
     Identity,
     Pad(ShortcutPad),
-    Project(Unit),
+    Project(Box<Unit>),
 }
 
 /// A block of the network.
@@ -179,7 +179,7 @@ impl Builder {
                     after: *channels_after,
                 })
             }
-            BlockShortcut::Project(conv) => Shortcut::Project(self.unit(conv, x).0),
+            BlockShortcut::Project(conv) => Shortcut::Project(Box::new(self.unit(conv, x).0)),
         };
         let mut size = x;
         let pool = block.pool.then(|| self.pool(&mut size, 2, 2, 0));
