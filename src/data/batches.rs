@@ -40,10 +40,7 @@ impl<'a> Batches<'a> {
         {
             return Err(Error::ResizeBelowCrop { resize, crop: view.crop });
         }
-        if let Mean::Pixel(mean) = mean {
-            assert_eq!(mean.len(), view.input_len(), "numbers of the per-pixel mean");
-        }
-        Ok(Self { data, view, normalizer: Normalizer::new(mean), augment, seed })
+        Ok(Self { augment, seed, ..Self::evaluation(data, view, mean) })
     }
 
     /// Batches for evaluation: the centre views of the pictures, less `mean`. The epoch given to
@@ -92,10 +89,13 @@ impl<'a> Batches<'a> {
         let inputs = out.par_chunks_exact_mut(self.input_len()).zip(indices);
         let failed = inputs.find_map_first(|(out, &index)| {
             let mut rng = Rng::new(self.seed, &[AUGMENT, epoch, index as u64]);
-            let image = self.data.image(index);
-            image
-                .map(|image| self.augment.apply(&image, self.view, &self.normalizer, &mut rng, out))
-                .err()
+            match self.data.image(index) {
+                Ok(image) => {
+                    self.augment.apply(&image, self.view, &self.normalizer, &mut rng, out);
+                    None
+                }
+                Err(error) => Some(error),
+            }
         });
         failed.map_or(Ok(()), Err)
     }
