@@ -18,6 +18,7 @@
 //! | [`weights`] | files of weights and the names in them |
 //! | [`data`] | pictures to tensors |
 //! | [`infer`] | prepared networks, sessions, predictions |
+//! | [`train`] | the optimiser, schedules, recipes, checkpoints |
 
 pub mod conv;
 pub mod data;
@@ -27,4 +28,5 @@ pub mod model;
 pub mod ops;
 pub mod runtime;
 pub mod simd;
+pub mod train;
 pub mod weights;

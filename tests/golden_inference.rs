@@ -13,10 +13,8 @@ use resnet_cpu::simd::Isa;
 #[test]
 fn logits_match_pytorch_in_f64() {
     let file = common::golden("inference.json");
-    let only = std::env::var("RESNET_CPU_ISA").ok().map(|name| Isa::named(&name).unwrap());
-    let isas: Vec<Isa> = only.map_or_else(Isa::available, |isa| vec![isa]);
-    let backends = isas.iter().map(|&isa| Backend::Native(isa)).chain([Backend::Matrixmultiply]);
-    let backends: Vec<Backend> = backends.collect();
+    let natives = common::isas().into_iter().map(Backend::Native);
+    let backends: Vec<Backend> = natives.chain([Backend::Matrixmultiply]).collect();
     for case in file["cases"].as_array().unwrap() {
         let name = case["name"].as_str().unwrap();
         let seed = case["seed"].as_u64().unwrap();

@@ -26,11 +26,17 @@ impl BackwardFilter {
         let pack = |class: ParityClass| {
             let k = class.y.taps * class.x.taps * out_channels;
             (k > 0).then(|| {
-                PackedB::new(backend, k, in_channels, |p, channel| {
-                    let (place, out) = (p / out_channels, p % out_channels);
-                    let ky = class.y.tap(place / class.x.taps, stride);
-                    let kx = class.x.tap(place % class.x.taps, stride);
-                    weights[((out * in_channels + channel) * kernel + ky) * kernel + kx]
+                let taps: Vec<usize> = (0..class.y.taps)
+                    .flat_map(|y| (0..class.x.taps).map(move |x| (y, x)))
+                    .map(|(y, x)| class.y.tap(y, stride) * kernel + class.x.tap(x, stride))
+                    .collect();
+                PackedB::new(backend, k, in_channels, |channel, column| {
+                    for out in 0..out_channels {
+                        let filter = &weights[(out * in_channels + channel) * kernel * kernel..];
+                        for (place, &tap) in taps.iter().enumerate() {
+                            column[place * out_channels + out] = filter[tap];
+                        }
+                    }
                 })
             })
         };

@@ -29,11 +29,16 @@ pub fn backward_weights(
         gemm_transposed(backend, &Im2col::new(input, shape), gradient, n, &mut product);
     }
     let (channels, taps) = (shape.in_channels, shape.kernel * shape.kernel);
-    weight_gradient.par_chunks_mut(k).enumerate().for_each(|(out, filter)| {
-        for (channel, filter) in filter.chunks_exact_mut(taps).enumerate() {
-            for (tap, value) in filter.iter_mut().enumerate() {
-                *value = product[(tap * channels + channel) * n + out];
+    weight_gradient.par_chunks_mut(OUTPUTS * k).enumerate().for_each(|(block, filters)| {
+        let outputs = filters.len() / k;
+        for (p, row) in product.chunks_exact(n).enumerate() {
+            let to = p % channels * taps + p / channels;
+            for (out, &value) in row[block * OUTPUTS..][..outputs].iter().enumerate() {
+                filters[out * k + to] = value;
             }
         }
     });
 }
+
+/// Filters that are written side by side: a cache line of the product holds one value of each.
+const OUTPUTS: usize = 16;

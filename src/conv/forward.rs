@@ -25,10 +25,15 @@ impl Filter {
         let (kernel, in_channels) = (shape.kernel, shape.in_channels);
         assert_eq!(weights.len(), shape.weight_len(), "filters of {shape:?}");
         assert!(scale.is_none_or(|s| s.len() == shape.out_channels), "scales of {shape:?}");
-        let packed = PackedB::new(backend, shape.k(), shape.out_channels, |p, out| {
-            let (tap, channel) = (p / in_channels, p % in_channels);
-            let weight = weights[(out * in_channels + channel) * kernel * kernel + tap];
-            scale.map_or(weight, |s| (f64::from(weight) * s[out]) as f32)
+        let taps = kernel * kernel;
+        let packed = PackedB::new(backend, shape.k(), shape.out_channels, |out, column| {
+            let filter = &weights[out * column.len()..][..column.len()];
+            let scale = scale.map_or(1.0, |scale| scale[out]);
+            for (channel, filter) in filter.chunks_exact(taps).enumerate() {
+                for (tap, &weight) in filter.iter().enumerate() {
+                    column[tap * in_channels + channel] = (f64::from(weight) * scale) as f32;
+                }
+            }
         });
         Self { packed, in_channels, kernel }
     }

@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::{Augment, Dataset, Error, Mean, Normalizer, View};
+use super::{Augment, Dataset, Error, Mean, Normalizer, SettingError, View};
 use crate::runtime::Rng;
 
 /// Keys the random streams of augmentation ("augm" in ASCII).
@@ -24,7 +24,7 @@ impl<'a> Batches<'a> {
     /// Batches for training: the pictures of `data`, changed by `augment`, less `mean`.
     ///
     /// # Errors
-    /// [`Error::ResizeBelowCrop`] if `augment` leaves no room for the crop of `view`.
+    /// [`SettingError::ResizeBelowCrop`] if `augment` leaves no room for the crop of `view`.
     ///
     /// # Panics
     /// If a per-pixel mean is not of the crop of `view`.
@@ -34,11 +34,11 @@ impl<'a> Batches<'a> {
         mean: &Mean,
         augment: Augment,
         seed: u64,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, SettingError> {
         if let Augment::ResizeCropFlip { resize } = augment
             && resize < view.crop
         {
-            return Err(Error::ResizeBelowCrop { resize, crop: view.crop });
+            return Err(SettingError::ResizeBelowCrop { resize, crop: view.crop });
         }
         Ok(Self { augment, seed, ..Self::evaluation(data, view, mean) })
     }

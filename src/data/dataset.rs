@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::hash::Hash;
 use super::sampler::shuffle;
-use super::{Error, RgbImage};
+use super::{Error, RgbImage, SettingError};
 use crate::runtime::Rng;
 
 /// Labelled pictures with numbers from 0.
@@ -65,10 +65,10 @@ impl Subset {
     /// of the number of pictures, so every run holds out the same.
     ///
     /// # Errors
-    /// [`Error::HoldOut`] unless both parts have pictures.
-    pub fn hold_out(data: Arc<dyn Dataset>, held_out: usize) -> Result<(Self, Self), Error> {
+    /// [`SettingError::HoldOut`] unless both parts have pictures.
+    pub fn hold_out(data: Arc<dyn Dataset>, held_out: usize) -> Result<(Self, Self), SettingError> {
         if held_out == 0 || held_out >= data.len() {
-            return Err(Error::HoldOut { held_out, images: data.len() });
+            return Err(SettingError::HoldOut { held_out, images: data.len() });
         }
         let mut others: Vec<usize> = (0..data.len()).collect();
         shuffle(&mut Rng::named(0, "held out for validation"), &mut others);

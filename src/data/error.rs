@@ -1,5 +1,5 @@
-//! What can be wrong with data on disk. Every message names the file, what was expected and what
-//! was found.
+//! What can be wrong with data on disk, and with what is asked of it. Every message names the file
+//! or the setting, what was expected and what was found.
 
 use std::path::PathBuf;
 
@@ -135,6 +135,12 @@ pub enum Error {
         /// Which are missing and which are not expected.
         difference: String,
     },
+}
+
+/// A number that does not go with the data or with another number.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingError {
     /// More pictures to be held out for validation than leave any for training, or none.
     #[error("expected to hold out 1 to {} pictures for validation, found {held_out}", images - 1)]
     HoldOut {
@@ -164,6 +170,29 @@ pub enum Error {
 }
 
 impl Error {
+    /// The file or folder it is about.
+    pub fn path(&self) -> &std::path::Path {
+        match self {
+            Self::Missing { path }
+            | Self::IsFolder { path }
+            | Self::Io { path, .. }
+            | Self::NoPictures { path, .. }
+            | Self::Empty { path }
+            | Self::NotAPicture { path, .. }
+            | Self::Unsupported { path, .. }
+            | Self::Truncated { path, .. }
+            | Self::Damaged { path, .. }
+            | Self::TooLarge { path, .. }
+            | Self::Cifar { path, .. }
+            | Self::Idx { path, .. }
+            | Self::IsFile { path }
+            | Self::UnknownData { path, .. }
+            | Self::NoClasses { path }
+            | Self::SingleClass { path, .. }
+            | Self::ClassesDiffer { path, .. } => path,
+        }
+    }
+
     /// The variant that an error of the operating system about `path` is.
     pub(crate) fn io(path: &std::path::Path, source: std::io::Error) -> Self {
         let path = path.to_path_buf();

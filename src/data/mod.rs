@@ -33,7 +33,7 @@ pub use batches::Batches;
 pub use cifar::{CifarRecords, CifarSplit};
 pub use dataset::{Dataset, Subset};
 pub use decode::{Limits, decode, read_image};
-pub use error::Error;
+pub use error::{Error, SettingError};
 pub use image_folder::ImageFolder;
 pub use memory::MemoryDataset;
 pub use normalize::{Mean, Normalizer};

@@ -5,7 +5,7 @@
 //! run needs to know. The last pictures of an order, too few for a batch, are left out of that epoch:
 //! iterations as the paper counts them have equal batches.
 
-use super::Error;
+use super::SettingError;
 use crate::runtime::Rng;
 
 /// Keys the random streams of orders ("order" in ASCII).
@@ -35,10 +35,10 @@ impl Sampler {
     /// (from 0, over all epochs).
     ///
     /// # Errors
-    /// [`Error::Batch`] if `batch` is zero or larger than the set.
-    pub fn new(seed: u64, images: usize, batch: usize, step: u64) -> Result<Self, Error> {
+    /// [`SettingError::Batch`] if `batch` is zero or larger than the set.
+    pub fn new(seed: u64, images: usize, batch: usize, step: u64) -> Result<Self, SettingError> {
         if batch == 0 || batch > images {
-            return Err(Error::Batch { batch, images });
+            return Err(SettingError::Batch { batch, images });
         }
         let epoch = step / (images / batch) as u64;
         Ok(Self { seed, batch, step, order: epoch_order(seed, epoch, images) })

@@ -85,20 +85,40 @@ pub(super) enum Layout {
 }
 
 impl PackedB {
-    /// Packs B[p, j] = `value(p, j)`.
+    /// Packs the matrix whose column j `write` writes, `k` values in order.
     pub fn new(
         backend: Backend,
         k: usize,
         n: usize,
-        value: impl Fn(usize, usize) -> f32 + Sync,
+        write: impl Fn(usize, &mut [f32]) + Sync,
     ) -> Self {
         let layout = match backend {
-            Backend::Native(isa) => Layout::Panels(Panels::new(Kernel::of(isa), k, n, value)),
+            Backend::Native(isa) => Layout::Panels(Panels::new(Kernel::of(isa), k, n, write)),
             Backend::Matrixmultiply => {
-                Layout::Plain((0..k * n).map(|i| value(i / n, i % n)).collect())
+                let (mut values, mut column) = (vec![0.0; k * n], vec![0.0; k]);
+                for j in 0..n {
+                    write(j, &mut column);
+                    for (row, &value) in values.chunks_exact_mut(n).zip(&column) {
+                        row[j] = value;
+                    }
+                }
+                Layout::Plain(values)
             }
         };
         Self { k, n, layout }
+    }
+
+    /// Packs `values`, `[k, n]` row-major.
+    ///
+    /// # Panics
+    /// If their number is not k · n.
+    pub fn from_rows(backend: Backend, k: usize, n: usize, values: &[f32]) -> Self {
+        assert_eq!(values.len(), k * n, "a matrix of {k} x {n}");
+        Self::new(backend, k, n, |j, column| {
+            for (p, value) in column.iter_mut().enumerate() {
+                *value = values[p * n + j];
+            }
+        })
     }
 
     /// Rows of B.
@@ -123,15 +143,19 @@ pub(super) struct Panels {
 }
 
 impl Panels {
-    fn new(kernel: Kernel, k: usize, n: usize, value: impl Fn(usize, usize) -> f32 + Sync) -> Self {
+    fn new(kernel: Kernel, k: usize, n: usize, write: impl Fn(usize, &mut [f32]) + Sync) -> Self {
         let mut values = AlignedBuf::zeroed(k * n.next_multiple_of(kernel.lanes));
         values.par_chunks_mut((kernel.nr * k).max(1)).enumerate().for_each(|(panel, values)| {
             let first = panel * kernel.nr;
             let columns = kernel.nr.min(n - first);
             let width = columns.next_multiple_of(kernel.lanes);
+            let mut by_column = vec![0.0; columns * k];
+            for (j, column) in by_column.chunks_exact_mut(k).enumerate() {
+                write(first + j, column);
+            }
             for (p, step) in values.chunks_exact_mut(width).enumerate() {
                 for (j, v) in step[..columns].iter_mut().enumerate() {
-                    *v = value(p, first + j);
+                    *v = by_column[j * k + p];
                 }
             }
         });

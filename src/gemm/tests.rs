@@ -63,7 +63,7 @@ fn check(case: &Case) {
     let backends = Kernel::all().into_iter().map(|kernel| Backend::Native(kernel.isa()));
     let mut exact: Option<Vec<f32>> = None;
     for backend in backends.chain([Backend::Matrixmultiply]) {
-        let b = PackedB::new(backend, k, n, |p, j| b[p * n + j]);
+        let b = PackedB::from_rows(backend, k, n, &b);
         let matrix = Matrix::new(&a, m, k);
         // Guards on both sides: nothing may be written outside C.
         const GUARD: usize = 33;
@@ -127,9 +127,7 @@ fn the_result_does_not_depend_on_threads() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let mut c = vec![f32::NAN; m * n];
             pool.install(|| {
-                let b = PackedB::new(Backend::Native(crate::simd::Isa::best()), k, n, |p, j| {
-                    b[p * n + j]
-                });
+                let b = PackedB::from_rows(Backend::Native(crate::simd::Isa::best()), k, n, &b);
                 gemm(&Matrix::new(&a, m, k), &b, &mut c, &Epilogue::default());
             });
             assert!(*first.get_or_insert(c.clone()) == c, "{threads} threads: {m} x {n} x {k}");
@@ -141,7 +139,7 @@ fn the_result_does_not_depend_on_threads() {
 fn nan_passes_through_relu() {
     let (a, b) = ([f32::NAN, 1.0], [1.0, -1.0]);
     for kernel in Kernel::all() {
-        let b = PackedB::new(Backend::Native(kernel.isa()), 2, 1, |p, _| b[p]);
+        let b = PackedB::from_rows(Backend::Native(kernel.isa()), 2, 1, &b);
         let mut c = [0.0];
         gemm(&Matrix::new(&a, 1, 2), &b, &mut c, &Epilogue { relu: true, ..Epilogue::default() });
         assert!(c[0].is_nan(), "{}", kernel.name);

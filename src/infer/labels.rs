@@ -1,5 +1,6 @@
 //! Names of classes: those built in for the standard data sets, and label files.
 
+use crate::model::Family;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -10,15 +11,6 @@ pub const CIFAR10: [&str; 10] =
 /// ImageNet-1k (ILSVRC 2012), in the order of sorted WordNet ids, with torchvision's names.
 static IMAGENET: LazyLock<Vec<&'static str>> =
     LazyLock::new(|| include_str!("imagenet_classes.txt").lines().collect());
-
-/// A data set whose class names are built in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// ImageNet-1k.
-    ImageNet,
-    /// CIFAR-10.
-    Cifar,
-}
 
 /// The class names of `family`, if it has `classes` classes; otherwise the network was trained on
 /// something else, whose names are unknown.

@@ -1,5 +1,6 @@
 //! A network prepared for inference, and its runs.
 
+use super::MAX_INPUT_SIDE;
 use super::plan::{Op, Plan, Source, convs};
 use crate::conv::{self, ConvShape, Filter};
 use crate::gemm::{Backend, Epilogue};
@@ -9,8 +10,9 @@ use crate::runtime::AlignedBuf;
 use crate::simd::Isa;
 use rayon::prelude::*;
 
-/// Why a run is refused.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+/// Why there is no prediction.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum InferError {
     /// Some layer would have no pixels left.
     #[error("images of {width} x {height} pixels are too small for this network")]
@@ -20,6 +22,23 @@ pub enum InferError {
         /// Width of the images, in pixels.
         width: usize,
     },
+    /// Inputs for which memory would hardly suffice.
+    #[error("images of {side} x {side} pixels are too large; at most {MAX_INPUT_SIDE} a side")]
+    TooLarge {
+        /// Side of the images, in pixels.
+        side: usize,
+    },
+    /// Class names that cannot be those of the network.
+    #[error("expected {classes} labels, one a class, found {found}")]
+    Labels {
+        /// Classes of the network.
+        classes: usize,
+        /// Names given.
+        found: usize,
+    },
+    /// The network gave infinities or NaN.
+    #[error("the network's output is not finite: the numbers overflow with this preprocessing")]
+    NotFinite,
 }
 
 /// A convolution with its batch norm folded in.
@@ -115,6 +134,20 @@ impl Session {
         self.plan = Some(plan);
         Ok(logits)
     }
+}
+
+/// Bytes of activations that a [`Session`] holds for batches of `batch` images of `height` x `width`.
+///
+/// # Errors
+/// If the images are too small for the network.
+pub fn activation_bytes(
+    network: &Network,
+    batch: usize,
+    height: usize,
+    width: usize,
+) -> Result<usize, InferError> {
+    let plan = Plan::new(network, batch, height, width)?;
+    Ok(plan.slots.iter().sum::<usize>() * size_of::<f32>())
 }
 
 /// y = gamma · (conv(x) - mean) / √(var + ε) + beta as a convolution with a bias.

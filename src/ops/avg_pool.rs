@@ -48,8 +48,34 @@ impl SimdOp for Image<'_> {
     }
 }
 
+/// The gradient of the input: each pixel gets its share, `doutput / pixels`. The shapes are those of
+/// [`global_avg_pool`].
+///
+/// # Panics
+/// If a size is not what `channels` and `pixels` say.
+pub fn global_avg_pool_backward(
+    pixels: usize,
+    channels: usize,
+    doutput: &[f32],
+    dinput: &mut [f32],
+) {
+    assert_eq!(dinput.len() / (pixels * channels), doutput.len() / channels, "images");
+    assert_eq!(dinput.len() % (pixels * channels), 0, "whole images");
+    dinput
+        .par_chunks_exact_mut(pixels * channels)
+        .zip(doutput.par_chunks_exact(channels))
+        .for_each(|(dinput, doutput)| {
+            let (first, others) = dinput.split_at_mut(channels);
+            for (share, gradient) in first.iter_mut().zip(doutput) {
+                *share = gradient / pixels as f32;
+            }
+            others.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(first));
+        });
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::testing::normals;
     use super::*;
     use crate::runtime::Rng;
 
@@ -74,6 +100,24 @@ mod tests {
                 // No multiply-add here, so even the portable set gives the same bits.
                 assert_eq!(*first.get_or_insert(output.clone()), output, "{isa}");
             }
+        }
+    }
+
+    #[test]
+    fn backward_is_the_transpose_of_forward() {
+        for (batch, pixels, channels) in [(1, 1, 1), (2, 49, 64), (3, 7, 37)] {
+            let input = normals(1, batch * pixels * channels);
+            let doutput = normals(2, batch * channels);
+            let mut output = vec![0.0; batch * channels];
+            let mut dinput = vec![f32::NAN; input.len()];
+            global_avg_pool(Isa::best(), pixels, channels, &input, &mut output);
+            global_avg_pool_backward(pixels, channels, &doutput, &mut dinput);
+            let dot = |a: &[f32], b: &[f32]| -> f64 {
+                a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+            };
+            // The layer is linear, so <output, doutput> = <input, dinput> says all.
+            let (left, right) = (dot(&output, &doutput), dot(&input, &dinput));
+            assert!((left - right).abs() < 1e-6 * (batch * channels) as f64, "{left} {right}");
         }
     }
 }

@@ -36,6 +36,13 @@ impl ShortcutPad {
     pub fn out_channels(&self) -> usize {
         self.before + self.channels + self.after
     }
+
+    fn check(&self, input: usize, output: usize) {
+        let Self { batch, height, width, channels, .. } = *self;
+        assert_eq!(input, batch * height * width * channels, "input of {self:?}");
+        let pixels = batch * self.out_height() * self.out_width();
+        assert_eq!(output, pixels * self.out_channels(), "output of {self:?}");
+    }
 }
 
 /// `input` is `[batch, height, width, channels]`, `output`
@@ -46,12 +53,7 @@ impl ShortcutPad {
 pub fn shortcut_pad(shape: &ShortcutPad, input: &[f32], output: &mut [f32]) {
     let s = shape;
     let (out_height, out_width) = (s.out_height(), s.out_width());
-    assert_eq!(input.len(), s.batch * s.height * s.width * s.channels, "input of {s:?}");
-    assert_eq!(
-        output.len(),
-        s.batch * out_height * out_width * s.out_channels(),
-        "output of {s:?}"
-    );
+    s.check(input.len(), output.len());
     output.par_chunks_mut((out_width * s.out_channels()).max(1)).enumerate().for_each(
         |(row, output)| {
             let (image, y) = (row / out_height, row % out_height);
@@ -66,8 +68,30 @@ pub fn shortcut_pad(shape: &ShortcutPad, input: &[f32], output: &mut [f32]) {
     );
 }
 
+/// Adds the gradient of the input to `dinput`, which already has that of the main path. The shapes
+/// are those of [`shortcut_pad`].
+///
+/// # Panics
+/// If a size is not what `shape` says.
+pub fn shortcut_pad_backward(shape: &ShortcutPad, doutput: &[f32], dinput: &mut [f32]) {
+    let s = shape;
+    s.check(dinput.len(), doutput.len());
+    let rows = dinput.par_chunks_mut((s.width * s.channels).max(1)).enumerate();
+    rows.filter(|(row, _)| (row % s.height).is_multiple_of(s.stride)).for_each(|(row, dinput)| {
+        let out_row = row / s.height * s.out_height() + row % s.height / s.stride;
+        let doutput = &doutput[out_row * s.out_width() * s.out_channels()..];
+        let pixels = dinput.chunks_exact_mut(s.channels).step_by(s.stride);
+        for (dinput, doutput) in pixels.zip(doutput.chunks_exact(s.out_channels())) {
+            for (sum, gradient) in dinput.iter_mut().zip(&doutput[s.before..]) {
+                *sum += gradient;
+            }
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::testing::normals;
     use super::*;
 
     #[test]
@@ -85,5 +109,31 @@ mod tests {
         let mut output = vec![f32::NAN; 2 * 4];
         shortcut_pad(&shape, &input, &mut output);
         assert_eq!(output, [0.0, 1.0, 2.0, 0.0, 0.0, 9.0, 10.0, 0.0]);
+    }
+
+    #[test]
+    fn backward_is_the_transpose_of_forward() {
+        let cases =
+            [(1, 1, 1, 1, 0, 0), (2, 5, 4, 3, 1, 2), (1, 6, 7, 16, 8, 8), (3, 1, 3, 2, 0, 2)];
+        for (batch, height, width, channels, before, after) in cases {
+            for stride in [1, 2] {
+                let s = ShortcutPad { batch, height, width, channels, stride, before, after };
+                let len = batch * s.out_height() * s.out_width() * s.out_channels();
+                let doutput = normals(1, len);
+                let main = normals(2, batch * height * width * channels);
+                let mut dinput = main.clone();
+                shortcut_pad_backward(&s, &doutput, &mut dinput);
+                for i in 0..main.len() {
+                    // A unit vector through the forward pass finds the one place it goes to.
+                    let mut unit = vec![0.0; main.len()];
+                    unit[i] = 1.0;
+                    let mut output = vec![f32::NAN; len];
+                    shortcut_pad(&s, &unit, &mut output);
+                    let to = output.iter().position(|&v| v == 1.0);
+                    let expected = main[i] + to.map_or(0.0, |to| doutput[to]);
+                    assert_eq!(dinput[i], expected, "{i} of {s:?}");
+                }
+            }
+        }
     }
 }

@@ -1,7 +1,11 @@
-//! The machine as the rest of the program sees it: threads, memory, random numbers.
+//! The machine as the rest of the program sees it: threads, memory, files, random numbers.
 
 mod buffer;
 mod rng;
+mod storage;
+mod threads;
 
 pub use buffer::AlignedBuf;
 pub use rng::Rng;
+pub use storage::{Disk, Storage, StorageFile, write_durably};
+pub use threads::{MAX_THREADS, ThreadsError, default_threads, pool};

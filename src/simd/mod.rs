@@ -51,6 +51,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// a > b ? a : b in each lane; so b where either is NaN, and where they are zeros of two signs.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a > b ? then : otherwise in each lane; so `otherwise` where either of a and b is NaN.
+    fn if_gt(self, a: Self::V, b: Self::V, then: Self::V, otherwise: Self::V) -> Self::V;
+    /// +0 in the lanes where |a| is below the smallest normal number (denormals and zeros of either
+    /// sign), a in the others, NaN included. Sweeps that make denormals flush them with this, since
+    /// the floating-point control register is never touched.
+    fn flush(self, a: Self::V) -> Self::V;
 
     /// Asks for the cache line at `at`, which will soon be written. A hint: any address will do.
     fn prefetch_write(self, at: *const f32);

@@ -75,6 +75,26 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn if_gt(
+        self,
+        a: float32x4_t,
+        b: float32x4_t,
+        then: float32x4_t,
+        otherwise: float32x4_t,
+    ) -> float32x4_t {
+        op!(vbslq_f32(vcgtq_f32(a, b), then, otherwise))
+    }
+
+    #[inline(always)]
+    fn flush(self, a: float32x4_t) -> float32x4_t {
+        let min = self.splat(f32::MIN_POSITIVE);
+        op!(vreinterpretq_f32_u32(vbicq_u32(
+            vreinterpretq_u32_f32(a),
+            vcltq_f32(vabsq_f32(a), min)
+        )))
+    }
+
+    #[inline(always)]
     fn prefetch_write(self, at: *const f32) {
         op!(std::arch::asm!("prfm pstl1keep, [{0}]", in(reg) at, options(nostack, readonly)));
     }

@@ -50,6 +50,16 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn if_gt(self, a: f32x8, b: f32x8, then: f32x8, otherwise: f32x8) -> f32x8 {
+        a.simd_gt(b).select(then, otherwise)
+    }
+
+    #[inline(always)]
+    fn flush(self, a: f32x8) -> f32x8 {
+        a.abs().simd_lt(f32x8::splat(f32::MIN_POSITIVE)).select(f32x8::ZERO, a)
+    }
+
+    #[inline(always)]
     fn prefetch_write(self, _: *const f32) {}
 
     #[inline(always)]

@@ -125,6 +125,11 @@ impl TensorFile {
         Some(self.decode(float, tensor.bytes.clone()))
     }
 
+    /// The bytes of one of [`TensorFile::tensors`].
+    pub fn bytes(&self, tensor: &StoredTensor) -> &[u8] {
+        &self.map[tensor.bytes.clone()]
+    }
+
     /// Bytes of the file as f32.
     pub(super) fn decode(&self, float: FloatType, bytes: Range<usize>) -> Cow<'_, [f32]> {
         let bytes = &self.map[bytes];

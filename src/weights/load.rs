@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::file::{Dtype, FloatType, StoredTensor, TensorFile};
 use super::metadata::{CLASSES, Metadata, Preprocessing};
-use super::names::{Canonical, canonical};
+use super::names::{Canonical, PIXEL_MEAN, canonical};
 use super::resolve::{Overrides, resolve};
 use super::{Mismatch, WeightsError, WrongTensor};
 use crate::model::{ModelSpec, Network, ParamSource, Role, TensorId, TensorInfo};
@@ -21,7 +21,21 @@ pub struct WeightsFile {
     /// Type and bytes of each tensor, by the index of its id.
     views: Vec<(FloatType, Range<usize>)>,
     metadata: Metadata,
+    /// Type and bytes of the per-pixel mean, and its sides.
+    pixel_mean: Option<(FloatType, Range<usize>, [usize; 2])>,
     notes: Vec<String>,
+}
+
+/// The mean of each pixel of a training set, which an input has subtracted after all other
+/// preprocessing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PixelMean<'a> {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// `[height, width, 3]`.
+    pub values: Cow<'a, [f32]>,
 }
 
 impl WeightsFile {
@@ -48,6 +62,8 @@ impl WeightsFile {
                 .push(format!("the file does not state its preprocessing ({})", silent.join(", ")));
         }
         let network = Network::new(&spec);
+        let pixel_mean =
+            sorted.pixel_mean.map(|stored| pixel_mean(path, &stated, stored)).transpose()?;
         let views = match_tensors(&network, sorted).map_err(|mismatch| WeightsError::Mismatch {
             path: path.to_owned(),
             mismatch: Box::new(mismatch),
@@ -62,7 +78,7 @@ impl WeightsFile {
             });
         }
         let metadata = Metadata { preprocessing, classes, ..Metadata::of_spec(&spec) };
-        let weights = Self { file, network, views, metadata, notes };
+        let weights = Self { file, network, views, metadata, pixel_mean, notes };
         weights.check_values()?;
         Ok(weights)
     }
@@ -85,6 +101,12 @@ impl WeightsFile {
     /// How pictures were prepared in training, where the metadata say so.
     pub fn preprocessing(&self) -> &Preprocessing {
         &self.metadata.preprocessing
+    }
+
+    /// The mean of each pixel of the training set, if the file has one.
+    pub fn pixel_mean(&self) -> Option<PixelMean<'_>> {
+        let (float, bytes, [height, width]) = self.pixel_mean.clone()?;
+        Some(PixelMean { height, width, values: self.file.decode(float, bytes) })
     }
 
     /// Class names in order of index, if the metadata have them; as many as the network's classes.
@@ -123,6 +145,13 @@ impl WeightsFile {
                 }
             }
         }
+        if let Some(mean) = self.pixel_mean() {
+            let bad = mean.values.iter().filter(|x| !x.is_finite()).count();
+            if bad > 0 {
+                let all = mean.values.len();
+                tensors.push(format!("{PIXEL_MEAN} ({bad} NaN or infinite of {all})"));
+            }
+        }
         if tensors.is_empty() {
             return Ok(());
         }
@@ -142,12 +171,18 @@ struct Sorted<'a> {
     tensors: BTreeMap<String, &'a StoredTensor>,
     /// Names that mean the same tensor as another one.
     repeated: Vec<String>,
+    pixel_mean: Option<&'a StoredTensor>,
     /// How many belong to a checkpoint's state of training.
     training_state: usize,
 }
 
 fn sort(stored: &[StoredTensor]) -> Sorted<'_> {
-    let mut sorted = Sorted { tensors: BTreeMap::new(), repeated: Vec::new(), training_state: 0 };
+    let mut sorted = Sorted {
+        tensors: BTreeMap::new(),
+        repeated: Vec::new(),
+        pixel_mean: None,
+        training_state: 0,
+    };
     for tensor in stored {
         match canonical(&tensor.name) {
             Canonical::Tensor(name) => match sorted.tensors.entry(name) {
@@ -161,10 +196,36 @@ fn sort(stored: &[StoredTensor]) -> Sorted<'_> {
                 )),
             },
             Canonical::BatchCount => {}
+            Canonical::PixelMean => sorted.pixel_mean = Some(tensor),
             Canonical::TrainingState => sorted.training_state += 1,
         }
     }
     sorted
+}
+
+/// The view and the sides of the per-pixel mean, which must be a crop's.
+fn pixel_mean(
+    path: &Path,
+    stated: &Metadata,
+    stored: &StoredTensor,
+) -> Result<(FloatType, Range<usize>, [usize; 2]), WeightsError> {
+    let side = stated.preprocessing.crop;
+    match (&stored.dtype, &stored.shape[..]) {
+        (Dtype::Float(float), &[height, width, 3])
+            if side.is_none_or(|side| [height, width] == [side; 2]) =>
+        {
+            Ok((*float, stored.bytes.clone(), [height, width]))
+        }
+        (dtype, shape) => {
+            let side = side.map_or("height, width".to_owned(), |side| format!("{side}, {side}"));
+            Err(WeightsError::Metadata {
+                path: path.to_owned(),
+                key: PIXEL_MEAN,
+                expected: format!("a tensor of floats [{side}, 3]"),
+                found: format!("{dtype} {shape:?}"),
+            })
+        }
+    }
 }
 
 /// Type and bytes of each of the network's tensors, or all that is wrong.

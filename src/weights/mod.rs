@@ -18,8 +18,10 @@ mod write;
 
 pub use error::{Mismatch, WeightsError, WrongTensor};
 pub use file::{Dtype, FloatType, StoredTensor, TensorFile};
-pub use load::WeightsFile;
+pub use load::{PixelMean, WeightsFile};
 pub use metadata::{Metadata, Preprocessing};
-pub use names::{Canonical, canonical};
+pub use names::{Canonical, PIXEL_MEAN, canonical};
 pub use resolve::Overrides;
-pub use write::{NamedTensor, write_safetensors, write_weights};
+pub use write::{
+    NamedTensor, network_tensors, write_safetensors, write_safetensors_to, write_weights,
+};

@@ -11,9 +11,14 @@ pub enum Canonical {
     Tensor(String),
     /// Counts batches; PyTorch writes it and nothing needs it.
     BatchCount,
+    /// The mean of each pixel of the training set ([`PIXEL_MEAN`]).
+    PixelMean,
     /// State of training in a checkpoint of ours (`optimizer.*`, `ema.*`, `schedule.*`).
     TrainingState,
 }
+
+/// The tensor `[height, width, 3]` that is subtracted from an input after all other preprocessing.
+pub const PIXEL_MEAN: &str = "resnet_cpu.pixel_mean";
 
 /// Prefixes that wrappers put before all names; may be nested.
 const WRAPPERS: [&str; 7] =
@@ -29,6 +34,9 @@ const TRAINING_STATE: [&str; 3] = ["optimizer.", "ema.", "schedule."];
 pub fn canonical(name: &str) -> Canonical {
     if TRAINING_STATE.iter().any(|prefix| name.starts_with(prefix)) {
         return Canonical::TrainingState;
+    }
+    if name == PIXEL_MEAN {
+        return Canonical::PixelMean;
     }
     let mut name = name;
     while let Some(inner) = WRAPPERS.iter().find_map(|prefix| name.strip_prefix(prefix)) {
@@ -119,6 +127,7 @@ mod tests {
             assert_eq!(canonical(theirs), Canonical::Tensor(ours.to_owned()), "{theirs}");
         }
         assert_eq!(canonical("module.bn1.num_batches_tracked"), Canonical::BatchCount);
+        assert_eq!(canonical(PIXEL_MEAN), Canonical::PixelMean);
         assert_eq!(canonical("optimizer.conv1.weight"), Canonical::TrainingState);
     }
 }

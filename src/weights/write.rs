@@ -5,15 +5,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
 use super::WeightsError;
-use crate::model::{Network, ParamSource};
+use crate::model::{Network, ParamSource, TensorId, TensorInfo, TensorTable};
+use crate::runtime::{Disk, Storage, write_durably};
 
 /// The data start at a multiple of this many bytes.
 const ALIGN: usize = 64;
@@ -41,13 +40,20 @@ pub fn write_weights(
     source: &dyn ParamSource,
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), WeightsError> {
-    let tensor = |(id, info): (_, &crate::model::TensorInfo)| NamedTensor {
+    write_safetensors(path, &network_tensors(network.table(), source), metadata)
+}
+
+/// The tensors of `table` with the values that `source` has for them, under torchvision's names.
+pub fn network_tensors<'a>(
+    table: &TensorTable,
+    source: &'a dyn ParamSource,
+) -> Vec<NamedTensor<'a>> {
+    let tensor = |(id, info): (TensorId, &TensorInfo)| NamedTensor {
         name: info.name.clone(),
         shape: info.shape.clone(),
         values: source.tensor(id),
     };
-    let tensors: Vec<NamedTensor<'_>> = network.table().iter().map(tensor).collect();
-    write_safetensors(path, &tensors, metadata)
+    table.iter().map(tensor).collect()
 }
 
 /// Writes a safetensors file with `tensors` in this order; replaces a file of that name only when
@@ -64,28 +70,57 @@ pub fn write_safetensors(
     tensors: &[NamedTensor<'_>],
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), WeightsError> {
-    let header = header(tensors, metadata);
-    let result = replace(path, |out| {
+    write_safetensors_to(&Disk, path, &[], tensors, metadata)
+}
+
+/// As [`write_safetensors`], on any storage and with `counters`: scalars of type I64, which come
+/// before the tensors so that all are aligned to their size.
+///
+/// # Errors
+/// As of [`write_safetensors`].
+///
+/// # Panics
+/// As [`write_safetensors`]; the names of counters count too.
+pub fn write_safetensors_to(
+    storage: &dyn Storage,
+    path: &Path,
+    counters: &[(String, i64)],
+    tensors: &[NamedTensor<'_>],
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), WeightsError> {
+    let header = header(counters, tensors, metadata);
+    let result = write_durably(storage, path, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(header.as_bytes())?;
+        counters.iter().try_for_each(|(_, value)| out.write_all(&value.to_le_bytes()))?;
         tensors.iter().try_for_each(|tensor| write_values(out, &tensor.values))
     });
     result.map_err(|source| WeightsError::Io { path: path.to_owned(), action: "write", source })
 }
 
 /// The header's JSON, padded with spaces as the format allows.
-fn header(tensors: &[NamedTensor<'_>], metadata: &BTreeMap<String, String>) -> String {
+fn header(
+    counters: &[(String, i64)],
+    tensors: &[NamedTensor<'_>],
+    metadata: &BTreeMap<String, String>,
+) -> String {
     let mut entries = Map::new();
     if !metadata.is_empty() {
         entries.insert("__metadata__".to_owned(), json!(metadata));
     }
     let mut start = 0;
+    let mut entry = |name: &String, dtype: &str, shape: &[usize], bytes: usize| {
+        let entry =
+            json!({ "dtype": dtype, "shape": shape, "data_offsets": [start, start + bytes] });
+        assert!(entries.insert(name.clone(), entry).is_none(), "two tensors named {name}");
+        start += bytes;
+    };
+    for (name, _) in counters {
+        entry(name, "I64", &[], size_of::<i64>());
+    }
     for NamedTensor { name, shape, values } in tensors {
         assert_eq!(values.len(), shape.iter().product::<usize>(), "values of {name}");
-        let end = start + size_of_val::<[f32]>(values);
-        let entry = json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, end] });
-        assert!(entries.insert(name.clone(), entry).is_none(), "two tensors named {name}");
-        start = end;
+        entry(name, "F32", shape, size_of_val::<[f32]>(values));
     }
     let mut text = Value::Object(entries).to_string();
     let prefix = size_of::<u64>();
@@ -94,54 +129,10 @@ fn header(tensors: &[NamedTensor<'_>], metadata: &BTreeMap<String, String>) -> S
     text
 }
 
-fn write_values(out: &mut impl Write, values: &[f32]) -> io::Result<()> {
+fn write_values(out: &mut dyn Write, values: &[f32]) -> io::Result<()> {
     if cfg!(target_endian = "little") {
         out.write_all(bytemuck::cast_slice(values))
     } else {
         values.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))
     }
-}
-
-/// Fills a new file with `fill`, then gives it the name `path`.
-fn replace(
-    path: &Path,
-    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> io::Result<()> {
-    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let beside = partial(folder, name.to_owned());
-    let write = || {
-        let mut out = BufWriter::new(File::create(&beside)?);
-        fill(&mut out)?;
-        out.into_inner()?.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    if let Err(error) = write() {
-        // The error that matters is the first; a file left behind is harmless.
-        let _ = fs::remove_file(&beside);
-        return Err(error);
-    }
-    sync_folder(folder)
-}
-
-/// `.name.1234.partial`: hidden, and not that of another process.
-fn partial(folder: &Path, name: OsString) -> PathBuf {
-    let mut hidden = OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}.partial", std::process::id()));
-    folder.join(hidden)
-}
-
-/// Makes the new name durable.
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
 }

@@ -5,14 +5,23 @@
 
 use resnet_cpu::model::{ModelSpec, Network, Options, Params, Role};
 use resnet_cpu::runtime::Rng;
+use resnet_cpu::simd::Isa;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A golden file of `tests/golden/`.
 pub(crate) fn golden(name: &str) -> Value {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_str(&text).expect("a golden file is JSON")
+}
+
+/// The instruction sets to test: all that this CPU has, or the one that `RESNET_CPU_ISA` forces.
+pub(crate) fn isas() -> Vec<Isa> {
+    match std::env::var("RESNET_CPU_ISA") {
+        Ok(name) => vec![Isa::named(&name).expect("RESNET_CPU_ISA names a set of this CPU")],
+        Err(_) => Isa::available(),
+    }
 }
 
 /// The network that a case of a golden file names.
@@ -30,7 +39,11 @@ pub(crate) fn network(case: &Value) -> Network {
             options.stride_in = Some(text("stride_in").parse().unwrap());
         }
     }
-    Network::new(&ModelSpec::new(name, options).unwrap())
+    let mut spec = ModelSpec::new(name, options).unwrap();
+    if let Some(blocks) = case["blocks"].as_array() {
+        spec.stages = blocks.iter().map(|n| n.as_u64().unwrap() as usize).collect();
+    }
+    Network::new(&spec)
 }
 
 /// The values of `data-tools/pytorch/fill.py`, which states the rule.
@@ -87,4 +100,21 @@ pub(crate) fn test_data(file: &str) -> Option<PathBuf> {
         path.display()
     );
     None
+}
+
+/// A version 1 `.npy` file of little-endian f32 in C order: shape and values.
+pub(crate) fn read_npy(path: &Path) -> (Vec<usize>, Vec<f32>) {
+    let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    assert!(bytes.starts_with(b"\x93NUMPY\x01"), "{}", path.display());
+    let header_len = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let header = std::str::from_utf8(&bytes[10..10 + header_len]).unwrap();
+    assert!(header.contains("'<f4'") && header.contains("'fortran_order': False"), "{header}");
+    let (_, shape) = header.split_once('(').unwrap();
+    let (shape, _) = shape.split_once(')').unwrap();
+    let sizes = shape.split(',').map(str::trim).filter(|size| !size.is_empty());
+    let shape: Vec<usize> = sizes.map(|size| size.parse().unwrap()).collect();
+    let floats = bytes[10 + header_len..].as_chunks::<4>().0;
+    let values: Vec<f32> = floats.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+    assert_eq!(values.len(), shape.iter().product::<usize>(), "{header}");
+    (shape, values)
 }

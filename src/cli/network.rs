@@ -1,0 +1,38 @@
+//! The options that say which network is meant.
+
+use resnet_cpu::model::{Downsample, ModelSpec, Options, Shortcut, StrideIn};
+use resnet_cpu::weights::Overrides;
+
+use super::error::CliError;
+
+#[derive(clap::Args)]
+pub(super) struct NetworkArgs {
+    /// Shortcuts of a residual network: a, b or c
+    #[arg(long, value_name = "KIND")]
+    shortcut: Option<Shortcut>,
+    /// Where a bottleneck's stride is: 1x1 (the paper) or 3x3 (v1.5)
+    #[arg(long, value_name = "CONV")]
+    stride_in: Option<StrideIn>,
+    /// How a plain network downsamples: conv or maxpool
+    #[arg(long, value_name = "HOW")]
+    downsample: Option<Downsample>,
+}
+
+impl NetworkArgs {
+    /// The network called `name` with these options.
+    pub(super) fn spec(&self, name: &str) -> Result<ModelSpec, CliError> {
+        let &Self { shortcut, stride_in, downsample } = self;
+        let options = Options { shortcut, stride_in, downsample, classes: None };
+        ModelSpec::new(name, options).map_err(CliError::usage)
+    }
+
+    /// What these options and `--arch` say about a file of weights; wrong usage if no network is like
+    /// that.
+    pub(super) fn overrides(&self, arch: Option<&str>) -> Result<Overrides, CliError> {
+        if let Some(name) = arch {
+            self.spec(name)?;
+        }
+        let &Self { shortcut, stride_in, downsample } = self;
+        Ok(Overrides { arch: arch.map(str::to_owned), shortcut, stride_in, downsample })
+    }
+}

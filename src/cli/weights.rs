@@ -1,0 +1,53 @@
+//! Which file of weights is meant when none is named.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::error::CliError;
+
+const VARIABLE: &str = "RESNET_CPU_WEIGHTS";
+
+/// The file given, else that of the environment, else the newest `runs/*/best.safetensors`.
+pub(super) fn find_weights(given: Option<&Path>) -> Result<PathBuf, CliError> {
+    if let Some(path) = given {
+        return Ok(path.to_owned());
+    }
+    if let Some(path) = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
+        return Ok(path.into());
+    }
+    newest_run(Path::new("runs")).ok_or_else(|| {
+        CliError::usage(format!(
+            "no weights: give --weights FILE or set {VARIABLE}; the safetensors files of torchvision's \
+             and timm's ResNets work as they are (for example \
+             https://huggingface.co/timm/resnet18.tv_in1k/resolve/main/model.safetensors)"
+        ))
+    })
+}
+
+fn newest_run(runs: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(runs).ok()?.filter_map(Result::ok);
+    let best = entries.map(|entry| entry.path().join("best.safetensors"));
+    let changed = |path: &PathBuf| -> Option<SystemTime> { path.metadata().ok()?.modified().ok() };
+    best.filter_map(|path| Some((changed(&path)?, path))).max().map(|(_, path)| path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_newest_run_is_found() {
+        let runs = tempfile::tempdir().unwrap();
+        assert_eq!(newest_run(runs.path()), None);
+        for (name, age) in [("a", 20), ("b", 10), ("c", 30)] {
+            let folder = runs.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            let file = std::fs::File::create(folder.join("best.safetensors")).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+        }
+        std::fs::create_dir(runs.path().join("d")).unwrap();
+        assert_eq!(newest_run(runs.path()), Some(runs.path().join("b/best.safetensors")));
+        assert_eq!(newest_run(&runs.path().join("none")), None);
+    }
+}

@@ -1,0 +1,249 @@
+//! Pictures to predictions: a [`Session`] with its preprocessing and class names.
+
+use std::borrow::Borrow;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::{InferError, Prediction, Session, labels, top_k};
+use crate::data::{Preprocessing, RgbImage};
+use crate::gemm::Backend;
+use crate::model::Family;
+use crate::simd::Isa;
+use crate::weights::{Overrides, Preprocessing as Stated, WeightsError, WeightsFile};
+
+/// The longest side, in pixels, of a network's input.
+pub const MAX_INPUT_SIDE: usize = 4096;
+
+/// A network that names what pictures show.
+///
+/// ```no_run
+/// use resnet_cpu::{data, infer::Classifier};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut classifier = Classifier::open("resnet50.safetensors".as_ref())?;
+/// let picture = data::read_image("dog.jpg".as_ref(), &data::Limits::default())?;
+/// for prediction in classifier.classify(&[picture], 5).remove(0)? {
+///     println!("{:?} {}", classifier.label(prediction.index), prediction.probability);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// It runs on the threads of the current rayon pool ([`runtime::pool`](crate::runtime::pool) makes
+/// one of the physical cores). The predictions for a picture do not depend on the other pictures of
+/// the call, nor on the number of threads.
+pub struct Classifier {
+    session: Session,
+    preprocessing: Preprocessing,
+    labels: Option<Vec<String>>,
+    input: Vec<f32>,
+}
+
+/// Why there is no classifier.
+#[derive(Debug, thiserror::Error)]
+pub enum ClassifierError {
+    /// The file of weights cannot be used.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// Weights, preprocessing and class names do not fit together.
+    #[error(transparent)]
+    Infer(#[from] InferError),
+}
+
+impl Classifier {
+    /// The network in the file of weights at `path`, on the fastest instruction set, with the
+    /// preprocessing and the class names that the file states or, where it does not, the standard
+    /// ones of its family.
+    ///
+    /// # Errors
+    /// If the file cannot be used; see [`WeightsFile::open`].
+    pub fn open(path: &Path) -> Result<Self, ClassifierError> {
+        let weights = WeightsFile::open(path, &Overrides::default())?;
+        let session = Session::new(weights.network(), &weights, Backend::Native(Isa::best()));
+        let family = weights.spec().family;
+        let labels = class_names(&weights);
+        Ok(Self::new(session, complete_preprocessing(family, weights.preprocessing()), labels)?)
+    }
+
+    /// A classifier from its parts. `labels` are in order of index.
+    ///
+    /// # Errors
+    /// If there are not as many labels as classes, or the network cannot take inputs of
+    /// `preprocessing.crop` pixels.
+    pub fn new(
+        session: Session,
+        preprocessing: Preprocessing,
+        labels: Option<Vec<String>>,
+    ) -> Result<Self, InferError> {
+        let (side, network) = (preprocessing.crop, session.network());
+        if side < network.min_side() {
+            return Err(InferError::TooSmall { height: side, width: side });
+        }
+        if side > MAX_INPUT_SIDE {
+            return Err(InferError::TooLarge { side });
+        }
+        let classes = network.fc.out_features;
+        if let Some(found) = labels.as_ref().map(Vec::len).filter(|&found| found != classes) {
+            return Err(InferError::Labels { classes, found });
+        }
+        Ok(Self { session, preprocessing, labels, input: Vec::new() })
+    }
+
+    /// How pictures become inputs.
+    pub fn preprocessing(&self) -> &Preprocessing {
+        &self.preprocessing
+    }
+
+    /// The name of class `index`, if names are known.
+    pub fn label(&self, index: usize) -> Option<&str> {
+        self.labels.as_ref()?.get(index).map(String::as_str)
+    }
+
+    /// The `k` most likely classes of each picture, most likely first. All pictures run as one batch.
+    ///
+    /// # Errors
+    /// For a picture, if the network gave no finite numbers for it.
+    pub fn classify(
+        &mut self,
+        images: &[RgbImage],
+        k: usize,
+    ) -> Vec<Result<Vec<Prediction>, InferError>> {
+        self.classify_each(images.len(), k, |i| Ok(&images[i]))
+    }
+
+    /// As [`classify`](Self::classify) for `count` pictures that `image` gets, in parallel, so that
+    /// no more of them are in memory at a time than there are threads. Pictures that it does not get
+    /// keep their place in the result; the others run.
+    pub fn classify_each<I: Borrow<RgbImage>, E: From<InferError> + Send>(
+        &mut self,
+        count: usize,
+        k: usize,
+        image: impl Fn(usize) -> Result<I, E> + Sync,
+    ) -> Vec<Result<Vec<Prediction>, E>> {
+        let Self { session, preprocessing, input, .. } = self;
+        let len = preprocessing.input_len();
+        input.resize(count * len, 0.0);
+        let read: Vec<Result<(), E>> = input
+            .par_chunks_exact_mut(len)
+            .enumerate()
+            .with_max_len(1)
+            .map(|(i, input)| {
+                preprocessing.apply(image(i)?.borrow(), input);
+                Ok(())
+            })
+            .collect();
+
+        let mut batch = 0;
+        for (i, _) in read.iter().enumerate().filter(|(_, read)| read.is_ok()) {
+            input.copy_within(i * len..(i + 1) * len, batch * len);
+            batch += 1;
+        }
+        let (side, classes) = (preprocessing.crop, session.network().fc.out_features);
+        let logits = match batch {
+            0 => Ok(&[][..]),
+            _ => session.run(&input[..batch * len], batch, side, side),
+        };
+        let mut rows = logits.map(|logits| logits.chunks_exact(classes));
+        let mut next = || match &mut rows {
+            Ok(rows) => rows
+                .next()
+                .filter(|row| row.iter().all(|x| x.is_finite()))
+                .ok_or(InferError::NotFinite),
+            Err(error) => Err(error.clone()),
+        };
+        read.into_iter().map(|read| read.and_then(|()| Ok(top_k(next()?, k)))).collect()
+    }
+}
+
+/// The preprocessing of a network of `family`: what is stated, and for the rest the family's standard.
+/// Where only a crop larger than the standard's resize is stated, pictures are resized to that.
+pub fn complete_preprocessing(family: Family, stated: &Stated) -> Preprocessing {
+    let standard = match family {
+        Family::ImageNet => Preprocessing::imagenet(),
+        Family::Cifar => Preprocessing::cifar(),
+    };
+    let crop = stated.crop.unwrap_or(standard.crop);
+    Preprocessing {
+        resize: stated.resize.or(standard.resize.map(|side| side.max(crop))),
+        crop,
+        mean: stated.mean.unwrap_or(standard.mean),
+        std: stated.std.unwrap_or(standard.std),
+    }
+}
+
+/// The class names that the file states, else those built in for as many classes of its family.
+pub fn class_names(weights: &WeightsFile) -> Option<Vec<String>> {
+    let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    let spec = weights.spec();
+    let stated = weights.classes().map(<[String]>::to_vec);
+    stated.or_else(|| labels::builtin(spec.classes, spec.family).map(owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{InitOptions, ModelSpec, Network, Options, initialize};
+
+    fn session(edit: impl Fn(&mut crate::model::Params)) -> Session {
+        let network = Network::new(&ModelSpec::new("resnet20", Options::default()).unwrap());
+        let mut params = initialize(&network, 1, InitOptions::default());
+        edit(&mut params);
+        Session::new(&network, &params, Backend::Native(Isa::best()))
+    }
+
+    fn picture(value: u8) -> RgbImage {
+        RgbImage::new(32, 32, (0..3072_u32).map(|i| (i * 7) as u8 ^ value).collect())
+    }
+
+    #[test]
+    fn a_missing_picture_keeps_its_place_and_changes_no_other() {
+        let mut classifier =
+            Classifier::new(session(|_| {}), Preprocessing::cifar(), None).unwrap();
+        let pictures = [picture(1), picture(99)];
+        let all = classifier.classify(&pictures, 3);
+        let some = classifier.classify_each(3, 3, |i| match i {
+            1 => Err(InferError::NotFinite),
+            _ => Ok(&pictures[i / 2]),
+        });
+        assert_eq!((&some[0], &some[2]), (&all[0], &all[1]));
+        assert_eq!(some[1], Err(InferError::NotFinite));
+        assert_eq!(all[0].as_ref().unwrap().len(), 3);
+        assert!(classifier.classify(&[], 3).is_empty());
+    }
+
+    #[test]
+    fn infinite_logits_are_an_error() {
+        let session = session(|p| p.by_name_mut("fc.bias").unwrap()[3] = f32::INFINITY);
+        let mut classifier = Classifier::new(session, Preprocessing::cifar(), None).unwrap();
+        assert_eq!(classifier.classify(&[picture(0)], 1), [Err(InferError::NotFinite)]);
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_refused() {
+        let error = |preprocessing, labels| {
+            Classifier::new(session(|_| {}), preprocessing, labels).err().unwrap()
+        };
+        let labels = Some(vec!["cat".to_owned()]);
+        let expected = InferError::Labels { classes: 10, found: 1 };
+        assert_eq!(error(Preprocessing::cifar(), labels), expected);
+        let large = Preprocessing { crop: MAX_INPUT_SIDE + 1, ..Preprocessing::cifar() };
+        assert_eq!(error(large, None), InferError::TooLarge { side: MAX_INPUT_SIDE + 1 });
+    }
+
+    #[test]
+    fn what_is_stated_wins_over_the_standard() {
+        let stated = Stated { crop: Some(288), mean: Some([0.5; 3]), ..Stated::default() };
+        let expected = Preprocessing {
+            resize: Some(288),
+            crop: 288,
+            mean: [0.5; 3],
+            ..Preprocessing::imagenet()
+        };
+        assert_eq!(complete_preprocessing(Family::ImageNet, &stated), expected);
+        assert_eq!(
+            complete_preprocessing(Family::Cifar, &Stated::default()),
+            Preprocessing::cifar()
+        );
+    }
+}

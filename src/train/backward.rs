@@ -1,0 +1,207 @@
+//! The backward pass: the layers in reverse, each gradient where its tensor lies in the flat buffer.
+
+use super::forward::Machine;
+use super::tape::{BlockTape, Shortcut, Tape, Unit};
+use crate::conv::{BackwardFilter, backward_data, backward_weights};
+use crate::model::{BN_EPSILON, Network, Params, TensorId};
+use crate::ops::batch_norm::{
+    Backward, Coefficients, ReluMask, Statistics, backward_input, backward_sums,
+};
+use crate::ops::{
+    add_assign, global_avg_pool_backward, linear_backward, max_pool_backward, shortcut_pad_backward,
+};
+use crate::runtime::AlignedBuf;
+
+/// Where gradients go: the flat buffer, in the layout of the learnable tensors.
+pub(super) struct Gradients<'a> {
+    pub(super) params: &'a Params,
+    pub(super) values: &'a mut [f32],
+}
+
+impl Gradients<'_> {
+    fn of(&mut self, id: TensorId) -> &mut [f32] {
+        &mut self.values[self.params.table().info(id).range()]
+    }
+}
+
+/// Computes all gradients from that of the logits; `tape` holds the forward pass of `input`.
+pub(super) fn backward(
+    machine: Machine,
+    network: &Network,
+    tape: &mut Tape,
+    input: &[f32],
+    logit_gradient: &[f32],
+    gradients: &mut Gradients,
+) {
+    let isa = machine.isa;
+    let mut scratch = Scratch::take(tape);
+    let fc = &network.fc;
+
+    let mut features = AlignedBuf::zeroed(tape.features.len());
+    let (mut weight, mut bias) =
+        (AlignedBuf::zeroed(fc.in_features * fc.out_features), vec![0.0; fc.out_features]);
+    linear_backward(
+        machine.backend,
+        &tape.features,
+        gradients.params.get(fc.weight),
+        logit_gradient,
+        &mut features,
+        &mut weight,
+        &mut bias,
+    );
+    gradients.of(fc.weight).copy_from_slice(&weight);
+    gradients.of(fc.bias).copy_from_slice(&bias);
+    let len = tape.features.len() * tape.pixels;
+    global_avg_pool_backward(tape.pixels, fc.in_features, &features, &mut scratch.output[..len]);
+
+    for i in (0..tape.blocks.len()).rev() {
+        let (before, rest) = tape.blocks.split_at(i);
+        let x: &[f32] = match before.last() {
+            Some(block) => &block.out,
+            None => tape.stem_pool.as_ref().map_or(&tape.stem_out, |pool| &pool.out),
+        };
+        rest[0].backward(machine, x, &mut scratch, gradients);
+    }
+
+    let stem = &tape.stem;
+    if let Some(pool) = &tape.stem_pool {
+        let (from, to) = (&scratch.output[..pool.out.len()], &mut scratch.input[..stem.y.len()]);
+        max_pool_backward(isa, &pool.shape, &pool.argmax, from, to);
+        std::mem::swap(&mut scratch.output, &mut scratch.input);
+    }
+    let (_, coefficients) = stem.batch();
+    let mask = ReluMask::Recompute(coefficients);
+    let y = &mut scratch.y[..stem.y.len()];
+    stem.batch_norm_backward(machine, &scratch.output[..stem.y.len()], mask, y, None, gradients);
+    let weight = gradients.of(stem.conv.weight);
+    backward_weights(machine.backend, &stem.shape, input, y, weight);
+
+    scratch.give_back(tape);
+}
+
+/// The tape's scratch buffers, by what they hold.
+struct Scratch {
+    /// A normalised activation, computed again.
+    activation: AlignedBuf,
+    /// The gradient of a block's output.
+    output: AlignedBuf,
+    /// Of a convolution's raw output.
+    y: AlignedBuf,
+    /// Of a shortcut.
+    shortcut: AlignedBuf,
+    /// Of a convolution's input.
+    input: AlignedBuf,
+}
+
+impl Scratch {
+    fn take(tape: &mut Tape) -> Self {
+        let [output, y, shortcut, input] = std::mem::take(&mut tape.gradients);
+        Self { activation: std::mem::take(&mut tape.activation), output, y, shortcut, input }
+    }
+
+    fn give_back(self, tape: &mut Tape) {
+        tape.activation = self.activation;
+        tape.gradients = [self.output, self.y, self.shortcut, self.input];
+    }
+}
+
+impl Unit {
+    /// The batch of the forward pass.
+    ///
+    /// # Panics
+    /// If there was none.
+    pub(super) fn batch(&self) -> &(Statistics, Coefficients) {
+        self.batch.as_ref().expect("the forward pass comes first")
+    }
+
+    /// From the gradient of the activated output to that of y, and of batch norm's parameters.
+    fn batch_norm_backward(
+        &self,
+        machine: Machine,
+        output: &[f32],
+        mask: ReluMask,
+        y: &mut [f32],
+        shortcut: Option<&mut [f32]>,
+        gradients: &mut Gradients,
+    ) {
+        let (batch, _) = self.batch();
+        let (gamma, beta) = backward_sums(machine.isa, &self.y, output, mask, batch, BN_EPSILON);
+        let scale = gradients.params.get(self.conv.gamma);
+        let map = Backward::new(batch, scale, BN_EPSILON, &gamma, &beta);
+        backward_input(machine.isa, &self.y, output, mask, &map, y, shortcut);
+        gradients.of(self.conv.gamma).copy_from_slice(&gamma);
+        gradients.of(self.conv.beta).copy_from_slice(&beta);
+    }
+
+    /// From the gradient of y to those of the filters and of `x`.
+    fn conv_backward(
+        &self,
+        machine: Machine,
+        x: &[f32],
+        y: &[f32],
+        input: &mut [f32],
+        gradients: &mut Gradients,
+    ) {
+        let weight = gradients.of(self.conv.weight);
+        backward_weights(machine.backend, &self.shape, x, y, weight);
+        let weight = gradients.params.get(self.conv.weight);
+        let filter = BackwardFilter::new(machine.backend, weight, &self.shape);
+        backward_data(&self.shape, y, &filter, input);
+    }
+}
+
+impl BlockTape {
+    /// `scratch.output` holds the gradient of the block's output, and afterwards that of `x`.
+    fn backward(
+        &self,
+        machine: Machine,
+        x: &[f32],
+        scratch: &mut Scratch,
+        gradients: &mut Gradients,
+    ) {
+        let isa = machine.isa;
+        let len = self.out.len();
+        let last = self.units.len() - 1;
+        let residual = !matches!(self.shortcut, Shortcut::None);
+        let shortcut = residual.then_some(&mut scratch.shortcut[..len]);
+        let (output, y) = (&scratch.output[..len], &mut scratch.y[..len]);
+        let mask = ReluMask::Output(&self.out);
+        self.units[last].batch_norm_backward(machine, output, mask, y, shortcut, gradients);
+
+        for i in (1..=last).rev() {
+            let (unit, before) = (&self.units[i], &self.units[i - 1]);
+            let from = &mut scratch.activation[..before.y.len()];
+            before.activate(isa, None, true, from);
+            let input = &mut scratch.input[..before.y.len()];
+            unit.conv_backward(machine, from, &scratch.y[..unit.y.len()], input, gradients);
+            let mask = ReluMask::Recompute(&before.batch().1);
+            let y = &mut scratch.y[..before.y.len()];
+            before.batch_norm_backward(machine, input, mask, y, None, gradients);
+        }
+
+        let first = &self.units[0];
+        let from = self.pool.as_ref().map_or(x, |pool| &pool.out);
+        let y = &scratch.y[..first.y.len()];
+        first.conv_backward(machine, from, y, &mut scratch.input[..from.len()], gradients);
+        if let Some(pool) = &self.pool {
+            let (out, to) = (&scratch.input[..from.len()], &mut scratch.output[..x.len()]);
+            max_pool_backward(isa, &pool.shape, &pool.argmax, out, to);
+            std::mem::swap(&mut scratch.output, &mut scratch.input);
+        }
+
+        let (input, shortcut) = (&mut scratch.input[..x.len()], &scratch.shortcut[..len]);
+        match &self.shortcut {
+            Shortcut::None => {}
+            Shortcut::Identity => add_assign(isa, input, shortcut),
+            Shortcut::Pad(shape) => shortcut_pad_backward(shape, shortcut, input),
+            Shortcut::Project(unit) => {
+                let y = &mut scratch.y[..unit.y.len()];
+                unit.batch_norm_backward(machine, shortcut, ReluMask::None, y, None, gradients);
+                let projected = &mut scratch.output[..x.len()];
+                unit.conv_backward(machine, x, y, projected, gradients);
+                add_assign(isa, input, projected);
+            }
+        }
+        std::mem::swap(&mut scratch.output, &mut scratch.input);
+    }
+}

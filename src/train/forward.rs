@@ -1,0 +1,120 @@
+//! The forward pass of training: batch norm with the batch's own statistics.
+
+use super::tape::{BlockTape, Pool, Shortcut, Tape, Unit};
+use crate::conv::{self, Filter};
+use crate::gemm::{Backend, Epilogue};
+use crate::model::{BN_EPSILON, Network, Params};
+use crate::ops::batch_norm::{Coefficients, normalize, statistics, update_running};
+use crate::ops::{Linear, global_avg_pool, max_pool_argmax, shortcut_pad};
+use crate::runtime::AlignedBuf;
+use crate::simd::Isa;
+
+/// Share of a batch's statistics in the running ones.
+const MOMENTUM: f64 = 0.1;
+
+/// Who computes.
+#[derive(Clone, Copy)]
+pub(super) struct Machine {
+    pub(super) backend: Backend,
+    pub(super) isa: Isa,
+}
+
+/// Computes the logits of `input` and fills the tape; the running statistics of `params` follow.
+pub(super) fn forward(
+    machine: Machine,
+    network: &Network,
+    tape: &mut Tape,
+    params: &mut Params,
+    input: &[f32],
+) {
+    let isa = machine.isa;
+    tape.stem.forward(machine, params, input);
+    match &mut tape.stem_pool {
+        Some(pool) => {
+            let activation = &mut tape.activation[..tape.stem.y.len()];
+            tape.stem.activate(isa, None, true, activation);
+            pool.forward(isa, activation);
+        }
+        None => tape.stem.activate(isa, None, true, &mut tape.stem_out),
+    }
+    let mut x: &[f32] = tape.stem_pool.as_ref().map_or(&tape.stem_out, |pool| &pool.out);
+    for block in &mut tape.blocks {
+        block.forward(machine, params, x, &mut tape.activation, &mut tape.gradients[0]);
+        x = &block.out;
+    }
+    let fc = &network.fc;
+    global_avg_pool(isa, tape.pixels, fc.in_features, x, &mut tape.features);
+    let (weight, bias) = (params.get(fc.weight), params.get(fc.bias));
+    Linear::new(machine.backend, weight, bias).forward(&tape.features, &mut tape.logits);
+}
+
+impl Unit {
+    /// y = the convolution of `x`, its statistics, and the map that normalises it.
+    fn forward(&mut self, machine: Machine, params: &mut Params, x: &[f32]) {
+        let conv = &self.conv;
+        let filter = Filter::new(machine.backend, params.get(conv.weight), None, &self.shape);
+        conv::forward(&self.shape, x, &filter, &Epilogue::default(), &mut self.y);
+        let batch = statistics(machine.isa, &self.y, conv.out_channels);
+        let (gamma, beta) = (params.get(conv.gamma), params.get(conv.beta));
+        let coefficients = Coefficients::new(&batch, gamma, beta, BN_EPSILON);
+        let mut var = params.get(conv.running_var).to_vec();
+        update_running(params.get_mut(conv.running_mean), &mut var, &batch, MOMENTUM);
+        params.get_mut(conv.running_var).copy_from_slice(&var);
+        self.batch = Some((batch, coefficients));
+    }
+
+    /// out = relu(batch norm of y + residual), each part optional.
+    pub(super) fn activate(&self, isa: Isa, residual: Option<&[f32]>, relu: bool, out: &mut [f32]) {
+        let (_, coefficients) = self.batch();
+        normalize(isa, &self.y, coefficients, residual, relu, out);
+    }
+}
+
+impl Pool {
+    fn forward(&mut self, isa: Isa, x: &[f32]) {
+        max_pool_argmax(isa, &self.shape, x, &mut self.out, &mut self.argmax);
+    }
+}
+
+impl BlockTape {
+    fn forward(
+        &mut self,
+        machine: Machine,
+        params: &mut Params,
+        x: &[f32],
+        activation: &mut AlignedBuf,
+        shortcut: &mut AlignedBuf,
+    ) {
+        let isa = machine.isa;
+        if let Some(pool) = &mut self.pool {
+            pool.forward(isa, x);
+        }
+        let first = self.pool.as_ref().map_or(x, |pool| &pool.out);
+        for i in 0..self.units.len() {
+            let from = if i == 0 {
+                first
+            } else {
+                let before = &self.units[i - 1];
+                before.activate(isa, None, true, &mut activation[..before.y.len()]);
+                &activation[..before.y.len()]
+            };
+            self.units[i].forward(machine, params, from);
+        }
+        let len = self.out.len();
+        let residual = match &mut self.shortcut {
+            Shortcut::None => None,
+            Shortcut::Identity => Some(x),
+            Shortcut::Pad(shape) => {
+                shortcut_pad(shape, x, &mut shortcut[..len]);
+                Some(&shortcut[..len])
+            }
+            Shortcut::Project(unit) => {
+                unit.forward(machine, params, x);
+                unit.activate(isa, None, false, &mut shortcut[..len]);
+                Some(&shortcut[..len])
+            }
+        };
+        let last = &self.units[self.units.len() - 1];
+        last.activate(isa, residual, true, &mut self.out);
+    }
+}

@@ -1,0 +1,32 @@
+//! Training: the optimiser, schedules, recipes, checkpoints, records of a run.
+//!
+//! A run is a pure function of its [`Config`]; what it has become so far is a [`State`], which a
+//! checkpoint holds whole.
+
+mod backward;
+pub mod checkpoint;
+mod config;
+mod ema;
+mod forward;
+mod metrics;
+mod recipe;
+mod report;
+mod schedule;
+mod sgd;
+mod signals;
+mod spelled;
+mod state;
+mod step;
+mod tape;
+
+pub use checkpoint::CheckpointError;
+pub use config::{Augment, Config, ConfigError, DataInfo, Length, Normalize};
+pub use ema::update_ema;
+pub use metrics::{EpochMetrics, MetricsError, append_metrics, cut_metrics, read_metrics};
+pub use recipe::{Recipe, UnknownRecipe};
+pub use report::{ReportError, write_report};
+pub use schedule::{ERROR_WINDOW, LearningRate, Schedule, ScheduleState, Warmup};
+pub use sgd::{Sgd, SgdOptions};
+pub use signals::{INTERRUPTED, Interrupt};
+pub use state::{Best, InferenceInfo, Progress, State};
+pub use step::{Batch, Learner, TooSmall};

@@ -1,0 +1,218 @@
+//! Stochastic gradient descent with momentum: one sweep over the flat buffers.
+//!
+//! The semantics are `torch.optim.SGD`'s. Every float is updated on its own with one written order of
+//! fused operations, so neither threads nor vector width change a bit; denormals, which momentum
+//! makes of every gradient that stays zero, are flushed where they are born.
+
+use rayon::prelude::*;
+
+use crate::model::{Role, TensorTable};
+use crate::simd::{Isa, Simd, SimdOp};
+
+/// Floats of a chunk that one thread updates: three buffers of it fit a second-level cache.
+const CHUNK: usize = 16 << 10;
+
+/// What SGD does besides following the gradient.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SgdOptions {
+    /// Share of the last step's velocity that is kept, 0..1 (the paper: 0.9).
+    pub momentum: f32,
+    /// Nesterov's form: step along the velocity that the next step would have.
+    pub nesterov: bool,
+    /// Weight decay, added to the gradient as `weight_decay * weight` (the paper: 1e-4).
+    pub weight_decay: f32,
+    /// Whether batch norm's scale and shift and the classifier's bias decay too (the paper: yes).
+    pub decay_bn: bool,
+}
+
+/// A run of the flat buffer with one weight decay.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    end: usize,
+    weight_decay: f32,
+}
+
+/// The optimiser of a network's flat buffer of learnable tensors.
+#[derive(Clone, Debug)]
+pub struct Sgd {
+    options: SgdOptions,
+    /// In order; the last one ends where the buffer does.
+    runs: Vec<Run>,
+}
+
+impl Sgd {
+    /// The optimiser for the tensors of `table`.
+    pub fn new(table: &TensorTable, options: SgdOptions) -> Self {
+        let mut runs: Vec<Run> = Vec::new();
+        for info in table.infos().iter().filter(|info| info.role.is_learnable()) {
+            let weight = matches!(info.role, Role::ConvWeight | Role::LinearWeight);
+            let weight_decay = if weight || options.decay_bn { options.weight_decay } else { 0.0 };
+            let end = info.range().end;
+            match runs.last_mut() {
+                Some(run) if run.weight_decay == weight_decay => run.end = end,
+                _ => runs.push(Run { end, weight_decay }),
+            }
+        }
+        if let Some(last) = runs.last_mut() {
+            last.end = table.learnable_len();
+        }
+        Self { options, runs }
+    }
+
+    /// One step with learning rate `lr`: `g += wd * w; v = m * v + g; w -= lr * v` (Nesterov:
+    /// `w -= lr * (g + m * v)`). `momentum` holds v, zeros before the first step.
+    ///
+    /// # Panics
+    /// If a buffer has another length than the table's
+    /// [`learnable_len`](TensorTable::learnable_len).
+    pub fn step(
+        &self,
+        isa: Isa,
+        weights: &mut [f32],
+        momentum: &mut [f32],
+        gradients: &[f32],
+        lr: f32,
+    ) {
+        let len = self.runs.last().map_or(0, |run| run.end);
+        assert_eq!([weights.len(), momentum.len(), gradients.len()], [len; 3], "flat buffers");
+        let chunks = weights
+            .par_chunks_mut(CHUNK)
+            .zip(momentum.par_chunks_mut(CHUNK))
+            .zip(gradients.par_chunks(CHUNK));
+        chunks.enumerate().for_each(|(i, ((w, v), g))| {
+            let start = i * CHUNK;
+            let first = self.runs.partition_point(|run| run.end <= start);
+            let mut done = 0;
+            for run in &self.runs[first..] {
+                let part = done..(run.end - start).min(w.len());
+                done = part.end;
+                isa.dispatch(Update {
+                    weights: &mut w[part.clone()],
+                    momentum: &mut v[part.clone()],
+                    gradients: &g[part],
+                    lr,
+                    weight_decay: run.weight_decay,
+                    options: self.options,
+                });
+                if done == w.len() {
+                    break;
+                }
+            }
+        });
+    }
+}
+
+/// The update of a part of the buffers.
+struct Update<'a> {
+    weights: &'a mut [f32],
+    momentum: &'a mut [f32],
+    gradients: &'a [f32],
+    lr: f32,
+    weight_decay: f32,
+    options: SgdOptions,
+}
+
+impl SimdOp for Update<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, s: S) {
+        let minus_lr = s.splat(-self.lr);
+        let weight_decay = s.splat(self.weight_decay);
+        let keep = s.splat(self.options.momentum);
+        let parts = self
+            .weights
+            .chunks_mut(S::LANES)
+            .zip(self.momentum.chunks_mut(S::LANES))
+            .zip(self.gradients.chunks(S::LANES));
+        for ((weights, momentum), gradients) in parts {
+            let w = s.load(weights);
+            let g = s.flush(s.fma(weight_decay, w, s.load(gradients)));
+            let v = s.flush(s.fma(keep, s.load(momentum), g));
+            let direction = if self.options.nesterov { s.fma(keep, v, g) } else { v };
+            s.store(v, momentum);
+            s.store(s.flush(s.fma(minus_lr, direction, w)), weights);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ModelSpec, Network, Options};
+    use crate::runtime::{AlignedBuf, Rng};
+
+    fn flush(x: f32) -> f32 {
+        if x.abs() < f32::MIN_POSITIVE { 0.0 } else { x }
+    }
+
+    /// torch's rule, a tensor at a time.
+    fn reference(
+        table: &TensorTable,
+        o: &SgdOptions,
+        w: &mut [f32],
+        v: &mut [f32],
+        g: &[f32],
+        lr: f32,
+    ) {
+        for info in table.infos().iter().filter(|info| info.role.is_learnable()) {
+            let decays = o.decay_bn || info.shape.len() > 1;
+            let wd = if decays { o.weight_decay } else { 0.0 };
+            for i in info.range() {
+                let g = flush(wd.mul_add(w[i], g[i]));
+                v[i] = flush(o.momentum.mul_add(v[i], g));
+                let step = if o.nesterov { o.momentum.mul_add(v[i], g) } else { v[i] };
+                w[i] = flush((-lr).mul_add(step, w[i]));
+            }
+        }
+    }
+
+    #[test]
+    fn equals_plain_loops_on_every_isa() {
+        let network = Network::new(&ModelSpec::new("resnet20", Options::default()).unwrap());
+        let table = network.table();
+        let mut rng = Rng::new(11, &[]);
+        for case in 0..4 {
+            let options = SgdOptions {
+                momentum: 0.9,
+                nesterov: case % 2 == 1,
+                weight_decay: 5e-4,
+                decay_bn: case < 2,
+            };
+            let sgd = Sgd::new(table, options);
+            let mut start = AlignedBuf::zeroed(table.learnable_len());
+            let mut steps = vec![start.clone(); 3];
+            for info in table.infos().iter().filter(|info| info.role.is_learnable()) {
+                for i in info.range() {
+                    start[i] = rng.normal();
+                    // The second gradient is tiny: its momentum must not linger as a denormal.
+                    for (g, scale) in steps.iter_mut().zip([1.0, 1e-38, 1e-3]) {
+                        g[i] = scale * rng.normal();
+                    }
+                    if i % 7 == 0 {
+                        (start[i], steps[0][i], steps[2][i]) = (0.0, 0.0, 0.0);
+                    }
+                }
+            }
+            let (mut w, mut v) = (start.clone(), AlignedBuf::zeroed(start.len()));
+            for g in &steps {
+                reference(table, &options, &mut w, &mut v, g, 0.1);
+            }
+            for isa in Isa::available() {
+                let (mut ours, mut velocity) = (start.clone(), AlignedBuf::zeroed(start.len()));
+                for g in &steps {
+                    sgd.step(isa, &mut ours, &mut velocity, g, 0.1);
+                }
+                for (i, (a, b)) in [(&ours, &w), (&velocity, &v)].into_iter().enumerate() {
+                    for (a, b) in a.iter().zip(b.iter()) {
+                        let equal = a.to_bits() == b.to_bits();
+                        // Without fused operations: a few roundings of operands about 1.
+                        let close = (a - b).abs() <= 4.0 * f32::EPSILON * b.abs().max(1.0);
+                        assert!(equal || (!isa.is_exact() && close), "{case} {isa} {i}: {a} {b}");
+                        assert!(!a.is_subnormal());
+                    }
+                }
+            }
+        }
+    }
+}

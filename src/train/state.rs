@@ -1,0 +1,96 @@
+//! What a run has become so far: all that the next step depends on, and nothing else.
+
+use serde::{Deserialize, Serialize};
+
+use super::config::Config;
+use super::schedule::ScheduleState;
+use crate::model::{InitOptions, Network, Params, SpecError, initialize};
+use crate::runtime::AlignedBuf;
+use crate::weights::Preprocessing;
+
+/// Where a run is, and the sums of the epoch under way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Progress {
+    /// Epochs done.
+    pub epoch: u64,
+    /// Weight updates done.
+    pub step: u64,
+    /// Images of the present epoch's order that are used up; 0 between epochs.
+    pub cursor: u64,
+    /// Sum of the losses of the images used in this epoch.
+    pub loss_sum: f64,
+    /// How many of them were classified right when they were used.
+    pub correct: u64,
+}
+
+/// The best validation so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Best {
+    /// Epochs done then.
+    pub epoch: u64,
+    /// Weight updates done then.
+    pub step: u64,
+    /// Fraction classified right.
+    pub top1: f64,
+}
+
+/// What those who use the weights must know besides them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct InferenceInfo {
+    /// How pictures become inputs. With `pixel_mean` the mean here is 0 and the deviation 1.
+    pub preprocessing: Preprocessing,
+    /// The training set's mean of each pixel, `[side, side, 3]`, subtracted after that.
+    pub pixel_mean: Option<Vec<f32>>,
+    /// Class names in order of index.
+    pub classes: Option<Vec<String>>,
+}
+
+/// A run between two steps.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// What the run is.
+    pub config: Config,
+    /// What a user of the weights must know.
+    pub inference: InferenceInfo,
+    /// The network's numbers.
+    pub params: Params,
+    /// The optimiser's velocity, laid out as [`Params::learnable`].
+    pub momentum: AlignedBuf,
+    /// The moving average; there is one exactly if [`Config::ema_decay`] is set.
+    pub ema: Option<Params>,
+    /// Where the run is.
+    pub progress: Progress,
+    /// What the schedule has seen.
+    pub schedule: ScheduleState,
+    /// The best validation so far.
+    pub best: Option<Best>,
+}
+
+impl State {
+    /// A run before its first step, with fresh numbers from the configuration's seed.
+    ///
+    /// # Errors
+    /// The configuration's network does not exist.
+    pub fn start(config: Config, inference: InferenceInfo) -> Result<Self, SpecError> {
+        let network = Network::new(&config.spec()?);
+        let options = InitOptions { zero_init_last_bn: config.zero_init };
+        let params = initialize(&network, config.seed, options);
+        Ok(Self {
+            momentum: AlignedBuf::zeroed(network.table().learnable_len()),
+            ema: config.ema_decay.is_some().then(|| params.clone()),
+            config,
+            inference,
+            params,
+            progress: Progress::default(),
+            schedule: ScheduleState::default(),
+            best: None,
+        })
+    }
+
+    /// The numbers to validate and to publish: the moving average if there is one.
+    pub fn averaged(&self) -> &Params {
+        self.ema.as_ref().unwrap_or(&self.params)
+    }
+}

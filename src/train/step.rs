@@ -1,0 +1,135 @@
+//! One step's work: loss and gradients of a batch.
+
+use super::backward::{Gradients, backward};
+use super::forward::{Machine, forward};
+use super::tape::Tape;
+use crate::gemm::Backend;
+use crate::model::{Network, Params};
+use crate::ops::{Loss, add_assign, softmax_loss};
+use crate::runtime::AlignedBuf;
+use crate::simd::Isa;
+
+/// A network in training: its buffers, for one size of batch.
+///
+/// Parameters and gradients stay the caller's: the gradients lie in one flat buffer in the layout of
+/// [`Params::learnable`].
+pub struct Learner {
+    network: Network,
+    machine: Machine,
+    tape: Option<Tape>,
+    /// Gradients of a micro-batch, where there are several.
+    partial: AlignedBuf,
+}
+
+/// Images that no layer of the network can do without.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("images of {width} x {height} pixels are too small for this network")]
+pub struct TooSmall {
+    /// Height of the images, in pixels.
+    pub height: usize,
+    /// Width of the images, in pixels.
+    pub width: usize,
+}
+
+impl Learner {
+    /// A learner of `network`; buffers are allocated by the first batch.
+    pub fn new(network: &Network, backend: Backend) -> Self {
+        let isa = match backend {
+            Backend::Native(isa) => isa,
+            Backend::Matrixmultiply => Isa::best(),
+        };
+        let machine = Machine { backend, isa };
+        Self { network: network.clone(), machine, tape: None, partial: AlignedBuf::default() }
+    }
+
+    /// Loss and gradients of a batch.
+    ///
+    /// A batch of more than `micro_batch` images runs in parts of that size, whose batch norms see
+    /// only their own images (He et al. 2015 had 8 parts of 32) and whose gradients add up. The
+    /// running statistics of `params` follow each part.
+    ///
+    /// # Errors
+    /// If the images are too small for the network.
+    ///
+    /// # Panics
+    /// If a size does not fit, the batch is empty, or a label is not a class.
+    pub fn batch(
+        &mut self,
+        params: &mut Params,
+        batch: &Batch,
+        micro_batch: usize,
+        gradients: &mut [f32],
+    ) -> Result<Loss, TooSmall> {
+        let image = batch.height * batch.width * 3;
+        assert!(!batch.labels.is_empty() && micro_batch > 0, "a batch has images");
+        assert_eq!(batch.input.len(), batch.labels.len() * image, "{} images", batch.labels.len());
+        assert_eq!(gradients.len(), params.learnable().len(), "gradients");
+        let mut total = Loss::default();
+        for (i, labels) in batch.labels.chunks(micro_batch).enumerate() {
+            let input = &batch.input[i * micro_batch * image..][..labels.len() * image];
+            let part = Batch { input, labels, ..*batch };
+            let images = batch.labels.len();
+            let loss = if i == 0 {
+                self.part(params, &part, images, gradients)?
+            } else {
+                let mut partial = std::mem::take(&mut self.partial);
+                partial.grow_to(gradients.len());
+                let loss = self.part(params, &part, images, &mut partial)?;
+                add_assign(self.machine.isa, gradients, &partial);
+                self.partial = partial;
+                loss
+            };
+            total.sum += loss.sum;
+            total.top1 += loss.top1;
+            total.top5 += loss.top5;
+        }
+        Ok(total)
+    }
+
+    /// Loss and gradients of a micro-batch in a batch of `images`.
+    fn part(
+        &mut self,
+        params: &mut Params,
+        part: &Batch,
+        images: usize,
+        gradients: &mut [f32],
+    ) -> Result<Loss, TooSmall> {
+        let &Batch { input, labels, height, width, label_smoothing } = part;
+        let tape = match self.tape.take() {
+            Some(tape) if tape.fits(labels.len(), height, width) => tape,
+            old => {
+                // Freed first: the two together might not fit.
+                drop(old);
+                let tape = Tape::new(&self.network, labels.len(), height, width);
+                tape.ok_or(TooSmall { height, width })?
+            }
+        };
+        let tape = self.tape.insert(tape);
+        forward(self.machine, &self.network, tape, params, input);
+        let mut logit_gradient = vec![0.0; tape.logits.len()];
+        let loss = softmax_loss(&tape.logits, labels, label_smoothing, images, &mut logit_gradient);
+        let mut gradients = Gradients { params, values: gradients };
+        backward(self.machine, &self.network, tape, input, &logit_gradient, &mut gradients);
+        Ok(loss)
+    }
+
+    /// The logits of the last micro-batch, `[images, classes]`.
+    pub fn logits(&self) -> &[f32] {
+        self.tape.as_ref().map_or(&[], |tape| &tape.logits)
+    }
+}
+
+/// A batch of images, preprocessed, and what is in them.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// `[labels.len(), height, width, 3]`
+    pub input: &'a [f32],
+    /// A class for each image.
+    pub labels: &'a [usize],
+    /// Height of the images, in pixels.
+    pub height: usize,
+    /// Width of the images, in pixels.
+    pub width: usize,
+    /// Share of the target that is spread over all classes, 0..1.
+    pub label_smoothing: f64,
+}

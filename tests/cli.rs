@@ -1,0 +1,385 @@
+//! The command as its users meet it: output, exit codes, and every kind of bad input.
+
+mod common;
+
+use resnet_cpu::data::demo;
+use resnet_cpu::model::{InitOptions, ModelSpec, Network, Options, Params, initialize};
+use resnet_cpu::weights::write_weights;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+/// What a run of the command left.
+struct Run {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Run {
+    /// Exactly one line of error, which says all of `parts`; no panic.
+    #[track_caller]
+    fn fails(&self, code: i32, parts: &[&str]) {
+        assert_eq!(self.code, code, "{}", self.err);
+        let prefix = "resnet-cpu: error: ";
+        let errors: Vec<&str> = self.err.lines().filter(|l| l.starts_with(prefix)).collect();
+        assert_eq!(errors.len(), 1, "{}", self.err);
+        for part in parts {
+            assert!(errors[0].contains(part), "{part:?} is not in: {}", self.err);
+        }
+        assert!(!self.err.contains("panicked"), "{}", self.err);
+        assert!(self.err.lines().all(|line| line.starts_with("resnet-cpu: ")), "{}", self.err);
+    }
+
+    #[track_caller]
+    fn json(&self) -> Vec<Value> {
+        self.out.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+}
+
+/// A folder with a ResNet-20 of random weights and three pictures.
+struct Fixture {
+    folder: TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let fixture = Self { folder: TempDir::new().unwrap() };
+        fixture.weights("weights.safetensors", |_| {});
+        std::fs::create_dir(fixture.path("pictures")).unwrap();
+        for (i, name) in ["b.png", "a.png", "c.jpg"].iter().enumerate() {
+            let (image, _) = demo::picture(1, i as u64);
+            let path = fixture.path("pictures").join(name);
+            let (side, rgb) = (demo::SIDE as u32, image::ColorType::Rgb8);
+            image::save_buffer(path, image.pixels(), side, side, rgb).unwrap();
+        }
+        fixture
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn weights(&self, name: &str, change: impl FnOnce(&mut Params)) {
+        let network = Network::new(&ModelSpec::new("resnet20", Options::default()).unwrap());
+        let mut params = initialize(&network, 1, InitOptions::default());
+        change(&mut params);
+        write_weights(&self.path(name), &network, &params, &BTreeMap::new()).unwrap();
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.path(name), bytes).unwrap();
+    }
+
+    /// The command, with nothing of the caller's environment that it would heed.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_resnet-cpu"));
+        command.args(args).current_dir(&self.folder);
+        command.env_remove("RESNET_CPU_ISA").env_remove("RESNET_CPU_WEIGHTS");
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Run {
+        finish(&mut self.command(args))
+    }
+
+    /// `infer` with the folder's weights.
+    fn infer(&self, args: &[&str]) -> Run {
+        self.run(&[&["infer", "--weights", "weights.safetensors"], args].concat())
+    }
+}
+
+fn finish(command: &mut Command) -> Run {
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Run { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+#[test]
+fn json_has_the_promised_shape_and_order() {
+    let run = Fixture::new().infer(&["--json", "--top", "3", "pictures"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let keys =
+        ["{\"image\":", "\"arch\":", "\"ms\":", "\"predictions\":[{\"index\":", "\"label\":"];
+    let keys = keys.into_iter().chain(["\"probability\":", "\"logit\":"]);
+    for line in run.out.lines() {
+        let places: Vec<usize> = keys.clone().map(|key| line.find(key).expect(key)).collect();
+        assert!(places.is_sorted(), "{line}");
+    }
+    let lines = run.json();
+    let images: Vec<&str> = lines.iter().map(|line| line["image"].as_str().unwrap()).collect();
+    let joined = ["a.png", "b.png", "c.jpg"].map(|name| Path::new("pictures").join(name));
+    assert_eq!(images, joined.each_ref().map(|path| path.to_str().unwrap()));
+    for line in &lines {
+        assert_eq!(line["arch"], "resnet20");
+        assert!(line["ms"].as_f64().unwrap() > 0.0);
+        let predictions = line["predictions"].as_array().unwrap();
+        assert_eq!(predictions.len(), 3);
+        let value = |i: usize, key: &str| predictions[i][key].as_f64().unwrap();
+        assert!(value(0, "probability") >= value(1, "probability"));
+        assert!(value(0, "logit") >= value(1, "logit") && value(0, "probability") <= 1.0);
+        let names = resnet_cpu::infer::labels::CIFAR10;
+        assert_eq!(predictions[0]["label"], names[value(0, "index") as usize]);
+    }
+}
+
+#[test]
+fn one_bad_picture_does_not_stop_the_others() {
+    let fixture = Fixture::new();
+    let paths = ["pictures/b.png", "no-such.png", "pictures/a.png"];
+    let run = fixture.infer(&[&["--json"], &paths[..]].concat());
+    run.fails(1, &["no-such.png: no such file"]);
+    let lines = run.json();
+    let images: Vec<&str> = lines.iter().map(|line| line["image"].as_str().unwrap()).collect();
+    assert_eq!(images, paths);
+    assert_eq!(lines[1]["error"], "no such file or folder");
+    assert!(lines[0]["predictions"].is_array() && lines[2]["predictions"].is_array());
+
+    let run = fixture.infer(&paths);
+    run.fails(1, &["no-such.png: no such file"]);
+    assert!(run.out.starts_with("pictures/b.png\n  1  ") && run.out.contains("\npictures/a.png\n"));
+}
+
+#[test]
+fn output_depends_neither_on_threads_nor_on_the_batch() {
+    let fixture = Fixture::new();
+    let outputs = ["1", "2", "3"].map(|n| {
+        let args = ["--threads", n, "--batch", n, "pictures"];
+        let run = fixture.infer(&args);
+        let json = fixture.infer(&[&["--json"], &args[..]].concat()).json();
+        (run.out, json.into_iter().map(|line| line["predictions"].clone()).collect::<Vec<_>>())
+    });
+    assert!(outputs[0] == outputs[1] && outputs[1] == outputs[2]);
+    assert_eq!(outputs[0].1.len(), 3);
+}
+
+#[test]
+fn the_other_backend_sees_the_same() {
+    let fixture = Fixture::new();
+    let best = |args: &[&str]| {
+        let run = fixture.infer(&[args, &["--json", "--top", "1", "pictures"]].concat());
+        assert_eq!(run.code, 0, "{}", run.err);
+        let lines = run.json();
+        lines.iter().map(|l| l["predictions"][0]["index"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(best(&["--backend", "matrixmultiply"]), best(&[]));
+    assert_eq!(best(&["--isa", "portable"]), best(&[]));
+}
+
+#[test]
+fn one_picture_is_a_table_and_notes_are_apart() {
+    let fixture = Fixture::new();
+    let run = fixture.infer(&["--top", "2", "pictures/a.png"]);
+    assert_eq!((run.code, run.out.lines().count()), (0, 2));
+    assert!(run.out.starts_with("  1  ") && run.out.contains(" %  "), "{}", run.out);
+    for note in ["weights.safetensors: resnet20", "assumed", "resize 32, crop 32", "threads"] {
+        assert!(run.err.contains(note), "{note}: {}", run.err);
+    }
+    let run = fixture.infer(&["--quiet", "--top", "100", "pictures/a.png"]);
+    assert_eq!((run.out.lines().count(), run.err.as_str()), (10, ""));
+}
+
+#[test]
+fn weights_are_found_as_documented() {
+    let fixture = Fixture::new();
+    fixture.run(&["infer", "pictures/a.png"]).fails(2, &["no weights", "--weights"]);
+    std::fs::create_dir_all(fixture.path("runs/x")).unwrap();
+    std::fs::copy(fixture.path("weights.safetensors"), fixture.path("runs/x/best.safetensors"))
+        .unwrap();
+    let run = fixture.run(&["infer", "pictures/a.png"]);
+    assert!(run.code == 0 && run.err.contains("best.safetensors"), "{}", run.err);
+    let mut command = fixture.command(&["infer", "pictures/a.png"]);
+    let run = finish(command.env("RESNET_CPU_WEIGHTS", "weights.safetensors"));
+    assert!(run.code == 0 && run.err.contains("weights weights.safetensors"), "{}", run.err);
+}
+
+#[test]
+fn preprocessing_and_labels_can_be_given() {
+    let fixture = Fixture::new();
+    fixture.write("labels.txt", b"a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n");
+    let given = ["--mean", "0.5,0.5,0.5", "--std", "1,1,1", "--resize", "40", "--crop", "36"];
+    let run = fixture.infer(&[&["--labels", "labels.txt", "pictures/a.png"], &given[..]].concat());
+    assert_eq!(run.code, 0, "{}", run.err);
+    let note = "resize 40, crop 36, mean 0.5,0.5,0.5, std 1,1,1\n";
+    assert!(run.err.contains(note), "{}", run.err);
+    let plain = fixture.infer(&["pictures/a.png"]);
+    assert_ne!(run.out, plain.out);
+    fixture.write("labels.txt", b"a\nb\n");
+    let run = fixture.infer(&["--labels", "labels.txt", "pictures/a.png"]);
+    run.fails(1, &["labels.txt: expected 10 labels, one a class, found 2"]);
+    fixture.infer(&["--labels", "none.txt", "x.png"]).fails(1, &["none.txt: cannot read labels"]);
+    fixture.infer(&["--std", "0,1,1", "x"]).fails(2, &["--std", "positive"]);
+    fixture.infer(&["--mean", "1,2", "x"]).fails(2, &["--mean", "three numbers"]);
+    fixture.infer(&["--crop", "0", "x"]).fails(2, &["--crop"]);
+    fixture.infer(&["--top", "0", "x"]).fails(2, &["--top"]);
+}
+
+#[test]
+fn bad_pictures_are_named_with_the_reason() {
+    let fixture = Fixture::new();
+    std::fs::create_dir(fixture.path("empty")).unwrap();
+    fixture.write("text.jpg", b"hello, world");
+    fixture.write("zero.png", b"");
+    let jpeg = std::fs::read(fixture.path("pictures/c.jpg")).unwrap();
+    fixture.write("cut.jpg", &jpeg[..jpeg.len() * 2 / 3]);
+    let png = std::fs::read(fixture.path("pictures/a.png")).unwrap();
+    fixture.write("cut.png", &png[..png.len() / 2]);
+    for (path, reason) in [
+        ("none.jpg", "no such file"),
+        ("text.jpg", "starts with"),
+        ("zero.png", "empty file"),
+        ("cut.jpg", "truncated"),
+        ("cut.png", ""),
+        ("empty", "found none in this folder"),
+    ] {
+        let run = fixture.infer(&[path]);
+        run.fails(1, &[&format!("error: {path}: "), reason]);
+        assert_eq!(run.out, "");
+    }
+    fixture.run(&["infer", "--weights", "weights.safetensors"]).fails(2, &["no picture"]);
+}
+
+#[test]
+fn bad_weights_are_named_with_the_reason() {
+    let fixture = Fixture::new();
+    let good = std::fs::read(fixture.path("weights.safetensors")).unwrap();
+    fixture.write("text.safetensors", b"not weights at all");
+    fixture.write("cut.safetensors", &good[..good.len() / 2]);
+    fixture.weights("nan.safetensors", |p| p.by_name_mut("fc.weight").unwrap()[7] = f32::NAN);
+    for (file, reason) in [
+        ("none.safetensors", "cannot open"),
+        ("text.safetensors", "not a readable safetensors file"),
+        ("cut.safetensors", "cut short"),
+        ("nan.safetensors", "fc.weight"),
+        ("pictures", "folder"),
+    ] {
+        let run = fixture.run(&["infer", "--weights", file, "pictures/a.png"]);
+        run.fails(1, &[&format!("error: {file}: "), reason]);
+        fixture.run(&["inspect", &format!("./{file}")]).fails(1, &[file, reason]);
+    }
+    fixture.infer(&["--arch", "resnet32", "x"]).fails(1, &["weights.safetensors: ", "resnet32"]);
+    fixture.infer(&["--shortcut", "b", "x"]).fails(1, &["weights.safetensors: ", "shortcut"]);
+    // Finite weights whose products are not.
+    fixture.weights("huge.safetensors", |p| p.by_name_mut("fc.weight").unwrap().fill(f32::MAX));
+    let run = fixture.run(&["infer", "--weights", "huge.safetensors", "pictures/a.png"]);
+    run.fails(1, &["pictures/a.png: ", "not finite"]);
+}
+
+#[test]
+fn wrong_usage_is_one_line_and_code_2() {
+    let fixture = Fixture::new();
+    for (args, parts) in [
+        (&[][..], &["command"][..]),
+        (&["frobnicate"], &["frobnicate"]),
+        (&["infer", "--frobnicate", "x"], &["--frobnicate"]),
+        (&["infer", "--arch", "resnet19", "x"], &["resnet19", "resnet18"]),
+        (&["infer", "--arch", "resnet50", "--shortcut", "a", "x"], &["shortcut a", "resnet50"]),
+        (&["infer", "--threads", "0", "x"], &["--threads", "0"]),
+        (&["infer", "--threads", "1025", "x"], &["--threads", "1025"]),
+        (&["infer", "--threads", "many", "x"], &["--threads", "many"]),
+        (&["infer", "--isa", "mmx", "x"], &["--isa", "mmx", "avx2"]),
+        (&["infer", "--backend", "blas", "x"], &["--backend", "blas"]),
+        (&["infer", "--batch", "0", "x"], &["--batch"]),
+        (&["inspect"], &["FILE|NAME"]),
+        (&["inspect", "resnet19"], &["resnet19", "known are"]),
+        (&["inspect", "plain20", "--shortcut", "a"], &["plain20", "shortcut"]),
+        (&["bench", "--arch", "resnet18,resnet19"], &["resnet19"]),
+        (&["bench", "--seconds", "1e9"], &["seconds"]),
+    ] {
+        let run = fixture.run(args);
+        run.fails(2, parts);
+        assert_eq!(run.out, "", "{args:?}");
+    }
+    let foreign = if cfg!(target_arch = "x86_64") { "neon" } else { "avx2" };
+    fixture.run(&["inspect", "resnet18", "--isa", foreign]).fails(2, &["--isa", foreign]);
+    let mut command = fixture.command(&["inspect", "resnet18"]);
+    finish(command.env("RESNET_CPU_ISA", "mmx")).fails(2, &["RESNET_CPU_ISA", "mmx"]);
+    let mut command = fixture.command(&["inspect", "resnet18", "--isa", "portable"]);
+    assert_eq!(finish(command.env("RESNET_CPU_ISA", "mmx")).code, 0, "the flag wins");
+}
+
+#[test]
+fn version_help_and_a_closed_pipe_are_successes() {
+    let fixture = Fixture::new();
+    let run = fixture.run(&["--version"]);
+    assert_eq!((run.code, run.out.trim()), (0, concat!("resnet-cpu ", env!("CARGO_PKG_VERSION"))));
+    let run = fixture.run(&["bench", "--help"]);
+    assert!(run.code == 0 && run.out.contains("--seconds") && run.err.is_empty());
+
+    let mut command = fixture.command(&["inspect", "resnet1202"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
+}
+
+#[test]
+fn the_demo_knows_its_ten_pictures() {
+    let run = Fixture::new().run(&["infer", "--json", "--top", "1"]);
+    let lines = run.json();
+    assert_eq!((run.code, lines.len()), (0, 10), "{}", run.err);
+    for line in lines {
+        let label = line["predictions"][0]["label"].as_str().unwrap();
+        assert!(line["image"].as_str().unwrap().ends_with(label), "{line}");
+    }
+}
+
+#[test]
+fn inspect_shows_names_and_files() {
+    let fixture = Fixture::new();
+    let run = fixture.run(&["inspect", "resnet50", "--json"]);
+    let facts = &run.json()[0];
+    assert_eq!(facts["parameters"], 25_557_032);
+    assert_eq!(facts["layers"].as_array().unwrap().len(), 54);
+    assert!((facts["macs"].as_f64().unwrap() / 1e9 - 4.089).abs() < 1e-3);
+    let run = fixture.run(&["inspect", "weights.safetensors"]);
+    assert_eq!(run.code, 0);
+    for part in
+        ["resnet20, shortcut a", "layer3.2.conv2", "269,722", "0.041 GMAC", "F32", "assumed"]
+    {
+        assert!(run.out.contains(part), "{part}: {}", run.out);
+    }
+
+    // Not a network of the paper: what is in it.
+    let header = br#"{"x":{"dtype":"I64","shape":[2],"data_offsets":[0,16]}}"#;
+    let file = [&(header.len() as u64).to_le_bytes()[..], header, &[0; 16]].concat();
+    fixture.write("other.safetensors", &file);
+    let run = fixture.run(&["inspect", "other.safetensors"]);
+    assert!(run.code == 0 && run.out.starts_with("x  I64    [2]\n"), "{}{}", run.out, run.err);
+    let run = fixture.run(&["inspect", "other.safetensors", "--json"]);
+    assert_eq!(run.json()[0]["tensors"][0]["shape"][0], 2);
+}
+
+#[test]
+fn bench_prints_the_promised_fields() {
+    let args =
+        ["bench", "--arch", "resnet20,plain20", "--batch", "1,2", "--seconds", "0", "--json"];
+    let run = Fixture::new().run(&args);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let rows = run.json();
+    let got: Vec<_> = rows.iter().map(|row| (row["arch"].clone(), row["batch"].clone())).collect();
+    let expected = [("resnet20", 1), ("resnet20", 2), ("plain20", 1), ("plain20", 2)];
+    assert_eq!(got, expected.map(|(arch, batch)| (arch.into(), batch.into())));
+    for row in rows {
+        assert!(row["mode"] == "infer" && row["isa"].is_string() && row["threads"].is_u64());
+        for key in ["median_ms", "p10_ms", "p90_ms", "images_per_second", "gflops", "peak_gflops"] {
+            assert!(row[key].as_f64().unwrap() > 0.0, "{key}: {row}");
+        }
+    }
+}
+
+#[test]
+fn odd_and_broken_files_give_a_prediction_or_one_error() {
+    let Some(formats) = common::test_data("formats") else { return };
+    let run = Fixture::new().infer(&["--json", formats.to_str().unwrap()]);
+    assert_eq!(run.code, 1);
+    assert!(!run.err.contains("panicked"), "{}", run.err);
+    let (failed, named): (Vec<Value>, Vec<Value>) =
+        run.json().into_iter().partition(|line| line["error"].is_string());
+    println!("{} named, {} refused", named.len(), failed.len());
+    assert!(named.len() >= 15 && failed.len() >= 4, "{}", run.err);
+    let errors = run.err.lines().filter(|line| line.starts_with("resnet-cpu: error: ")).count();
+    assert_eq!(errors, failed.len());
+}
