@@ -3,12 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
+use super::memory::{MemoryDataset, SIDE};
 use super::{Error, RgbImage};
 
-const SIDE: usize = 32;
+/// Class names, in label order.
+pub const CLASSES: [&str; 10] =
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+
 const PLANE: usize = SIDE * SIDE;
 const RECORD: usize = 1 + 3 * PLANE;
-const CLASSES: u8 = 10;
 
 /// The records of a file, or of the training or test files of a folder.
 #[derive(Debug)]
@@ -32,8 +35,18 @@ impl CifarRecords {
     /// [`Error`] if the file cannot be read, holds no whole number of records or none, or has a
     /// label above 9.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_files(&[path.to_path_buf()])
+    }
+
+    /// Reads several files of records, one after another.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open), of the first file that is missing or wrong.
+    pub fn open_files(paths: &[PathBuf]) -> Result<Self, Error> {
         let mut records = Self { bytes: Vec::new() };
-        records.append(path)?;
+        for path in paths {
+            records.append(path)?;
+        }
         Ok(records)
     }
 
@@ -42,11 +55,18 @@ impl CifarRecords {
     /// # Errors
     /// As for [`open`](Self::open), of the first file that is missing or wrong.
     pub fn open_folder(folder: &Path, split: CifarSplit) -> Result<Self, Error> {
-        let mut records = Self { bytes: Vec::new() };
-        for path in split.files(folder) {
-            records.append(&path)?;
+        Self::open_files(&split.files(folder))
+    }
+
+    /// The pictures as a set for training or evaluation.
+    pub fn into_dataset(self) -> MemoryDataset {
+        let mut set = MemoryDataset::new("CIFAR-10", CLASSES.len()).with_names(&CLASSES);
+        let mut pixels = [0; 3 * PLANE];
+        for record in self.bytes.chunks_exact(RECORD) {
+            interleave(&record[1..], &mut pixels);
+            set.push(record[0], &pixels);
         }
-        Ok(records)
+        set
     }
 
     /// Number of pictures.
@@ -72,8 +92,8 @@ impl CifarRecords {
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
     pub fn image(&self, index: usize) -> RgbImage {
-        let planes = &self.record(index)[1..];
-        let pixels = (0..PLANE).flat_map(|i| [0, 1, 2].map(|c| planes[c * PLANE + i])).collect();
+        let mut pixels = vec![0; 3 * PLANE];
+        interleave(&self.record(index)[1..], &mut pixels);
         RgbImage::new(SIDE, SIDE, pixels)
     }
 
@@ -93,7 +113,7 @@ impl CifarRecords {
             )));
         }
         for (index, record) in bytes.chunks_exact(RECORD).enumerate() {
-            if record[0] >= CLASSES {
+            if usize::from(record[0]) >= CLASSES.len() {
                 return Err(wrong(format!(
                     "expected a label of 0 to 9 in record {index}, found {}",
                     record[0]
@@ -105,8 +125,16 @@ impl CifarRecords {
     }
 }
 
+/// The red, green and blue planes to pixels.
+fn interleave(planes: &[u8], pixels: &mut [u8]) {
+    for (i, pixel) in pixels.chunks_exact_mut(3).enumerate() {
+        pixel.copy_from_slice(&[planes[i], planes[PLANE + i], planes[2 * PLANE + i]]);
+    }
+}
+
 impl CifarSplit {
-    fn files(self, folder: &Path) -> Vec<PathBuf> {
+    /// The files of a `cifar-10-batches-bin` folder.
+    pub(super) fn files(self, folder: &Path) -> Vec<PathBuf> {
         match self {
             Self::Train => (1..=5).map(|i| folder.join(format!("data_batch_{i}.bin"))).collect(),
             Self::Test => vec![folder.join("test_batch.bin")],

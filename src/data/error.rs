@@ -1,5 +1,5 @@
-//! What can be wrong with data on disk. Every message names the file, what was expected and what
-//! was found.
+//! What can be wrong with data on disk, and with what is asked of it. Every message names the file
+//! or the setting, what was expected and what was found.
 
 use std::path::PathBuf;
 
@@ -17,6 +17,12 @@ pub enum Error {
     #[error("{}: expected a file, found a folder", path.display())]
     IsFolder {
         /// The folder.
+        path: PathBuf,
+    },
+    /// A file where a folder was expected.
+    #[error("{}: expected a folder, found a file", path.display())]
+    IsFile {
+        /// The file.
         path: PathBuf,
     },
     /// The operating system refused to read.
@@ -91,6 +97,76 @@ pub enum Error {
         /// Expected and found.
         detail: String,
     },
+    /// An idx file (MNIST's format) that is not whole or not what its place demands.
+    #[error("{}: not an idx file as expected: {detail}", path.display())]
+    Idx {
+        /// The file.
+        path: PathBuf,
+        /// Expected and found.
+        detail: String,
+    },
+    /// A folder that holds no data set of a known kind.
+    #[error("{}: expected a data set, found none; looked for {looked_for}", path.display())]
+    UnknownData {
+        /// The folder.
+        path: PathBuf,
+        /// The kinds that are known, by the names of their files.
+        looked_for: String,
+    },
+    /// A folder that should hold a folder for each class.
+    #[error("{}: expected a folder for each class, found none", path.display())]
+    NoClasses {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Data of a single class, from which nothing can be learnt.
+    #[error("{}: expected at least two classes, found one: {class}", path.display())]
+    SingleClass {
+        /// The folder.
+        path: PathBuf,
+        /// Its name or number.
+        class: String,
+    },
+    /// The folders of training and validation pictures name different classes.
+    #[error("{}: expected the classes of the training folder, found {difference}", path.display())]
+    ClassesDiffer {
+        /// The validation folder.
+        path: PathBuf,
+        /// Which are missing and which are not expected.
+        difference: String,
+    },
+}
+
+/// A number that does not go with the data or with another number.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingError {
+    /// More pictures to be held out for validation than leave any for training, or none.
+    #[error("expected to hold out 1 to {} pictures for validation, found {held_out}", images - 1)]
+    HoldOut {
+        /// How many were to be held out.
+        held_out: usize,
+        /// Pictures of the set.
+        images: usize,
+    },
+    /// A batch that the set cannot fill, or an empty one.
+    #[error("batch: expected 1 to {images} (the pictures of the set), found {batch}")]
+    Batch {
+        /// Pictures a batch.
+        batch: usize,
+        /// Pictures of the set.
+        images: usize,
+    },
+    /// A geometry of augmentation that leaves no room for the crop.
+    #[error(
+        "augmentation: expected the shorter side to be at least the crop of {crop}, found {resize}"
+    )]
+    ResizeBelowCrop {
+        /// Shorter side after resizing.
+        resize: usize,
+        /// Side of the crop.
+        crop: usize,
+    },
 }
 
 impl Error {
@@ -107,7 +183,13 @@ impl Error {
             | Self::Truncated { path, .. }
             | Self::Damaged { path, .. }
             | Self::TooLarge { path, .. }
-            | Self::Cifar { path, .. } => path,
+            | Self::Cifar { path, .. }
+            | Self::Idx { path, .. }
+            | Self::IsFile { path }
+            | Self::UnknownData { path, .. }
+            | Self::NoClasses { path }
+            | Self::SingleClass { path, .. }
+            | Self::ClassesDiffer { path, .. } => path,
         }
     }
 

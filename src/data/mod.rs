@@ -3,21 +3,44 @@
 //! A picture is an [`RgbImage`] (8 bits a channel, rows top to bottom) until [`Preprocessing`] turns
 //! it into the normalised NHWC floats that a network reads. Everything here depends on bytes and
 //! seeds only, and whatever is wrong with a file is an [`Error`] that names it.
+//!
+//! For training, [`open`] finds out what a folder holds and makes a [`Dataset`] of it, a [`Sampler`]
+//! says which pictures each step reads, and [`Batches`] turns them into a tensor.
 
-mod cifar;
+mod augment;
+mod batches;
+pub mod cifar;
+mod dataset;
 mod decode;
 pub mod demo;
 mod error;
+mod hash;
+mod idx;
+mod image_folder;
 mod jpeg;
+mod memory;
+mod normalize;
+mod open;
 mod paths;
 mod preprocess;
 mod resize;
 mod rgb;
+mod sampler;
+mod view;
 
+pub use augment::Augment;
+pub use batches::Batches;
 pub use cifar::{CifarRecords, CifarSplit};
+pub use dataset::{Dataset, Subset};
 pub use decode::{Limits, decode, read_image};
-pub use error::Error;
+pub use error::{Error, SettingError};
+pub use image_folder::ImageFolder;
+pub use memory::MemoryDataset;
+pub use normalize::{Mean, Normalizer};
+pub use open::{Kind, Splits, open};
 pub use paths::collect_images;
 pub use preprocess::Preprocessing;
 pub use resize::{Window, resize, resize_window};
 pub use rgb::RgbImage;
+pub use sampler::{Batch, Sampler, epoch_order};
+pub use view::View;

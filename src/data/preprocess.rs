@@ -4,8 +4,7 @@
 //! integers truncate and round as Python does, and normalisation is (value / 255 - mean) / std in
 //! f32. The layout is NHWC.
 
-use super::RgbImage;
-use super::resize::{Window, resize_window};
+use super::{Mean, Normalizer, RgbImage, View};
 
 /// How pictures become inputs of a network.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,15 +40,17 @@ impl Preprocessing {
         self.crop * self.crop * 3
     }
 
+    /// Its geometry.
+    pub const fn view(&self) -> View {
+        View { resize: self.resize, crop: self.crop }
+    }
+
     /// Writes the input of `image` to `out`, `[crop, crop, 3]`.
     ///
     /// # Panics
     /// If `out` is not [`input_len`](Self::input_len) long or `resize` or `crop` is zero.
     pub fn apply(&self, image: &RgbImage, out: &mut [f32]) {
-        let (width, height) = self.resized_size(image.width(), image.height());
-        let (left, x) = place(width, self.crop);
-        let (top, y) = place(height, self.crop);
-        self.write(image, (width, height), (left, top), (x, y), out);
+        self.normalizer().apply(&self.view().center(image), out);
     }
 
     /// Writes the ten crops of `image` to `out`, `[10, crop, crop, 3]`: top left, top right, bottom
@@ -58,83 +59,25 @@ impl Preprocessing {
     /// # Panics
     /// If `out` is not ten times [`input_len`](Self::input_len) long or `resize` or `crop` is zero.
     pub fn apply_ten(&self, image: &RgbImage, out: &mut [f32]) {
-        let (width, height) = self.resized_size(image.width(), image.height());
-        let (center_left, x) = place(width, self.crop);
-        let (center_top, y) = place(height, self.crop);
+        let (view, normalizer) = (self.view(), self.normalizer());
+        let (width, height) = view.resized_size(image);
         let (right, bottom) = (width.saturating_sub(self.crop), height.saturating_sub(self.crop));
-        let corners = [(0, 0), (right, 0), (0, bottom), (right, bottom), (center_left, center_top)];
+        let corners = [[0, 0], [right, 0], [0, bottom], [right, bottom]];
+        let crops = corners.map(|corner| view.cut(image, corner)).into_iter();
         assert_eq!(out.len(), 10 * self.input_len(), "floats of ten inputs");
-        let (crops, mirrored) = out.split_at_mut(5 * self.input_len());
-        for (crop, from) in crops.chunks_exact_mut(self.input_len()).zip(corners) {
-            self.write(image, (width, height), from, (x, y), crop);
-        }
-        let row = self.crop * 3;
-        for (to, from) in mirrored.chunks_exact_mut(row).zip(crops.chunks_exact(row)) {
-            for (to, from) in to.chunks_exact_mut(3).zip(from.chunks_exact(3).rev()) {
-                to.copy_from_slice(from);
-            }
-        }
-    }
-
-    /// Width and height after resizing.
-    fn resized_size(&self, width: usize, height: usize) -> (usize, usize) {
-        let Some(short) = self.resize else { return (width, height) };
-        let long = |long: usize, short_side: usize| {
-            // As Python's int(short * long / short_side): exact for any size a picture can have.
-            short * long / short_side
-        };
-        if width <= height { (short, long(height, width)) } else { (long(width, height), short) }
-    }
-
-    /// Resizes to `size`, takes the part from `from` on that fits and writes it at `to` into a black
-    /// `out`, normalised.
-    fn write(
-        &self,
-        image: &RgbImage,
-        size: (usize, usize),
-        from: (usize, usize),
-        to: (usize, usize),
-        out: &mut [f32],
-    ) {
-        assert_eq!(out.len(), self.input_len(), "floats of one input");
-        let table = self.table();
-        let window = Window {
-            left: from.0,
-            top: from.1,
-            width: (size.0 - from.0).min(self.crop),
-            height: (size.1 - from.1).min(self.crop),
-        };
-        let part = resize_window(image, size.0, size.1, window);
-        if window.width < self.crop || window.height < self.crop {
-            for pixel in out.chunks_exact_mut(3) {
-                pixel.copy_from_slice(&[table[0][0], table[1][0], table[2][0]]);
-            }
-        }
-        for y in 0..window.height {
-            let row = &mut out[((to.1 + y) * self.crop + to.0) * 3..][..window.width * 3];
-            for (to, from) in row.chunks_exact_mut(3).zip(part.row(y).chunks_exact(3)) {
-                for c in 0..3 {
-                    to[c] = table[c][usize::from(from[c])];
-                }
-            }
+        let (plain, mirrored) = out.split_at_mut(5 * self.input_len());
+        let outs = plain.chunks_exact_mut(self.input_len());
+        let mirrored = mirrored.chunks_exact_mut(self.input_len());
+        for ((mut crop, out), mirrored) in crops.chain([view.center(image)]).zip(outs).zip(mirrored)
+        {
+            normalizer.apply(&crop, out);
+            crop.mirror();
+            normalizer.apply(&crop, mirrored);
         }
     }
 
-    /// The normalised value of each byte in each channel.
-    fn table(&self) -> [[f32; 256]; 3] {
-        std::array::from_fn(|c| {
-            std::array::from_fn(|byte| (byte as f32 / 255.0 - self.mean[c]) / self.std[c])
-        })
-    }
-}
-
-/// Where a crop starts in the picture, and where the picture starts in the crop, along one axis.
-fn place(side: usize, crop: usize) -> (usize, usize) {
-    if side >= crop {
-        // Python's round() takes halves to the even neighbour.
-        (((side - crop) as f64 / 2.0).round_ties_even() as usize, 0)
-    } else {
-        (0, (crop - side) / 2)
+    fn normalizer(&self) -> Normalizer {
+        Normalizer::new(&Mean::Channel { mean: self.mean, std: self.std })
     }
 }
 
@@ -170,8 +113,9 @@ mod tests {
         how.apply(&image, &mut center);
         assert_eq!(ten[4 * n..5 * n], center);
         let resized = resize(&image, 20, 27);
-        let table = how.table();
-        let red = |x: usize, y: usize| table[0][usize::from(resized.row(y)[x * 3])];
+        let red = |x: usize, y: usize| {
+            (f32::from(resized.row(y)[x * 3]) / 255.0 - how.mean[0]) / how.std[0]
+        };
         for (crop, (left, top)) in [(0, 0), (7, 0), (0, 14), (7, 14)].into_iter().enumerate() {
             for (x, y) in [(0, 0), (12, 0), (5, 12)] {
                 assert_eq!(ten[crop * n + (y * 13 + x) * 3], red(left + x, top + y));

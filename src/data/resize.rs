@@ -41,6 +41,11 @@ pub fn resize(image: &RgbImage, width: usize, height: usize) -> RgbImage {
 pub fn resize_window(image: &RgbImage, width: usize, height: usize, window: Window) -> RgbImage {
     let Window { left, top, .. } = window;
     assert!(left + window.width <= width && top + window.height <= height, "{window:?}");
+    if (width, height) == (image.width(), image.height()) {
+        let rows =
+            (top..top + window.height).map(|y| &image.row(y)[left * 3..][..window.width * 3]);
+        return RgbImage::new(window.width, window.height, rows.collect::<Vec<_>>().concat());
+    }
     let columns = Filter::new(image.width(), width, left, window.width);
     let rows = Filter::new(image.height(), height, top, window.height);
     let (first, last) = rows.reach();

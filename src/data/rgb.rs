@@ -40,6 +40,13 @@ impl RgbImage {
     pub fn row(&self, y: usize) -> &[u8] {
         &self.pixels[y * self.width * 3..][..self.width * 3]
     }
+
+    /// Exchanges left and right.
+    pub fn mirror(&mut self) {
+        for row in self.pixels.chunks_exact_mut(self.width * 3) {
+            row.as_chunks_mut::<3>().0.reverse();
+        }
+    }
 }
 
 impl std::fmt::Debug for RgbImage {

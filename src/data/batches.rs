@@ -1,0 +1,102 @@
+//! Pictures of a set to the tensor of a step: read, augmented and normalised in parallel.
+//!
+//! Every picture has a random stream of its own, keyed by (seed, epoch, number in the set): a batch
+//! is the same for any number of threads, in any order, and after a resume.
+
+use rayon::prelude::*;
+
+use super::{Augment, Dataset, Error, Mean, Normalizer, SettingError, View};
+use crate::runtime::Rng;
+
+/// Keys the random streams of augmentation ("augm" in ASCII).
+const AUGMENT: u64 = 0x6175_676D;
+
+/// Makes the batches of a set.
+pub struct Batches<'a> {
+    data: &'a dyn Dataset,
+    view: View,
+    normalizer: Normalizer,
+    augment: Augment,
+    seed: u64,
+}
+
+impl<'a> Batches<'a> {
+    /// Batches for training: the pictures of `data`, changed by `augment`, less `mean`.
+    ///
+    /// # Errors
+    /// [`SettingError::ResizeBelowCrop`] if `augment` leaves no room for the crop of `view`.
+    ///
+    /// # Panics
+    /// If a per-pixel mean is not of the crop of `view`.
+    pub fn training(
+        data: &'a dyn Dataset,
+        view: View,
+        mean: &Mean,
+        augment: Augment,
+        seed: u64,
+    ) -> Result<Self, SettingError> {
+        if let Augment::ResizeCropFlip { resize } = augment
+            && resize < view.crop
+        {
+            return Err(SettingError::ResizeBelowCrop { resize, crop: view.crop });
+        }
+        Ok(Self { augment, seed, ..Self::evaluation(data, view, mean) })
+    }
+
+    /// Batches for evaluation: the centre views of the pictures, less `mean`. The epoch given to
+    /// [`fill`](Self::fill) does not matter.
+    ///
+    /// # Panics
+    /// If a per-pixel mean is not of the crop of `view`.
+    pub fn evaluation(data: &'a dyn Dataset, view: View, mean: &Mean) -> Self {
+        if let Mean::Pixel(mean) = mean {
+            assert_eq!(mean.len(), view.input_len(), "numbers of the per-pixel mean");
+        }
+        let normalizer = Normalizer::new(mean);
+        Self { data, view, normalizer, augment: Augment::None, seed: 0 }
+    }
+
+    /// The pictures.
+    pub fn data(&self) -> &'a dyn Dataset {
+        self.data
+    }
+
+    /// Floats of one input, `crop * crop * 3`.
+    pub fn input_len(&self) -> usize {
+        self.view.input_len()
+    }
+
+    /// Writes the inputs of pictures `indices` to `out`, `[indices, crop, crop, 3]`, and their
+    /// classes to `labels`. Runs in the current thread pool.
+    ///
+    /// # Errors
+    /// [`Error`] of the first picture, in the order of `indices`, that cannot be read.
+    ///
+    /// # Panics
+    /// If the lengths do not agree or an index is not below the length of the set.
+    pub fn fill(
+        &self,
+        epoch: u64,
+        indices: &[usize],
+        out: &mut [f32],
+        labels: &mut [usize],
+    ) -> Result<(), Error> {
+        assert_eq!(out.len(), indices.len() * self.input_len(), "floats of the inputs of a batch");
+        assert_eq!(labels.len(), indices.len(), "labels of a batch");
+        for (label, &index) in labels.iter_mut().zip(indices) {
+            *label = self.data.label(index);
+        }
+        let inputs = out.par_chunks_exact_mut(self.input_len()).zip(indices);
+        let failed = inputs.find_map_first(|(out, &index)| {
+            let mut rng = Rng::new(self.seed, &[AUGMENT, epoch, index as u64]);
+            match self.data.image(index) {
+                Ok(image) => {
+                    self.augment.apply(&image, self.view, &self.normalizer, &mut rng, out);
+                    None
+                }
+                Err(error) => Some(error),
+            }
+        });
+        failed.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,108 @@
+//! What a set of labelled pictures is to the trainer, whatever files it comes from.
+
+use std::sync::Arc;
+
+use super::hash::Hash;
+use super::sampler::shuffle;
+use super::{Error, RgbImage, SettingError};
+use crate::runtime::Rng;
+
+/// Labelled pictures with numbers from 0.
+pub trait Dataset: Send + Sync {
+    /// Number of pictures.
+    fn len(&self) -> usize;
+
+    /// Whether there are none (never true of a set that was opened).
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of classes.
+    fn classes(&self) -> usize;
+
+    /// Names of the classes, in label order, if the data has names.
+    fn class_names(&self) -> Option<&[String]>;
+
+    /// Class of picture `index`, below [`classes`](Self::classes).
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    fn label(&self, index: usize) -> usize;
+
+    /// Picture `index`, in its own size.
+    ///
+    /// # Errors
+    /// [`Error`] naming the file if it cannot be read or is no whole picture.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    fn image(&self, index: usize) -> Result<RgbImage, Error>;
+
+    /// One line that says which data this is: kind, counts, and a hash over the contents of small
+    /// sets, over names, sizes and labels of the files of others. It does not depend on where the
+    /// data lies, so a run may be continued where the same data has another path.
+    fn fingerprint(&self) -> String;
+}
+
+/// Some pictures of a set.
+pub struct Subset {
+    data: Arc<dyn Dataset>,
+    indices: Vec<usize>,
+}
+
+impl Subset {
+    /// The pictures `indices` of `data`, in that order.
+    ///
+    /// # Panics
+    /// If an index is not below the length of `data`.
+    pub fn new(data: Arc<dyn Dataset>, indices: Vec<usize>) -> Self {
+        assert!(indices.iter().all(|&index| index < data.len()), "indices beyond the set");
+        Self { data, indices }
+    }
+
+    /// Holds `held_out` pictures out for validation, e.g. 5,000 of CIFAR-10's 50,000 as in the
+    /// paper: the others, then these, each in the order of the set. Which they are is a pure function
+    /// of the number of pictures, so every run holds out the same.
+    ///
+    /// # Errors
+    /// [`SettingError::HoldOut`] unless both parts have pictures.
+    pub fn hold_out(data: Arc<dyn Dataset>, held_out: usize) -> Result<(Self, Self), SettingError> {
+        if held_out == 0 || held_out >= data.len() {
+            return Err(SettingError::HoldOut { held_out, images: data.len() });
+        }
+        let mut others: Vec<usize> = (0..data.len()).collect();
+        shuffle(&mut Rng::named(0, "held out for validation"), &mut others);
+        let mut held_out = others.split_off(data.len() - held_out);
+        others.sort_unstable();
+        held_out.sort_unstable();
+        Ok((Self::new(data.clone(), others), Self::new(data, held_out)))
+    }
+}
+
+impl Dataset for Subset {
+    fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    fn classes(&self) -> usize {
+        self.data.classes()
+    }
+
+    fn class_names(&self) -> Option<&[String]> {
+        self.data.class_names()
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.data.label(self.indices[index])
+    }
+
+    fn image(&self, index: usize) -> Result<RgbImage, Error> {
+        self.data.image(self.indices[index])
+    }
+
+    fn fingerprint(&self) -> String {
+        let mut hash = Hash::new();
+        self.indices.iter().for_each(|&index| hash.number(index as u64));
+        format!("{} of {}; {}", self.len(), hash, self.data.fingerprint())
+    }
+}

@@ -1,0 +1,131 @@
+//! idx files, the format of MNIST and Fashion-MNIST: a magic number, sizes, bytes; plain or gzipped
+//! (contents decide).
+//!
+//! Pictures are grey: the value is repeated in three channels. They stand in the middle of 32 x 32
+//! black pixels, so 28 x 28 gets two on each side.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use flate2::read::GzDecoder;
+
+use super::Error;
+use super::memory::{MemoryDataset, SIDE};
+
+/// Finds the idx file `stem` (e.g. `train-images`) of `dimensions` dimensions in `folder` under one
+/// of the names that are in use.
+pub(super) fn find(folder: &Path, stem: &str, dimensions: usize) -> Option<PathBuf> {
+    let names = ["-", "."].into_iter().flat_map(|separator| {
+        ["", ".gz"].map(|suffix| format!("{stem}{separator}idx{dimensions}-ubyte{suffix}"))
+    });
+    names.map(|name| folder.join(name)).find(|path| path.is_file())
+}
+
+/// Reads a file of pictures and the file of their labels. With `classes`, labels must be below it;
+/// without, there are as many classes as labels that occur, which must be 0, 1, 2 and so on.
+///
+/// # Errors
+/// [`Error`] if a file cannot be read, is cut short or too long, is of another kind or has pictures
+/// larger than 32 x 32, if the files disagree in number, or a label is out of range.
+pub(super) fn open(
+    images: &Path,
+    labels: &Path,
+    classes: Option<usize>,
+) -> Result<MemoryDataset, Error> {
+    let ([labelled], bytes) = read(labels)?;
+    let ([count, height, width], pixels) = read(images)?;
+    if labelled != count {
+        let detail = format!("expected {count} labels for {}, found {labelled}", images.display());
+        return Err(wrong(labels, detail));
+    }
+    if !(1..=SIDE).contains(&height) || !(1..=SIDE).contains(&width) || count == 0 {
+        let found = format!("{count} of {height}x{width}");
+        let detail = format!("expected pictures of 1x1 to {SIDE}x{SIDE}, found {found}");
+        return Err(wrong(images, detail));
+    }
+    let classes = match classes {
+        None => count_classes(labels, &bytes)?,
+        Some(classes) => classes,
+    };
+    if let Some(at) = bytes.iter().position(|&label| usize::from(label) >= classes) {
+        let (last, found) = (classes - 1, bytes[at]);
+        let detail = format!("expected labels of 0 to {last}, found {found} (label {at})");
+        return Err(wrong(labels, detail));
+    }
+    let mut set = MemoryDataset::new("idx", classes);
+    let (top, left) = ((SIDE - height) / 2, (SIDE - width) / 2);
+    let mut padded = [0; SIDE * SIDE * 3];
+    for (&label, picture) in bytes.iter().zip(pixels.chunks_exact(height * width)) {
+        for (y, row) in picture.chunks_exact(width).enumerate() {
+            let row_of = &mut padded[((top + y) * SIDE + left) * 3..][..width * 3];
+            for (pixel, &grey) in row_of.chunks_exact_mut(3).zip(row) {
+                pixel.fill(grey);
+            }
+        }
+        set.push(label, &padded);
+    }
+    Ok(set)
+}
+
+/// Number of classes, if every label up to the largest occurs.
+fn count_classes(path: &Path, labels: &[u8]) -> Result<usize, Error> {
+    let mut occurs = [false; 256];
+    labels.iter().for_each(|&label| occurs[usize::from(label)] = true);
+    let classes = occurs.iter().rposition(|&occurs| occurs).map_or(0, |last| last + 1);
+    match occurs[..classes].iter().position(|&occurs| !occurs) {
+        None => Ok(classes),
+        Some(missing) => {
+            let last = classes - 1;
+            let detail = format!("expected labels of 0 to {last} to occur, found no {missing}");
+            Err(wrong(path, detail))
+        }
+    }
+}
+
+/// The sizes and the bytes of a file of unsigned bytes in `N` dimensions.
+fn read<const N: usize>(path: &Path) -> Result<([usize; N], Vec<u8>), Error> {
+    let io = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::UnexpectedEof => wrong(path, "truncated gzip data".into()),
+        std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData => {
+            wrong(path, format!("damaged gzip data: {e}"))
+        }
+        _ => Error::io(path, e),
+    };
+    let file = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    let mut reader: Box<dyn Read + '_> = if file.starts_with(&[0x1F, 0x8B]) {
+        Box::new(GzDecoder::new(&file[..]))
+    } else {
+        Box::new(&file[..])
+    };
+    let mut header = Vec::new();
+    reader.by_ref().take(4 + 4 * N as u64).read_to_end(&mut header).map_err(io)?;
+    // Two zeros, the code of unsigned bytes, the number of dimensions; then the sizes.
+    let magic = [0, 0, 8, N as u8];
+    if !header.starts_with(&magic) {
+        let found = &header[..header.len().min(4)];
+        return Err(wrong(path, format!("expected the magic number {magic:?}, found {found:?}")));
+    }
+    let sizes = header[4..].as_chunks::<4>().0;
+    let Some(sizes) = sizes.first_chunk::<N>() else {
+        let detail = format!("expected a header of {} bytes, found {}", 4 + 4 * N, header.len());
+        return Err(wrong(path, detail));
+    };
+    let sizes = sizes.map(u32::from_be_bytes);
+    let expected: u128 = sizes.iter().map(|&size| u128::from(size)).product();
+    // One byte more would be one too many; memory grows with what is there, not with the header.
+    let limit = u64::try_from(expected).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    reader.take(limit).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u128 != expected {
+        let found =
+            if bytes.len() as u128 > expected { "more".into() } else { bytes.len().to_string() };
+        let detail =
+            format!("expected {expected} bytes ({sizes:?}) after the header, found {found}");
+        return Err(wrong(path, detail));
+    }
+    Ok((sizes.map(|size| size as usize), bytes))
+}
+
+fn wrong(path: &Path, detail: String) -> Error {
+    Error::Idx { path: path.to_path_buf(), detail }
+}

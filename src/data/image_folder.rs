@@ -1,0 +1,125 @@
+//! Class folders, torchvision's `ImageFolder`: one folder a class, pictures at any depth below it.
+//!
+//! Opening lists files, no more; a picture is decoded when it is asked for.
+
+use std::path::{Path, PathBuf};
+
+use super::hash::Hash;
+use super::paths::collect_images;
+use super::{Dataset, Error, Limits, RgbImage, read_image};
+
+/// The pictures of a folder of class folders.
+#[derive(Debug)]
+pub struct ImageFolder {
+    /// Sorted: the order of labels.
+    classes: Vec<String>,
+    files: Vec<File>,
+    limits: Limits,
+}
+
+#[derive(Debug)]
+struct File {
+    path: PathBuf,
+    label: usize,
+    /// Of the path, from the class folder on.
+    name: Hash,
+    /// Bytes.
+    size: u64,
+}
+
+impl ImageFolder {
+    /// Lists the pictures of `folder`. Its subfolders are the classes, in the order of their names;
+    /// those whose names begin with a dot do not count.
+    ///
+    /// # Errors
+    /// [`Error`] if something cannot be listed, a class has no pictures, or there are fewer than two
+    /// classes.
+    pub fn open(folder: &Path, limits: Limits) -> Result<Self, Error> {
+        let subfolders = subfolders(folder)?;
+        let mut files = Vec::new();
+        for (label, class) in subfolders.iter().enumerate() {
+            for path in collect_images(std::slice::from_ref(class)) {
+                let path = path?;
+                let size = std::fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
+                let mut name = Hash::new();
+                // Components, so that the hash is the same on every platform.
+                let below = path.strip_prefix(folder).unwrap_or(&path);
+                below.iter().for_each(|part| name.text(&part.to_string_lossy()));
+                files.push(File { path, label, name, size });
+            }
+        }
+        let classes: Vec<String> = subfolders.iter().map(|path| name_of(path)).collect();
+        match &classes[..] {
+            [] => Err(Error::NoClasses { path: folder.to_path_buf() }),
+            [class] => Err(Error::SingleClass { path: folder.to_path_buf(), class: class.clone() }),
+            _ => Ok(Self { classes, files, limits }),
+        }
+    }
+
+    /// The numbers of the pictures for training and for validation, where nobody has split them: a
+    /// tenth of each class (rounded, at least one picture if it has two) is held out, those whose
+    /// names have the smallest hashes.
+    pub(super) fn hold_out_a_tenth(&self) -> (Vec<usize>, Vec<usize>) {
+        let (mut training, mut validation) = (Vec::new(), Vec::new());
+        for label in 0..self.classes.len() {
+            let of_class = |&index: &usize| self.files[index].label == label;
+            let mut class: Vec<usize> = (0..self.files.len()).filter(of_class).collect();
+            class.sort_by_key(|&index| (self.files[index].name, index));
+            let held_out = ((class.len() + 5) / 10).max(1).min(class.len() - 1);
+            validation.extend_from_slice(&class[..held_out]);
+            training.extend_from_slice(&class[held_out..]);
+        }
+        training.sort_unstable();
+        validation.sort_unstable();
+        (training, validation)
+    }
+}
+
+/// The folders in `folder`, sorted, without those whose names begin with a dot.
+pub(super) fn subfolders(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = std::fs::read_dir(folder)
+        .and_then(|entries| {
+            entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()
+        })
+        .map_err(|e| Error::io(folder, e))?;
+    let counts = |path: &PathBuf| path.is_dir() && !name_of(path).starts_with('.');
+    let mut folders: Vec<PathBuf> = entries.into_iter().filter(counts).collect();
+    folders.sort();
+    Ok(folders)
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+impl Dataset for ImageFolder {
+    fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    fn classes(&self) -> usize {
+        self.classes.len()
+    }
+
+    fn class_names(&self) -> Option<&[String]> {
+        Some(&self.classes)
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.files[index].label
+    }
+
+    fn image(&self, index: usize) -> Result<RgbImage, Error> {
+        read_image(&self.files[index].path, &self.limits)
+    }
+
+    /// The hash is over the names and sizes of all files.
+    fn fingerprint(&self) -> String {
+        let mut hash = Hash::new();
+        for file in &self.files {
+            hash.hash(file.name);
+            hash.number(file.size);
+        }
+        format!("class folders, {} pictures, {} classes, {hash}", self.len(), self.classes.len())
+    }
+}

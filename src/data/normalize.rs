@@ -1,0 +1,148 @@
+//! Bytes to the floats of a network's input: what is subtracted, and how it is measured.
+//!
+//! Values are in units of pixel / 255, from 0 to 1. Either each channel has a mean and a standard
+//! deviation, as is usual today, or each pixel has a mean and nothing is divided ("with the per-pixel
+//! mean subtracted", as in the paper). The sums over a training set are sums of integers: exact, and
+//! the same in any order.
+
+use rayon::prelude::*;
+
+use super::{Dataset, Error, RgbImage, View};
+
+/// What is subtracted from a picture (and what it is divided by), in units of pixel / 255.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mean {
+    /// (pixel / 255 - mean) / std, by channel (red, green, blue).
+    Channel {
+        /// Mean of each channel.
+        mean: [f32; 3],
+        /// Standard deviation of each channel.
+        std: [f32; 3],
+    },
+    /// pixel / 255 - mean, by place and channel: `[crop, crop, 3]`.
+    Pixel(Vec<f32>),
+}
+
+impl Mean {
+    /// Mean and (population) standard deviation of each channel over the centre views of all
+    /// pictures of `data`. A channel that never varies gets the deviation 1.
+    ///
+    /// # Errors
+    /// [`Error`] of the first picture that cannot be read.
+    ///
+    /// # Panics
+    /// If `data` is empty.
+    pub fn channels_of(data: &dyn Dataset, view: View) -> Result<Self, Error> {
+        let sums = sum_over(data, 3 * 256, |image, counts| {
+            for pixel in view.center(image).pixels().chunks_exact(3) {
+                for (c, &byte) in pixel.iter().enumerate() {
+                    counts[c * 256 + usize::from(byte)] += 1;
+                }
+            }
+        })?;
+        let moments = |c: usize| {
+            let counts = &sums[c * 256..][..256];
+            let sum = |power: u32| -> u128 {
+                let terms = counts.iter().zip(0_u128..);
+                terms.map(|(&count, byte)| u128::from(count) * byte.pow(power)).sum()
+            };
+            // n² times the variance is an integer: nothing cancels.
+            let (n, first, second) = (sum(0), sum(1), sum(2));
+            let mean = first as f64 / n as f64 / 255.0;
+            let std = ((n * second - first * first) as f64).sqrt() / n as f64 / 255.0;
+            (mean as f32, if std > 0.0 { std as f32 } else { 1.0 })
+        };
+        let moments = [0, 1, 2].map(moments);
+        Ok(Self::Channel { mean: moments.map(|m| m.0), std: moments.map(|m| m.1) })
+    }
+
+    /// Mean of each pixel over the centre views of all pictures of `data`.
+    ///
+    /// # Errors
+    /// [`Error`] of the first picture that cannot be read.
+    ///
+    /// # Panics
+    /// If `data` is empty.
+    pub fn pixels_of(data: &dyn Dataset, view: View) -> Result<Self, Error> {
+        let sums = sum_over(data, view.input_len(), |image, sums| {
+            for (sum, &byte) in sums.iter_mut().zip(view.center(image).pixels()) {
+                *sum += u64::from(byte);
+            }
+        })?;
+        let mean = |&sum: &u64| (sum as f64 / data.len() as f64 / 255.0) as f32;
+        Ok(Self::Pixel(sums.iter().map(mean).collect()))
+    }
+}
+
+/// Sums `len` integers over the pictures of `data`, each added by `add`.
+fn sum_over(
+    data: &dyn Dataset,
+    len: usize,
+    add: impl Fn(&RgbImage, &mut [u64]) + Sync,
+) -> Result<Vec<u64>, Error> {
+    /// Sums that exist at the same time: enough for many threads, not too much memory.
+    const PARTS: usize = 64;
+    assert!(!data.is_empty(), "the mean of no pictures");
+    let part = data.len().div_ceil(PARTS);
+    let parts: Vec<Result<Vec<u64>, Error>> = (0..data.len().div_ceil(part))
+        .into_par_iter()
+        .map(|p| {
+            let mut sums = vec![0; len];
+            for index in p * part..((p + 1) * part).min(data.len()) {
+                add(&data.image(index)?, &mut sums);
+            }
+            Ok(sums)
+        })
+        .collect();
+    let mut total = vec![0; len];
+    for sums in parts {
+        total.iter_mut().zip(sums?).for_each(|(total, sum)| *total += sum);
+    }
+    Ok(total)
+}
+
+/// A [`Mean`] made ready to be applied: a table of what each byte becomes.
+#[derive(Clone, Debug)]
+pub struct Normalizer {
+    /// The value of each byte in each channel, before the mean of its pixel is subtracted.
+    table: Box<[[f32; 256]; 3]>,
+    /// `[side, side, 3]`, if each pixel has a mean.
+    pixel_mean: Option<Vec<f32>>,
+}
+
+impl Normalizer {
+    /// Prepares `mean`.
+    pub fn new(mean: &Mean) -> Self {
+        let (mean, std, pixel_mean) = match mean {
+            Mean::Channel { mean, std } => (*mean, *std, None),
+            Mean::Pixel(mean) => ([0.0; 3], [1.0; 3], Some(mean.clone())),
+        };
+        let value = |c: usize, byte: usize| (byte as f32 / 255.0 - mean[c]) / std[c];
+        let table = std::array::from_fn(|c| std::array::from_fn(|byte| value(c, byte)));
+        Self { table: Box::new(table), pixel_mean }
+    }
+
+    /// Writes the floats of `image` to `out`, `[height, width, 3]`.
+    ///
+    /// # Panics
+    /// If `out`, or the per-pixel mean, has not as many numbers as `image`.
+    pub fn apply(&self, image: &RgbImage, out: &mut [f32]) {
+        if let Some(mean) = &self.pixel_mean {
+            assert_eq!(mean.len(), image.pixels().len(), "numbers of the mean and of a picture");
+        }
+        assert_eq!(out.len(), image.pixels().len(), "floats of one input");
+        self.apply_run(image.pixels(), 0, out);
+    }
+
+    /// Writes the floats of the whole pixels `bytes`, which start at number `at` of the picture.
+    pub(super) fn apply_run(&self, bytes: &[u8], at: usize, out: &mut [f32]) {
+        let [red, green, blue] = &*self.table;
+        for (out, bytes) in out.as_chunks_mut::<3>().0.iter_mut().zip(bytes.as_chunks::<3>().0) {
+            let [r, g, b] = bytes.map(usize::from);
+            *out = [red[r], green[g], blue[b]];
+        }
+        if let Some(mean) = &self.pixel_mean {
+            out.iter_mut().zip(&mean[at..]).for_each(|(out, mean)| *out -= mean);
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! What `open` makes of a folder: every kind of data set, small ones made here and the real ones
+//! where they are present, and a message for everything that can be wrong.
+
+mod common;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use common::test_data;
+use resnet_cpu::data::{self, Dataset, Kind, MemoryDataset, Splits, Subset, cifar};
+
+const RECORD: usize = 3073;
+
+fn open(folder: &Path) -> Result<Splits, String> {
+    data::open(Some(folder)).map_err(|e| e.to_string())
+}
+
+fn error(folder: &Path) -> String {
+    open(folder).map(|splits| splits.kind).expect_err("bad data is an error")
+}
+
+/// Writes `bytes` to `root/name` and makes the folders above it.
+fn put(root: &Path, name: &str, bytes: &[u8]) {
+    let path = root.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn put_picture(root: &Path, name: &str, grey: u8) {
+    let path = root.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    image::GrayImage::from_pixel(3, 2, image::Luma([grey])).save(path).unwrap();
+}
+
+fn records(labels: &[u8]) -> Vec<u8> {
+    let record = |&label: &u8| std::iter::once(label).chain([label * 2; RECORD - 1]);
+    labels.iter().flat_map(record).collect()
+}
+
+fn idx(sizes: &[u32], bytes: &[u8]) -> Vec<u8> {
+    let magic = [0, 0, 8, sizes.len() as u8];
+    let sizes = sizes.iter().flat_map(|size| size.to_be_bytes());
+    magic.into_iter().chain(sizes).chain(bytes.iter().copied()).collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn labels(data: &dyn Dataset) -> Vec<usize> {
+    (0..data.len()).map(|index| data.label(index)).collect()
+}
+
+fn first_bytes(data: &dyn Dataset) -> Vec<u8> {
+    (0..data.len()).map(|index| data.image(index).unwrap().pixels()[0]).collect()
+}
+
+#[test]
+fn without_a_path_the_demo_set() {
+    let splits = data::open(None).unwrap();
+    let val = splits.val.unwrap();
+    assert_eq!((splits.kind, splits.train.len(), val.len()), (Kind::Demo, 4000, 1000));
+    assert_eq!(splits.train.classes(), 10);
+    assert_eq!(splits.train.class_names().unwrap()[4], "star");
+    assert_ne!(splits.train.image(0).unwrap(), val.image(0).unwrap());
+    assert_ne!(splits.train.fingerprint(), val.fingerprint());
+}
+
+#[test]
+fn cifar_under_its_own_names() {
+    let root = tempfile::tempdir().unwrap();
+    for folder in ["", "cifar-10-batches-bin/"] {
+        let root = root.path().join(format!("in-{}", folder.len()));
+        for i in 1..=5 {
+            put(&root, &format!("{folder}data_batch_{i}.bin"), &records(&[i, 9 - i]));
+        }
+        let splits = open(&root).unwrap();
+        assert!(splits.val.is_none());
+        assert!(splits.notes[0].ends_with("no test files, nothing to validate on"));
+        put(&root, &format!("{folder}test_batch.bin"), &records(&[7]));
+        let splits = open(&root).unwrap();
+        assert_eq!(splits.kind, Kind::Cifar10);
+        assert_eq!(labels(&*splits.train), [1, 8, 2, 7, 3, 6, 4, 5, 5, 4]);
+        assert_eq!(first_bytes(&*splits.train), [2, 16, 4, 14, 6, 12, 8, 10, 10, 8]);
+        assert_eq!(labels(&*splits.val.unwrap()), [7]);
+        assert_eq!(splits.train.class_names().unwrap(), cifar::CLASSES);
+        std::fs::remove_file(root.join(format!("{folder}data_batch_3.bin"))).unwrap();
+        assert!(error(&root).ends_with("data_batch_3.bin: no such file or folder"));
+    }
+}
+
+#[test]
+fn cifar_records_that_are_wrong() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path();
+    put(path, "train.bin", &records(&[1, 2, 3])[..3 * RECORD - 1]);
+    let message = error(path);
+    assert!(message.contains("train.bin: not CIFAR-10 binary records"), "{message}");
+    assert!(message.contains("expected a multiple of 3073 bytes, found 9218"), "{message}");
+    put(path, "train.bin", &records(&[1, 2, 10]));
+    assert!(error(path).ends_with("expected a label of 0 to 9 in record 2, found 10"));
+    put(path, "train.bin", &records(&[2, 2, 2]));
+    assert!(error(path).ends_with("expected at least two classes, found one: bird"));
+    put(path, "train.bin", &records(&[2, 3]));
+    put(path, "test_a.bin", b"");
+    assert!(error(path).contains("test_a.bin: "));
+}
+
+#[test]
+fn real_cifar_records() {
+    let Some(folder) = test_data("cifar10/lossless") else { return };
+    let splits = open(&folder).unwrap();
+    assert_eq!((splits.train.len(), splits.val.unwrap().len()), (7051, 500));
+    let expected = std::fs::read(test_data("cifar10/train_labels.u8").unwrap()).unwrap();
+    let ranges = [0..4000, 10_000..11_017, 20_000..21_017, 30_000..31_017];
+    let expected = ranges.into_iter().flat_map(|range| expected[range].to_vec());
+    assert!(labels(&*splits.train).into_iter().eq(expected.map(usize::from)));
+}
+
+#[test]
+fn idx_files_plain_and_gzipped() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path();
+    let images = idx(&[3, 2, 1], &[10, 11, 20, 21, 30, 31]);
+    put(path, "train-images-idx3-ubyte.gz", &gzip(&images));
+    let message = error(path);
+    assert!(message.ends_with("train-labels-idx1-ubyte: no such file or folder"), "{message}");
+    put(path, "train-labels.idx1-ubyte", &idx(&[3], &[2, 0, 1]));
+    let splits = open(path).unwrap();
+    assert_eq!((splits.kind, splits.train.classes()), (Kind::Idx, 3));
+    assert!(splits.val.is_none() && !splits.kind.may_flip());
+    assert_eq!(labels(&*splits.train), [2, 0, 1]);
+    // Two by one pixels in the middle of black.
+    let image = splits.train.image(1).unwrap();
+    let inside: Vec<usize> = (0..3072).filter(|&i| image.pixels()[i] != 0).collect();
+    let [first, second] = [15, 16].map(|y| (y * 32 + 15) * 3);
+    assert_eq!(inside, [first, first + 1, first + 2, second, second + 1, second + 2]);
+    assert_eq!((image.pixels()[first], image.pixels()[second + 2]), (20, 21));
+    let plain = splits.train.fingerprint();
+
+    put(path, "t10k-images-idx3-ubyte", &idx(&[1, 1, 1], &[5]));
+    put(path, "t10k-labels-idx1-ubyte", &gzip(&idx(&[1], &[2])));
+    let splits = open(path).unwrap();
+    assert_eq!(labels(&*splits.val.unwrap()), [2]);
+    assert_eq!(splits.train.fingerprint(), plain);
+    put(path, "t10k-labels-idx1-ubyte", &idx(&[1], &[3]));
+    assert!(error(path).ends_with("expected labels of 0 to 2, found 3 (label 0)"));
+}
+
+#[test]
+fn idx_files_that_are_wrong() {
+    let root = tempfile::tempdir().unwrap();
+    let message = |images: &[u8], labels: &[u8]| {
+        put(root.path(), "train-images-idx3-ubyte", images);
+        put(root.path(), "train-labels-idx1-ubyte", labels);
+        error(root.path())
+    };
+    let (images, labels) = (idx(&[2, 2, 1], &[1, 2, 3, 4]), idx(&[2], &[0, 1]));
+    let cut = message(&images[..images.len() - 1], &labels);
+    assert!(cut.ends_with("expected 4 bytes ([2, 2, 1]) after the header, found 3"), "{cut}");
+    assert!(message(&[&images[..], b"x"].concat(), &labels).ends_with("found more"));
+    assert!(message(&images[..9], &labels).ends_with("expected a header of 16 bytes, found 9"));
+    let magic = message(&labels, &labels);
+    assert!(magic.ends_with("the magic number [0, 0, 8, 3], found [0, 0, 8, 1]"), "{magic}");
+    assert!(message(&[], &labels).ends_with("found []"));
+    let zipped = gzip(&images);
+    let cut = message(&zipped[..zipped.len() - 12], &labels);
+    assert!(cut.ends_with("truncated gzip data"), "{cut}");
+    let huge = message(&idx(&[u32::MAX, u32::MAX, u32::MAX], &[]), &labels);
+    assert!(huge.ends_with("after the header, found 0"), "{huge}");
+    let large = message(&idx(&[1, 1, 33], &[0; 33]), &idx(&[1], &[0]));
+    assert!(large.ends_with("expected pictures of 1x1 to 32x32, found 1 of 1x33"), "{large}");
+    assert!(message(&idx(&[0, 1, 1], &[]), &idx(&[0], &[])).ends_with("found 0 of 1x1"));
+    let count = message(&images, &idx(&[3], &[0, 1, 0]));
+    assert!(count.contains("expected 2 labels for ") && count.ends_with("found 3"), "{count}");
+    let gap = message(&images, &idx(&[2], &[0, 2]));
+    assert!(gap.ends_with("expected labels of 0 to 2 to occur, found no 1"), "{gap}");
+    assert!(message(&images, &idx(&[2], &[0, 0])).ends_with("two classes, found one: 0"));
+}
+
+#[test]
+fn real_mnist() {
+    let Some(folder) = test_data("mnist") else { return };
+    let splits = open(&folder).unwrap();
+    let val = splits.val.unwrap();
+    assert_eq!((splits.train.len(), val.len(), val.classes()), (60_000, 10_000, 10));
+    assert_eq!(labels(&*splits.train)[..10], [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]);
+    assert_eq!(labels(&*val)[..5], [7, 2, 1, 0, 4]);
+    // The mean of the training pixels is known to be 0.1307 of 28 x 28.
+    let sum: u64 = (0..splits.train.len())
+        .map(|i| {
+            let image = splits.train.image(i).unwrap();
+            image.pixels().iter().map(|&byte| u64::from(byte)).sum::<u64>()
+        })
+        .sum();
+    let mean = sum as f64 / (3.0 * 255.0 * 784.0 * 60_000.0);
+    assert!((mean - 0.1307).abs() < 5e-5, "{mean}");
+}
+
+#[test]
+fn class_folders_with_validation() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path();
+    for (name, grey) in [
+        ("train/b/1.png", 1),
+        ("train/b/deep/2.png", 2),
+        ("train/a/3.png", 3),
+        ("validation/a/4.png", 4),
+        ("validation/b/5.png", 5),
+    ] {
+        put_picture(path, name, grey);
+    }
+    put(path, "train/.cache/x", b"");
+    put(path, "train/b/notes.txt", b"");
+    let splits = open(path).unwrap();
+    let val = splits.val.unwrap();
+    assert_eq!(splits.kind, Kind::ClassFolders);
+    assert_eq!(splits.train.class_names().unwrap(), ["a", "b"]);
+    assert_eq!((labels(&*splits.train), labels(&*val)), (vec![0, 1, 1], vec![0, 1]));
+    assert_eq!(first_bytes(&*splits.train), [3, 1, 2]);
+    assert!(splits.notes.is_empty());
+
+    put_picture(path, "validation/c/6.png", 6);
+    std::fs::rename(path.join("validation/a"), path.join("validation/d")).unwrap();
+    let message = error(path);
+    let expected = "validation: expected the classes of the training folder, found no a; also c, d";
+    assert!(message.ends_with(expected), "{message}");
+    std::fs::remove_dir_all(path.join("train/a")).unwrap();
+    assert!(error(path).ends_with("train: expected at least two classes, found one: b"));
+    std::fs::create_dir(path.join("train/empty")).unwrap();
+    let message = error(path);
+    assert!(message.contains("empty: expected pictures (bmp, gif"), "{message}");
+}
+
+#[test]
+fn class_folders_without_validation_hold_out_a_tenth() {
+    let root = tempfile::tempdir().unwrap();
+    let moved = tempfile::tempdir().unwrap();
+    for root in [root.path(), moved.path()] {
+        (0..40).for_each(|i| put_picture(root, &format!("many/{i}.png"), i));
+        (0..2).for_each(|i| put_picture(root, &format!("few/{i}.png"), 100 + i));
+        put_picture(root, "one/0.png", 200);
+    }
+    let splits = open(root.path()).unwrap();
+    let val = splits.val.unwrap();
+    assert_eq!(val.class_names().unwrap(), ["few", "many", "one"]);
+    let count = |data: &dyn Dataset, label| labels(data).iter().filter(|&&l| l == label).count();
+    assert_eq!([0, 1, 2].map(|label| count(&*splits.train, label)), [1, 36, 1]);
+    assert_eq!([0, 1, 2].map(|label| count(&*val, label)), [1, 4, 0]);
+    assert!(splits.notes[0].contains("5 of 43 pictures are held out"), "{:?}", splits.notes);
+    let mut all = [first_bytes(&*splits.train), first_bytes(&*val)].concat();
+    all.sort_unstable();
+    assert!(all.into_iter().eq((0..40).chain([100, 101, 200])));
+    // Where the folder lies does not matter, what is in it does.
+    let again = open(moved.path()).unwrap();
+    assert_eq!(first_bytes(&*again.val.unwrap()), first_bytes(&*val));
+    assert_eq!(again.train.fingerprint(), splits.train.fingerprint());
+    put(moved.path(), "one/0.png", b"something else");
+    assert_ne!(open(moved.path()).unwrap().train.fingerprint(), splits.train.fingerprint());
+}
+
+#[test]
+fn real_photographs() {
+    let Some(folder) = test_data("hymenoptera") else { return };
+    let splits = open(&folder).unwrap();
+    let val = splits.val.unwrap();
+    assert_eq!(splits.train.class_names().unwrap(), ["ants", "bees"]);
+    // 123 ants with a GIF among them and 121 bees.
+    assert_eq!((splits.train.len() + val.len(), val.len()), (245, 24));
+    val.image(0).unwrap();
+}
+
+#[test]
+fn an_unreadable_picture_is_named_when_it_is_read() {
+    let root = tempfile::tempdir().unwrap();
+    put_picture(root.path(), "train/a/1.png", 1);
+    put(root.path(), "train/b/2.png", b"no picture");
+    put_picture(root.path(), "val/a/1.png", 1);
+    put_picture(root.path(), "val/b/1.png", 1);
+    let train = open(root.path()).unwrap().train;
+    assert!(train.image(0).is_ok());
+    let message = train.image(1).unwrap_err().to_string();
+    assert!(message.contains("2.png: expected a picture, found a file that starts"), "{message}");
+}
+
+#[test]
+fn what_is_no_data_set() {
+    let root = tempfile::tempdir().unwrap();
+    put(root.path(), "readme.txt", b"");
+    let message = error(root.path());
+    for name in ["data_batch_1.bin", "train*.bin", "train-images-idx3-ubyte", "train/CLASS"] {
+        assert!(message.contains(name), "{message}");
+    }
+    assert!(error(&root.path().join("readme.txt")).ends_with("expected a folder, found a file"));
+    assert!(error(&PathBuf::from("nowhere")).ends_with("nowhere: no such file or folder"));
+}
+
+#[test]
+fn pictures_can_be_held_out() {
+    let data: Arc<dyn Dataset> = Arc::new(MemoryDataset::demo(1, 0..50));
+    let (train, val) = Subset::hold_out(data.clone(), 5).unwrap();
+    assert_eq!((train.len(), val.len(), val.classes()), (45, 5, 10));
+    let find = |image| (0..50).find(|&i| data.image(i).unwrap() == image).unwrap();
+    let numbers = |set: &Subset| -> Vec<usize> {
+        (0..set.len()).map(|i| find(set.image(i).unwrap())).collect()
+    };
+    let (train_numbers, val_numbers) = (numbers(&train), numbers(&val));
+    assert!(train_numbers.is_sorted() && val_numbers.is_sorted());
+    let mut all = [train_numbers, val_numbers].concat();
+    all.sort_unstable();
+    assert!(all.into_iter().eq(0..50));
+    let again = Subset::hold_out(data.clone(), 5).unwrap();
+    assert_eq!(again.0.fingerprint(), train.fingerprint());
+    assert_ne!(train.fingerprint(), val.fingerprint());
+    for held_out in [0, 50] {
+        let error = Subset::hold_out(data.clone(), held_out).err().unwrap().to_string();
+        let expected =
+            format!("expected to hold out 1 to 49 pictures for validation, found {held_out}");
+        assert_eq!(error, expected);
+    }
+}
