@@ -19,13 +19,14 @@ pub const A_BLOCK: usize = 128 * 1024;
 /// Multiply-adds below which a product is not worth a second thread.
 pub const SMALL: usize = 64 * 1024;
 
-/// How C is cut into tasks: a grid of blocks of rows by blocks of panels of columns.
+/// How C is cut into tasks: a grid of runs of rows by runs of panels (of NR columns), each as even as
+/// can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blocking {
-    /// Rows of C a task.
-    pub mc: usize,
-    /// Panels (of NR columns) of C a task.
-    pub panels: usize,
+    /// Tasks down.
+    pub row_tasks: usize,
+    /// Tasks across.
+    pub column_tasks: usize,
     /// Steps of K a block.
     pub kc: usize,
 }
@@ -33,25 +34,23 @@ pub struct Blocking {
 impl Blocking {
     /// The blocking of an `m` x `n` x `k` product on `threads` threads.
     pub fn new(kernel: &Kernel, m: usize, n: usize, k: usize, threads: usize) -> Blocking {
-        let all_panels = n.div_ceil(kernel.nr);
         let kc = k_block(k);
-        let most_rows = A_BLOCK / kc.max(1);
+        let fewest = m.div_ceil(A_BLOCK / kc.max(1));
         if threads == 1 || m * n * k < SMALL {
-            return Blocking { mc: even(m, most_rows, kernel.mr), panels: all_panels, kc };
+            return Blocking { row_tasks: fewest, column_tasks: 1, kc };
         }
-        // Rows first: a task that has all columns packs its part of A once. Then columns, where
-        // there are too few rows (deep layers at batch 1), so that each thread reads its own weights.
-        let mut mc = even(m, most_rows, kernel.mr);
-        let row_tasks = m.div_ceil(mc);
-        if row_tasks < 4 * threads {
-            mc = even(m, m.div_ceil(4 * threads).max(4 * kernel.mr).min(most_rows), kernel.mr);
+        // Rows first: a task that has all columns packs its part of A once. A few tasks a thread even
+        // out what else the machine does; short ones would load B too often.
+        let most = (m / (3 * kernel.mr)).clamp(1, 4 * threads);
+        let row_tasks = fewest.max(most);
+        if row_tasks >= threads {
+            let row_tasks = row_tasks / threads * threads;
+            return Blocking { row_tasks: row_tasks.max(fewest), column_tasks: 1, kc };
         }
-        let row_tasks = m.div_ceil(mc);
-        if row_tasks >= 3 * threads {
-            return Blocking { mc, panels: all_panels, kc };
-        }
-        let column_tasks = threads.div_ceil(row_tasks).min(all_panels);
-        Blocking { mc, panels: all_panels.div_ceil(column_tasks), kc }
+        // Then columns, where there are few rows (deep layers at batch 1): each thread reads its own
+        // part of the weights.
+        let column_tasks = threads.div_ceil(row_tasks).min(n.div_ceil(kernel.nr));
+        Blocking { row_tasks, column_tasks, kc }
     }
 }
 

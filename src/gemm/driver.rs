@@ -32,16 +32,16 @@ pub fn gemm<A: ASource>(a: &A, b: &PackedB, c: &mut [f32], epilogue: &Epilogue) 
     let threads = if m * n * k < SMALL { 1 } else { rayon::current_num_threads() };
     let blocking = Blocking::new(&b.kernel, m, n, k, threads);
     let panels = n.div_ceil(b.kernel.nr);
-    let (row_tasks, column_tasks) = (m.div_ceil(blocking.mc), panels.div_ceil(blocking.panels));
+    let Blocking { row_tasks, column_tasks, kc } = blocking;
     let c = Output(c.as_mut_ptr());
     let task = |t: usize| {
-        let (row, panel) = (t / column_tasks * blocking.mc, t % column_tasks * blocking.panels);
+        let (down, across) = (t / column_tasks, t % column_tasks);
         let block = Block {
-            rows: row..(row + blocking.mc).min(m),
-            panels: panel..(panel + blocking.panels).min(panels),
+            rows: m * down / row_tasks..m * (down + 1) / row_tasks,
+            panels: panels * across / column_tasks..panels * (across + 1) / column_tasks,
         };
         // SAFETY: the blocks of two tasks share no element of C.
-        unsafe { block.compute(a, b, &c, epilogue, blocking.kc) }
+        unsafe { block.compute(a, b, &c, epilogue, kc) }
     };
     let tasks = row_tasks * column_tasks;
     if threads == 1 || tasks == 1 {

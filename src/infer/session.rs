@@ -1,12 +1,12 @@
 //! A network prepared for inference, and its runs.
 
 use super::MAX_INPUT_SIDE;
-use super::plan::{Op, Plan, Source, convs};
+use super::plan::{Op, Plan, Source, Step, convs};
 use crate::conv::{self, ConvShape, Filter};
 use crate::gemm::{Backend, Epilogue};
 use crate::model::{BN_EPSILON, ConvBn, Network, ParamSource};
 use crate::ops::{Linear, global_avg_pool, max_pool, shortcut_pad};
-use crate::runtime::AlignedBuf;
+use crate::runtime::{AlignedBuf, awake};
 use crate::simd::Isa;
 use rayon::prelude::*;
 
@@ -107,32 +107,34 @@ impl Session {
         for (buffer, &len) in self.buffers.iter_mut().zip(&plan.slots) {
             buffer.grow_to(len);
         }
-        for step in &plan.steps {
-            let mut buffer = std::mem::take(&mut self.buffers[step.to]);
-            let output = &mut buffer[..step.len];
-            let from = match step.from {
-                Source::Input => input,
-                Source::Slot(slot) => &self.buffers[slot][..step.from_len],
-            };
-            match &step.op {
-                Op::Conv { layer, shape, residual, relu } => {
-                    let Folded { filter, bias } = &self.convs[*layer];
-                    let residual = residual.map(|slot| &self.buffers[slot][..step.len]);
-                    let epilogue = Epilogue { bias: Some(bias), residual, relu: *relu };
-                    conv::forward(shape, from, filter, &epilogue, output);
-                }
-                Op::MaxPool(shape) => max_pool(self.isa, shape, from, output),
-                Op::ShortcutPad(shape) => shortcut_pad(shape, from, output),
-                Op::GlobalAvgPool { pixels, channels } => {
-                    global_avg_pool(self.isa, *pixels, *channels, from, output);
-                }
-                Op::Linear => self.linear.forward(from, output),
-            }
-            self.buffers[step.to] = buffer;
-        }
+        awake(|| plan.steps.iter().for_each(|step| self.step(step, input)));
         let logits = &self.buffers[plan.logits][..batch * self.network.fc.out_features];
         self.plan = Some(plan);
         Ok(logits)
+    }
+
+    fn step(&mut self, step: &Step, input: &[f32]) {
+        let mut buffer = std::mem::take(&mut self.buffers[step.to]);
+        let output = &mut buffer[..step.len];
+        let from = match step.from {
+            Source::Input => input,
+            Source::Slot(slot) => &self.buffers[slot][..step.from_len],
+        };
+        match &step.op {
+            Op::Conv { layer, shape, residual, relu } => {
+                let Folded { filter, bias } = &self.convs[*layer];
+                let residual = residual.map(|slot| &self.buffers[slot][..step.len]);
+                let epilogue = Epilogue { bias: Some(bias), residual, relu: *relu };
+                conv::forward(shape, from, filter, &epilogue, output);
+            }
+            Op::MaxPool(shape) => max_pool(self.isa, shape, from, output),
+            Op::ShortcutPad(shape) => shortcut_pad(shape, from, output),
+            Op::GlobalAvgPool { pixels, channels } => {
+                global_avg_pool(self.isa, *pixels, *channels, from, output);
+            }
+            Op::Linear => self.linear.forward(from, output),
+        }
+        self.buffers[step.to] = buffer;
     }
 }
 

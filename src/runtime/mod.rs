@@ -1,10 +1,12 @@
 //! The machine as the rest of the program sees it: threads, memory, files, random numbers.
 
+mod awake;
 mod buffer;
 mod rng;
 mod storage;
 mod threads;
 
+pub use awake::awake;
 pub use buffer::AlignedBuf;
 pub use rng::Rng;
 pub use storage::{Disk, Storage, StorageFile, write_durably};

@@ -6,7 +6,7 @@ use super::tape::Tape;
 use crate::gemm::Backend;
 use crate::model::{Network, Params};
 use crate::ops::{Loss, add_assign, softmax_loss};
-use crate::runtime::AlignedBuf;
+use crate::runtime::{AlignedBuf, awake};
 use crate::simd::Isa;
 
 /// A network in training: its buffers, for one size of batch.
@@ -70,11 +70,11 @@ impl Learner {
             let part = Batch { input, labels, ..*batch };
             let images = batch.labels.len();
             let loss = if i == 0 {
-                self.part(params, &part, images, gradients)?
+                awake(|| self.part(params, &part, images, gradients))?
             } else {
                 let mut partial = std::mem::take(&mut self.partial);
                 partial.grow_to(gradients.len());
-                let loss = self.part(params, &part, images, &mut partial)?;
+                let loss = awake(|| self.part(params, &part, images, &mut partial))?;
                 add_assign(self.machine.isa, gradients, &partial);
                 self.partial = partial;
                 loss
