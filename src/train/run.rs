@@ -203,7 +203,7 @@ impl<'a> Run<'a> {
     ) -> Result<(), RunError> {
         self.check_finite()?;
         let images = self.state().config.data.val_images as usize;
-        let found = self.trainer.validate(&mut |done| observer.validating(done, images))?;
+        let found = self.trainer.validate(images, &mut |done| observer.validating(done, images))?;
         let progress = &self.state().progress;
         let fraction = |sum: f64| Some(sum / progress.cursor as f64).filter(|x| x.is_finite());
         let measured = |value: fn(&Validation) -> f64| {

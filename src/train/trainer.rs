@@ -20,7 +20,7 @@ use crate::runtime::AlignedBuf;
 use crate::simd::Isa;
 
 /// Pictures that are validated at a time. Results do not depend on it.
-const VALIDATION_BATCH: usize = 64;
+pub(super) const VALIDATION_BATCH: usize = 64;
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -170,14 +170,15 @@ impl<'a> Trainer<'a> {
         (progress.cursor, progress.loss_sum, progress.correct) = (0, 0.0, 0);
     }
 
-    /// Classifies the validation pictures with the (averaged) weights. `done` hears of each batch how
-    /// many there were so far.
+    /// Classifies the validation pictures, at most the first `limit`, with the (averaged) weights.
+    /// `done` hears after each batch how many there were so far.
     pub(super) fn validate(
         &mut self,
+        limit: usize,
         done: &mut dyn FnMut(usize),
     ) -> Result<Option<Validation>, RunError> {
         let Some(val) = &self.val else { return Ok(None) };
-        let images = val.data().len();
+        let images = val.data().len().min(limit);
         let mut session = Session::new(&self.network, self.state.averaged(), self.backend);
         let side = self.state.config.side;
         let most = VALIDATION_BATCH.min(images);
