@@ -159,8 +159,7 @@ fn evaluation_is_the_preprocessing_of_inference() {
     let data = Pictures(images.iter().cloned().map(Some).collect());
     for resize in [None, Some(36), Some(32)] {
         let how = Preprocessing { resize, ..Preprocessing::cifar() };
-        let mean = Mean::Channel { mean: how.mean, std: how.std };
-        let batches = Batches::evaluation(&data, how.view(), &mean);
+        let batches = Batches::evaluation(&data, how.view(), &how.mean);
         let mut out = vec![f32::NAN; 4 * how.input_len()];
         batches.fill(0, &[0, 1, 2, 3], &mut out, &mut [9; 4]).unwrap();
         for (image, out) in images.iter().zip(out.chunks_exact(how.input_len())) {

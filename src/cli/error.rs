@@ -3,7 +3,9 @@
 use std::fmt::Display;
 use std::io;
 
-use super::output::print_error;
+use resnet_cpu::train::INTERRUPTED;
+
+use super::output::{print_error, print_line};
 
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +19,9 @@ pub(super) enum CliError {
     /// Some of the work failed, and each failure has been reported; exit code 1.
     #[error("some of the work failed")]
     Reported,
+    /// It was asked to stop, and has saved its work; exit code 130.
+    #[error("{0}")]
+    Interrupted(String),
     /// Nobody reads stdout any more: a quiet success.
     #[error("nobody reads the output")]
     BrokenPipe,
@@ -35,6 +40,7 @@ impl CliError {
         match self {
             Self::Usage(_) => 2,
             Self::Failed(_) | Self::Reported => 1,
+            Self::Interrupted(_) => INTERRUPTED as u8,
             Self::BrokenPipe => 0,
         }
     }
@@ -43,6 +49,7 @@ impl CliError {
     pub(super) fn report(&self) {
         match self {
             Self::Usage(reason) | Self::Failed(reason) => print_error(reason),
+            Self::Interrupted(reason) => print_line(reason),
             Self::Reported | Self::BrokenPipe => {}
         }
     }

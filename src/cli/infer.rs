@@ -1,9 +1,8 @@
 //! `resnet-cpu infer`: what do these pictures show?
 
-use resnet_cpu::data::{self, Limits, Preprocessing};
-use resnet_cpu::infer::demo::{self, Demo, FITTED, UNSEEN};
+use resnet_cpu::data::{self, Limits, Mean, Preprocessing};
 use resnet_cpu::infer::{
-    Classifier, InferError, Prediction, Session, class_names, complete_preprocessing, labels,
+    Classifier, InferError, Prediction, Session, class_names, labels, preprocessing,
 };
 use resnet_cpu::weights::{self, WeightsFile};
 use serde::Serialize;
@@ -19,9 +18,8 @@ use super::weights::find_weights;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Pictures, and folders of pictures (with their subfolders, in sorted order); none: pictures that
-    /// the program draws, classified with weights that it makes
-    #[arg(value_name = "PATH")]
+    /// Pictures, and folders of pictures (with their subfolders, in sorted order)
+    #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
     /// Weights, a safetensors file [default: $RESNET_CPU_WEIGHTS, else the newest
     /// runs/*/best.safetensors]
@@ -84,12 +82,6 @@ struct Failure<'a> {
 }
 
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
-    if args.paths.is_empty() {
-        if args.weights.is_some() {
-            return Err(CliError::usage("no picture given"));
-        }
-        return run_demo(args, machine);
-    }
     let overrides = args.network.overrides(args.arch.as_deref())?;
     let path = find_weights(args.weights.as_deref())?;
     let names = args.labels.as_deref().map(labels::read_labels).transpose();
@@ -124,18 +116,18 @@ fn prepare(
 ) -> Result<(Classifier, String), CliError> {
     let spec = weights.spec().clone();
     machine.note(&format!("weights {}: {spec}, {} classes", path.display(), spec.classes));
-    let stated = weights.preprocessing();
-    let stated = weights::Preprocessing {
-        mean: args.mean.or(stated.mean),
-        std: args.std.or(stated.std),
-        resize: args.resize.map(|n| n as usize).or(stated.resize),
-        crop: args.crop.map(|n| n as usize).or(stated.crop),
-    };
     for note in weights.notes() {
         machine.note(note);
     }
-    let preprocessing = complete_preprocessing(spec.family, &stated);
-    note_preprocessing(machine, &preprocessing, &stated.unstated());
+    let asked = weights::Preprocessing {
+        mean: args.mean,
+        std: args.std,
+        resize: args.resize.map(|n| n as usize),
+        crop: args.crop.map(|n| n as usize),
+    };
+    let (preprocessing, assumed) = preprocessing(&weights, &asked)
+        .map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
+    note_preprocessing(machine, &preprocessing, &assumed);
 
     let session = Session::new(weights.network(), &weights, machine.backend);
     let names = names.or_else(|| class_names(&weights));
@@ -155,12 +147,15 @@ fn prepare(
 fn note_preprocessing(machine: &Machine, used: &Preprocessing, assumed: &[&str]) {
     let triple = |[r, g, b]: [f32; 3]| format!("{r},{g},{b}");
     let resize = used.resize.map_or("no resize".to_owned(), |side| format!("resize {side}"));
-    let (crop, mean, std) = (used.crop, triple(used.mean), triple(used.std));
+    let mean = match &used.mean {
+        Mean::Channel { mean, std } => format!("mean {}, std {}", triple(*mean), triple(*std)),
+        Mean::Pixel(_) => "the file's per-pixel mean".to_owned(),
+    };
     let assumed = match assumed {
         [] => String::new(),
         fields => format!(" (assumed: {})", fields.join(", ")),
     };
-    machine.note(&format!("preprocessing: {resize}, crop {crop}, mean {mean}, std {std}{assumed}"));
+    machine.note(&format!("preprocessing: {resize}, crop {}, {mean}{assumed}", used.crop));
 }
 
 /// Reads and classifies batches of files.
@@ -267,35 +262,6 @@ impl<W: Write> Report<W> {
         }
         Ok(())
     }
-}
-
-/// Ten drawn pictures, recognised in copies that the network has not seen.
-fn run_demo(args: &Args, machine: &Machine) -> Result<(), CliError> {
-    machine.note_itself();
-    machine.note("no picture given: drawing ten, and fitting a classifier behind random filters");
-    let Demo { mut classifier, right } = Demo::new(machine.backend).map_err(CliError::failed)?;
-    let mut report = Report::new(args, "resnet20".to_owned(), true);
-    let shown = FITTED + UNSEEN;
-    for index in shown..shown + data::demo::CLASSES.len() as u64 {
-        let (image, label) = demo::copy(index);
-        let start = Instant::now();
-        let mut results = classifier.classify(&[image], args.top.unwrap_or(1) as usize);
-        let ms = start.elapsed().as_secs_f64() * 1e3;
-        let name = format!("copy {index} of the drawn {}", data::demo::CLASSES[label]);
-        let result = results.swap_remove(0).map_err(|error| error.to_string());
-        report.add(Path::new(&name), ms, result, &classifier)?;
-    }
-    let honest = format!(
-        "A ResNet-20 with random filters, its classifier fitted to {FITTED} distorted copies of ten drawn \
-         pictures,\nrecognises {right} of {UNSEEN} other copies. It knows these ten \
-         pictures and nothing else:\nfor photographs give it weights and a PATH."
-    );
-    if args.json {
-        machine.note(&honest);
-    } else {
-        writeln!(report.out, "\n{honest}")?;
-    }
-    Ok(report.out.flush()?)
 }
 
 fn parse_mean(text: &str) -> Result<[f32; 3], String> {

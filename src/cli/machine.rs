@@ -41,7 +41,7 @@ pub(super) struct Machine {
     pub(super) isa: Isa,
     pub(super) backend: Backend,
     pub(super) threads: usize,
-    quiet: bool,
+    pub(super) quiet: bool,
     pool: rayon::ThreadPool,
 }
 

@@ -1,7 +1,8 @@
 //! The command line: one file a verb. Parse (pure), resolve (what the machine and the files say),
 //! run.
 //!
-//! Results go to stdout, progress and notes to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.
+//! Results go to stdout, progress and notes to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage,
+//! 130 interrupted after saving.
 //! An error is one line on stderr. A reader that closes the pipe early ends the run quietly.
 
 mod bench;
@@ -11,6 +12,7 @@ mod inspect;
 mod machine;
 mod network;
 mod output;
+mod train;
 mod weights;
 
 use clap::{Parser, Subcommand};
@@ -23,8 +25,8 @@ use machine::{Machine, MachineArgs};
 #[derive(Parser)]
 #[command(name = "resnet-cpu", version, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage. Results go to stdout, notes and \
-                        progress to stderr."
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted after saving. Results \
+                        go to stdout, notes and progress to stderr."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -35,6 +37,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Train a network; without DATA on the built-in pictures, in about a minute
+    Train(Box<train::Args>),
     /// Name what pictures show
     Infer(infer::Args),
     /// Show what is in a file of weights, or what a network consists of
@@ -61,6 +65,7 @@ pub(crate) fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<(), CliError> {
     let machine = Machine::resolve(&cli.machine)?;
     machine.install(|machine| match &cli.verb {
+        Verb::Train(args) => train::run(args, machine),
         Verb::Infer(args) => infer::run(args, machine),
         Verb::Inspect(args) => inspect::run(args, machine),
         Verb::Bench(args) => bench::run(args, machine),

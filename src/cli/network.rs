@@ -19,11 +19,15 @@ pub(super) struct NetworkArgs {
 }
 
 impl NetworkArgs {
+    /// These options.
+    pub(super) fn options(&self) -> Options {
+        let &Self { shortcut, stride_in, downsample } = self;
+        Options { shortcut, stride_in, downsample, classes: None }
+    }
+
     /// The network called `name` with these options.
     pub(super) fn spec(&self, name: &str) -> Result<ModelSpec, CliError> {
-        let &Self { shortcut, stride_in, downsample } = self;
-        let options = Options { shortcut, stride_in, downsample, classes: None };
-        ModelSpec::new(name, options).map_err(CliError::usage)
+        ModelSpec::new(name, self.options()).map_err(CliError::usage)
     }
 
     /// What these options and `--arch` say about a file of weights; wrong usage if no network is like

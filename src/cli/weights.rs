@@ -17,7 +17,7 @@ pub(super) fn find_weights(given: Option<&Path>) -> Result<PathBuf, CliError> {
     }
     newest_run(Path::new("runs")).ok_or_else(|| {
         CliError::usage(format!(
-            "no weights: give --weights FILE or set {VARIABLE}; the safetensors files of torchvision's \
+            "no weights: give --weights FILE or set {VARIABLE}, or train some with `resnet-cpu train`; the safetensors files of torchvision's \
              and timm's ResNets work as they are (for example \
              https://huggingface.co/timm/resnet18.tv_in1k/resolve/main/model.safetensors)"
         ))

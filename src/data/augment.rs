@@ -32,7 +32,27 @@ pub enum Augment {
         /// Shorter side after resizing, at least the crop of the view.
         resize: usize,
     },
+    /// The paper's section 3.4, for photographs: the shorter side random from `shortest` to
+    /// `longest`, a random crop of the network's side, a flip half of the time, and the colour shift
+    /// of Krizhevsky et al. (2012, section 4.1).
+    ScaleCropFlipColour {
+        /// Least length of the shorter side, at least the crop of the view.
+        shortest: usize,
+        /// Its greatest length.
+        longest: usize,
+    },
 }
+
+/// Principal components of ImageNet's colours in units of pixel / 255, a row a channel, each column
+/// times its standard deviation; those of fb.resnet.torch, the reference for the paper's networks.
+const COLOUR: [[f32; 3]; 3] = [
+    [-0.5675 * 0.2175, 0.7192 * 0.0188, 0.4009 * 0.0045],
+    [-0.5808 * 0.2175, -0.0045 * 0.0188, -0.8140 * 0.0045],
+    [-0.5836 * 0.2175, -0.6948 * 0.0188, 0.4203 * 0.0045],
+];
+
+/// Standard deviation of the random factor of each component.
+const COLOUR_STRENGTH: f32 = 0.1;
 
 impl Augment {
     /// Writes the changed and normalised `image` to `out`, `[crop, crop, 3]`.
@@ -61,17 +81,32 @@ impl Augment {
                 write_shifted(&view.center(image), shift(rng, pad), false, normalizer, out);
             }
             Self::ResizeCropFlip { resize } => {
-                let view = View { resize: Some(resize), ..view };
-                let (width, height) = view.resized_size(image);
-                let corner = [width, height].map(|side| rng.below(side - view.crop + 1));
-                let mut picture = view.cut(image, corner);
-                if flip(rng) {
-                    picture.mirror();
-                }
-                normalizer.apply(&picture, out);
+                normalizer.apply(&crop_flip(image, view, resize, rng), out);
+            }
+            Self::ScaleCropFlipColour { shortest, longest } => {
+                let resize = shortest + rng.below(longest.saturating_sub(shortest) + 1);
+                normalizer.apply(&crop_flip(image, view, resize, rng), out);
+                let factors = [0; 3].map(|_| COLOUR_STRENGTH * rng.normal());
+                let shift = COLOUR.map(|row| {
+                    let [a, b, c] = [0, 1, 2].map(|i| row[i] * factors[i]);
+                    a + b + c
+                });
+                normalizer.shift(shift, out);
             }
         }
     }
+}
+
+/// A random crop of `image`, its shorter side resized to `resize`, mirrored half of the time.
+fn crop_flip(image: &RgbImage, view: View, resize: usize, rng: &mut Rng) -> RgbImage {
+    let view = View { resize: Some(resize), ..view };
+    let (width, height) = view.resized_size(image);
+    let corner = [width, height].map(|side| rng.below(side - view.crop + 1));
+    let mut picture = view.cut(image, corner);
+    if flip(rng) {
+        picture.mirror();
+    }
+    picture
 }
 
 /// How far a crop of the padded picture lies right of and below the picture.

@@ -35,7 +35,8 @@ impl<'a> Batches<'a> {
         augment: Augment,
         seed: u64,
     ) -> Result<Self, SettingError> {
-        if let Augment::ResizeCropFlip { resize } = augment
+        if let Augment::ResizeCropFlip { resize }
+        | Augment::ScaleCropFlipColour { shortest: resize, .. } = augment
             && resize < view.crop
         {
             return Err(SettingError::ResizeBelowCrop { resize, crop: view.crop });

@@ -24,6 +24,10 @@ pub enum Mean {
 }
 
 impl Mean {
+    /// ImageNet's, which most published weights are trained with.
+    pub const IMAGENET: Self =
+        Self::Channel { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+
     /// Mean and (population) standard deviation of each channel over the centre views of all
     /// pictures of `data`. A channel that never varies gets the deviation 1.
     ///
@@ -106,6 +110,8 @@ fn sum_over(
 pub struct Normalizer {
     /// The value of each byte in each channel, before the mean of its pixel is subtracted.
     table: Box<[[f32; 256]; 3]>,
+    /// What each channel is divided by.
+    std: [f32; 3],
     /// `[side, side, 3]`, if each pixel has a mean.
     pixel_mean: Option<Vec<f32>>,
 }
@@ -119,7 +125,7 @@ impl Normalizer {
         };
         let value = |c: usize, byte: usize| (byte as f32 / 255.0 - mean[c]) / std[c];
         let table = std::array::from_fn(|c| std::array::from_fn(|byte| value(c, byte)));
-        Self { table: Box::new(table), pixel_mean }
+        Self { table: Box::new(table), std, pixel_mean }
     }
 
     /// Writes the floats of `image` to `out`, `[height, width, 3]`.
@@ -132,6 +138,14 @@ impl Normalizer {
         }
         assert_eq!(out.len(), image.pixels().len(), "floats of one input");
         self.apply_run(image.pixels(), 0, out);
+    }
+
+    /// Adds `colour`, in units of pixel / 255, to the picture that was written to `out`.
+    pub(super) fn shift(&self, colour: [f32; 3], out: &mut [f32]) {
+        let shift: [f32; 3] = std::array::from_fn(|c| colour[c] / self.std[c]);
+        for pixel in out.as_chunks_mut::<3>().0 {
+            pixel.iter_mut().zip(shift).for_each(|(value, shift)| *value += shift);
+        }
     }
 
     /// Writes the floats of the whole pixels `bytes`, which start at number `at` of the picture.

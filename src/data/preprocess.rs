@@ -14,25 +14,20 @@ pub struct Preprocessing {
     pub resize: Option<usize>,
     /// Side of the square that is cut from the centre. What lies outside the picture is black.
     pub crop: usize,
-    /// Mean of each channel, in units of 0..1.
-    pub mean: [f32; 3],
-    /// Standard deviation of each channel, in units of 0..1.
-    pub std: [f32; 3],
+    /// What is subtracted, and what divides.
+    pub mean: Mean,
 }
-
-const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-const STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 impl Preprocessing {
     /// The standard of ImageNet networks: shorter side 256, centre 224.
     pub const fn imagenet() -> Self {
-        Self { resize: Some(256), crop: 224, mean: MEAN, std: STD }
+        Self { resize: Some(256), crop: 224, mean: Mean::IMAGENET }
     }
 
     /// The standard of CIFAR networks: 32 x 32 as it is, anything else to shorter side 32 and its
     /// centre.
     pub const fn cifar() -> Self {
-        Self { resize: Some(32), crop: 32, mean: MEAN, std: STD }
+        Self { resize: Some(32), crop: 32, mean: Mean::IMAGENET }
     }
 
     /// Floats of one input: `crop * crop * 3`.
@@ -48,7 +43,8 @@ impl Preprocessing {
     /// Writes the input of `image` to `out`, `[crop, crop, 3]`.
     ///
     /// # Panics
-    /// If `out` is not [`input_len`](Self::input_len) long or `resize` or `crop` is zero.
+    /// If `out` is not [`input_len`](Self::input_len) long, `resize` or `crop` is zero, or a per-pixel
+    /// mean is not of the crop's size.
     pub fn apply(&self, image: &RgbImage, out: &mut [f32]) {
         self.normalizer().apply(&self.view().center(image), out);
     }
@@ -57,7 +53,8 @@ impl Preprocessing {
     /// left, bottom right, centre, then the same five mirrored left to right.
     ///
     /// # Panics
-    /// If `out` is not ten times [`input_len`](Self::input_len) long or `resize` or `crop` is zero.
+    /// If `out` is not ten times [`input_len`](Self::input_len) long, `resize` or `crop` is zero, or a
+    /// per-pixel mean is not of the crop's size.
     pub fn apply_ten(&self, image: &RgbImage, out: &mut [f32]) {
         let (view, normalizer) = (self.view(), self.normalizer());
         let (width, height) = view.resized_size(image);
@@ -77,7 +74,7 @@ impl Preprocessing {
     }
 
     fn normalizer(&self) -> Normalizer {
-        Normalizer::new(&Mean::Channel { mean: self.mean, std: self.std })
+        Normalizer::new(&self.mean)
     }
 }
 
@@ -93,7 +90,8 @@ mod tests {
 
     #[test]
     fn black_surrounds_a_picture_smaller_than_the_crop() {
-        let how = Preprocessing { resize: None, crop: 6, mean: [0.5; 3], std: [0.5; 3] };
+        let mean = Mean::Channel { mean: [0.5; 3], std: [0.5; 3] };
+        let how = Preprocessing { resize: None, crop: 6, mean };
         let mut out = vec![f32::NAN; how.input_len()];
         how.apply(&RgbImage::new(1, 2, vec![255; 6]), &mut out);
         let white: Vec<usize> = (0..36).filter(|i| out[i * 3..][..3] == [1.0; 3]).collect();
@@ -114,7 +112,7 @@ mod tests {
         assert_eq!(ten[4 * n..5 * n], center);
         let resized = resize(&image, 20, 27);
         let red = |x: usize, y: usize| {
-            (f32::from(resized.row(y)[x * 3]) / 255.0 - how.mean[0]) / how.std[0]
+            (f32::from(resized.row(y)[x * 3]) / 255.0 - 0.485) / 0.229
         };
         for (crop, (left, top)) in [(0, 0), (7, 0), (0, 14), (7, 14)].into_iter().enumerate() {
             for (x, y) in [(0, 0), (12, 0), (5, 12)] {

@@ -6,7 +6,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::{InferError, Prediction, Session, labels, top_k};
-use crate::data::{Preprocessing, RgbImage};
+use crate::data::{Mean, Normalizer, Preprocessing, RgbImage};
 use crate::gemm::Backend;
 use crate::model::Family;
 use crate::simd::Isa;
@@ -36,6 +36,7 @@ pub const MAX_INPUT_SIDE: usize = 4096;
 pub struct Classifier {
     session: Session,
     preprocessing: Preprocessing,
+    normalizer: Normalizer,
     labels: Option<Vec<String>>,
     input: Vec<f32>,
 }
@@ -61,16 +62,15 @@ impl Classifier {
     pub fn open(path: &Path) -> Result<Self, ClassifierError> {
         let weights = WeightsFile::open(path, &Overrides::default())?;
         let session = Session::new(weights.network(), &weights, Backend::Native(Isa::best()));
-        let family = weights.spec().family;
-        let labels = class_names(&weights);
-        Ok(Self::new(session, complete_preprocessing(family, weights.preprocessing()), labels)?)
+        let (preprocessing, _) = preprocessing(&weights, &Stated::default())?;
+        Ok(Self::new(session, preprocessing, class_names(&weights))?)
     }
 
     /// A classifier from its parts. `labels` are in order of index.
     ///
     /// # Errors
-    /// If there are not as many labels as classes, or the network cannot take inputs of
-    /// `preprocessing.crop` pixels.
+    /// If there are not as many labels as classes, a per-pixel mean is not of the crop's size, or the
+    /// network cannot take inputs of `preprocessing.crop` pixels.
     pub fn new(
         session: Session,
         preprocessing: Preprocessing,
@@ -87,7 +87,13 @@ impl Classifier {
         if let Some(found) = labels.as_ref().map(Vec::len).filter(|&found| found != classes) {
             return Err(InferError::Labels { classes, found });
         }
-        Ok(Self { session, preprocessing, labels, input: Vec::new() })
+        if let Mean::Pixel(mean) = &preprocessing.mean
+            && mean.len() != preprocessing.input_len()
+        {
+            return Err(InferError::PixelMean { side, found: mean.len() });
+        }
+        let normalizer = Normalizer::new(&preprocessing.mean);
+        Ok(Self { session, preprocessing, normalizer, labels, input: Vec::new() })
     }
 
     /// How pictures become inputs.
@@ -121,15 +127,15 @@ impl Classifier {
         k: usize,
         image: impl Fn(usize) -> Result<I, E> + Sync,
     ) -> Vec<Result<Vec<Prediction>, E>> {
-        let Self { session, preprocessing, input, .. } = self;
-        let len = preprocessing.input_len();
+        let Self { session, preprocessing, normalizer, input, .. } = self;
+        let (len, view) = (preprocessing.input_len(), preprocessing.view());
         input.resize(count * len, 0.0);
         let read: Vec<Result<(), E>> = input
             .par_chunks_exact_mut(len)
             .enumerate()
             .with_max_len(1)
             .map(|(i, input)| {
-                preprocessing.apply(image(i)?.borrow(), input);
+                normalizer.apply(&view.center(image(i)?.borrow()), input);
                 Ok(())
             })
             .collect();
@@ -156,19 +162,54 @@ impl Classifier {
     }
 }
 
+/// The preprocessing that `weights` ask for, with what is `asked` instead, and the names of the fields
+/// that neither states and whose standard values are assumed. The file's per-pixel mean counts unless
+/// a mean or a deviation is asked for.
+///
+/// # Errors
+/// [`InferError::PixelMean`] if the per-pixel mean is not of the size of the crop.
+pub fn preprocessing(
+    weights: &WeightsFile,
+    asked: &Stated,
+) -> Result<(Preprocessing, Vec<&'static str>), InferError> {
+    let stated = weights.preprocessing();
+    let stated = Stated {
+        mean: asked.mean.or(stated.mean),
+        std: asked.std.or(stated.std),
+        resize: asked.resize.or(stated.resize),
+        crop: asked.crop.or(stated.crop),
+    };
+    let mut preprocessing = complete_preprocessing(weights.spec().family, &stated);
+    let by_channel = asked.mean.is_some() || asked.std.is_some();
+    if let Some(mean) = weights.pixel_mean().filter(|_| !by_channel) {
+        let side = preprocessing.crop;
+        if [mean.height, mean.width] != [side; 2] {
+            return Err(InferError::PixelMean { side, found: mean.values.len() });
+        }
+        preprocessing.mean = Mean::Pixel(mean.values.into_owned());
+    }
+    Ok((preprocessing, stated.unstated()))
+}
+
 /// The preprocessing of a network of `family`: what is stated, and for the rest the family's standard.
 /// Where only a crop larger than the standard's resize is stated, pictures are resized to that.
-pub fn complete_preprocessing(family: Family, stated: &Stated) -> Preprocessing {
+fn complete_preprocessing(family: Family, stated: &Stated) -> Preprocessing {
     let standard = match family {
         Family::ImageNet => Preprocessing::imagenet(),
         Family::Cifar => Preprocessing::cifar(),
     };
     let crop = stated.crop.unwrap_or(standard.crop);
+    let mean = match standard.mean {
+        Mean::Channel { mean, std } => {
+            let (mean, std) = (stated.mean.unwrap_or(mean), stated.std.unwrap_or(std));
+            Mean::Channel { mean, std }
+        }
+        pixel @ Mean::Pixel(_) => pixel,
+    };
     Preprocessing {
         resize: stated.resize.or(standard.resize.map(|side| side.max(crop))),
         crop,
-        mean: stated.mean.unwrap_or(standard.mean),
-        std: stated.std.unwrap_or(standard.std),
+        mean,
     }
 }
 
@@ -237,8 +278,7 @@ mod tests {
         let expected = Preprocessing {
             resize: Some(288),
             crop: 288,
-            mean: [0.5; 3],
-            ..Preprocessing::imagenet()
+            mean: Mean::Channel { mean: [0.5; 3], std: [0.229, 0.224, 0.225] },
         };
         assert_eq!(complete_preprocessing(Family::ImageNet, &stated), expected);
         assert_eq!(

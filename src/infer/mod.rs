@@ -5,14 +5,13 @@
 //! [`Classifier`] puts preprocessing before it and class names after it.
 
 mod classifier;
-pub mod demo;
 pub mod labels;
 mod plan;
 mod session;
 mod topk;
 
 pub use classifier::{
-    Classifier, ClassifierError, MAX_INPUT_SIDE, class_names, complete_preprocessing,
+    Classifier, ClassifierError, MAX_INPUT_SIDE, class_names, preprocessing,
 };
 pub use session::{InferError, Session, activation_bytes};
 pub use topk::{Prediction, top_k};

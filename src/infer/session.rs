@@ -36,6 +36,15 @@ pub enum InferError {
         /// Names given.
         found: usize,
     },
+    /// A per-pixel mean that is not of the input's size.
+    #[error("the weights' per-pixel mean has {found} numbers; an input of {side} x {side} needs {expected}",
+            expected = side * side * 3)]
+    PixelMean {
+        /// Side of the input, in pixels.
+        side: usize,
+        /// Numbers in the mean.
+        found: usize,
+    },
     /// The network gave infinities or NaN.
     #[error("the network's output is not finite: the numbers overflow with this preprocessing")]
     NotFinite,

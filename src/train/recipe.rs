@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{Augment, Config, DataInfo, Length, Normalize};
 use super::schedule::{Schedule, Warmup};
-use crate::model::{BlockKind, ModelSpec, Options, SpecError, StrideIn};
+use crate::model::{BlockKind, Family, ModelSpec, Options, SpecError, StrideIn};
 
 /// A named way to train.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ use crate::model::{BlockKind, ModelSpec, Options, SpecError, StrideIn};
 pub enum Recipe {
     /// The built-in pictures in about a minute.
     Demo,
-    /// CIFAR-like data in a few epochs: cosine, warm-up, Nesterov.
+    /// Any data in a few epochs, made for CIFAR: cosine, warm-up, Nesterov.
     FastCifar,
     /// Section 4.2 of the paper.
     PaperCifar,
@@ -115,6 +115,12 @@ impl Recipe {
                 config.nesterov = true;
                 config.weight_decay = 5e-4;
                 config.normalize = Normalize::Channel;
+                if spec.family == Family::ImageNet {
+                    // Photographs: seven times the side, so fewer at a time and a lower rate.
+                    config.batch = 32;
+                    config.lr = 0.05;
+                    config.augment = Augment::ScaleCropFlipColour;
+                }
             }
             Self::PaperCifar => {
                 if spec.name == "resnet110" {

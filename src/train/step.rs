@@ -1,6 +1,7 @@
 //! One step's work: loss and gradients of a batch.
 
 use super::backward::{Gradients, backward};
+use super::diverged::{self, NotFinite};
 use super::forward::{Machine, forward};
 use super::tape::Tape;
 use crate::gemm::Backend;
@@ -111,6 +112,11 @@ impl Learner {
         let mut gradients = Gradients { params, values: gradients };
         backward(self.machine, &self.network, tape, input, &logit_gradient, &mut gradients);
         Ok(loss)
+    }
+
+    /// The first layer of the last micro-batch's forward pass with an output that is not finite.
+    pub(super) fn not_finite(&self) -> Option<NotFinite> {
+        diverged::in_tape(&self.network, self.tape.as_ref()?)
     }
 
     /// The logits of the last micro-batch, `[images, classes]`.

@@ -1,0 +1,139 @@
+//! How far a run is: a bar where stderr is a terminal, else a line an epoch and every half minute.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use resnet_cpu::train::{Config, EpochMetrics, Observer, StepReport};
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use super::super::machine::Machine;
+use super::units::{duration, percent};
+
+/// Time between two lines where there is no bar.
+const LINES: Duration = Duration::from_secs(30);
+
+/// Weight of a step in the figures shown.
+const BLEND: f64 = 0.05;
+
+/// Draws a run's progress on stderr; nothing if the machine is quiet.
+pub(super) struct Progress<'a> {
+    machine: &'a Machine,
+    bar: Option<ProgressBar>,
+    total_steps: u64,
+    steps_per_epoch: u64,
+    /// Since this process began to train; how many steps it has done.
+    start: Instant,
+    steps: u64,
+    last_line: Instant,
+    recent: Option<Recent>,
+}
+
+/// Figures of the last steps.
+#[derive(Clone, Copy)]
+struct Recent {
+    loss: f64,
+    top1: f64,
+    images_per_second: f64,
+}
+
+impl<'a> Progress<'a> {
+    pub(super) fn new(machine: &'a Machine, config: &Config) -> Self {
+        let (total_steps, steps_per_epoch) = (config.total_steps(), config.steps_per_epoch());
+        let bar = (!machine.quiet && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::new(steps_per_epoch);
+            let style = ProgressStyle::with_template("{prefix} [{bar:20}] {pos}/{len} {wide_msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+            bar
+        });
+        let now = Instant::now();
+        let (start, last_line) = (now, now);
+        Self { machine, bar, total_steps, steps_per_epoch, start, steps: 0, last_line, recent: None }
+    }
+
+    /// Removes the bar.
+    pub(super) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.machine.note(text)),
+            None => self.machine.note(text),
+        }
+    }
+
+    /// The epoch of `step` (from 1), and of how many.
+    fn epoch_of(&self, step: u64) -> String {
+        let epochs = self.total_steps.div_ceil(self.steps_per_epoch);
+        format!("epoch {}/{epochs}", step.div_ceil(self.steps_per_epoch))
+    }
+
+    fn eta(&self, step: u64) -> String {
+        let a_step = self.start.elapsed().as_secs_f64() / self.steps.max(1) as f64;
+        duration(self.total_steps.saturating_sub(step) as f64 * a_step)
+    }
+
+    fn show(&mut self, step: u64, Recent { loss, top1, images_per_second }: Recent) {
+        let (top1, eta) = (100.0 * top1, self.eta(step));
+        let figures =
+            format!("loss {loss:.3}, top-1 {top1:.1} %, {images_per_second:.0} images/s, ETA {eta}");
+        if let Some(bar) = &self.bar {
+            bar.set_length(self.steps_per_epoch);
+            bar.set_prefix(self.epoch_of(step));
+            bar.set_position((step - 1) % self.steps_per_epoch + 1);
+            bar.set_message(figures);
+        } else if self.last_line.elapsed() >= LINES {
+            self.last_line = Instant::now();
+            self.machine.note(&format!("step {step}/{}: {figures}", self.total_steps));
+        }
+    }
+}
+
+impl Observer for Progress<'_> {
+    fn step(&mut self, report: &StepReport) {
+        self.steps += 1;
+        let now = Recent {
+            loss: report.loss,
+            top1: report.top1,
+            images_per_second: report.images as f64 / report.seconds,
+        };
+        let old = self.recent.unwrap_or(now);
+        let blend = |old: f64, new: f64| old + BLEND * (new - old);
+        let recent = Recent {
+            loss: blend(old.loss, now.loss),
+            top1: blend(old.top1, now.top1),
+            images_per_second: blend(old.images_per_second, now.images_per_second),
+        };
+        self.recent = Some(recent);
+        self.show(report.step, recent);
+    }
+
+    fn validating(&mut self, done: usize, images: usize) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(images as u64);
+            bar.set_position(done as u64);
+            bar.set_message("validation");
+        }
+    }
+
+    fn epoch(&mut self, metrics: &EpochMetrics) {
+        self.last_line = Instant::now();
+        let mut text = self.epoch_of(metrics.step);
+        if let (Some(loss), Some(top1)) = (metrics.train_loss, metrics.train_top1) {
+            text += &format!(": loss {loss:.3}, top-1 {}", percent(top1));
+        }
+        if let (Some(top1), Some(top5)) = (metrics.val_top1, metrics.val_top5) {
+            let loss = metrics.val_loss.map_or("infinite".to_owned(), |loss| format!("{loss:.3}"));
+            let (top1, top5) = (percent(top1), percent(top5));
+            text += &format!("; validation loss {loss}, top-1 {top1}, top-5 {top5}");
+        }
+        if let Some(speed) = metrics.images_per_second {
+            text += &format!("; {speed:.0} images/s");
+        }
+        if metrics.step < self.total_steps {
+            text += &format!(", ETA {}", self.eta(metrics.step));
+        }
+        self.line(&text);
+    }
+}

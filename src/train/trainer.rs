@@ -1,0 +1,228 @@
+//! A run in memory: its state, the next step, validation. What is on disk is [`Run`](super::Run)'s.
+
+use std::time::Instant;
+
+use super::config::Config;
+use super::data::{TrainData, augment, mean, view};
+use super::diverged::{NotFinite, finite, in_flat};
+use super::ema::update_ema;
+use super::error::RunError;
+use super::schedule::LearningRate;
+use super::sgd::Sgd;
+use super::state::State;
+use super::step::{Batch, Learner};
+use crate::data::{Batches, Sampler};
+use crate::gemm::Backend;
+use crate::infer::Session;
+use crate::model::{Network, Params};
+use crate::ops::softmax_loss;
+use crate::runtime::AlignedBuf;
+use crate::simd::Isa;
+
+/// Pictures that are validated at a time. Results do not depend on it.
+pub(super) const VALIDATION_BATCH: usize = 64;
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// Weight updates done, this one included.
+    pub step: u64,
+    /// Its learning rate.
+    pub lr: f64,
+    /// Mean loss of its pictures.
+    pub loss: f64,
+    /// Fraction of them classified right.
+    pub top1: f64,
+    /// Pictures.
+    pub images: usize,
+    /// Seconds in which its pictures were prepared.
+    pub data_seconds: f64,
+    /// Seconds it took, those included.
+    pub seconds: f64,
+}
+
+/// What validation found.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Validation {
+    /// Mean loss, without label smoothing.
+    pub loss: f64,
+    /// Fraction classified right.
+    pub top1: f64,
+    /// Fraction with the right class among the first five.
+    pub top5: f64,
+}
+
+/// A run in memory.
+pub(super) struct Trainer<'a> {
+    pub(super) state: State,
+    network: Network,
+    backend: Backend,
+    isa: Isa,
+    learner: Learner,
+    sgd: Sgd,
+    learning_rate: LearningRate,
+    train: Batches<'a>,
+    val: Option<Batches<'a>>,
+    sampler: Sampler,
+    gradients: AlignedBuf,
+    input: AlignedBuf,
+    labels: Vec<usize>,
+}
+
+impl<'a> Trainer<'a> {
+    /// Goes on where `state` is.
+    pub(super) fn new(
+        state: State,
+        data: &'a TrainData,
+        backend: Backend,
+    ) -> Result<Self, RunError> {
+        let config = &state.config;
+        let network = Network::new(&config.spec()?);
+        let (view, mean) = (view(config, network.spec.family), mean(&state.inference));
+        let seed = config.seed;
+        let train = Batches::training(&*data.train, view, &mean, augment(config), seed)?;
+        let val = data.val.as_deref().map(|val| Batches::evaluation(val, view, &mean));
+        let sampler = Sampler::new(seed, data.train.len(), config.batch, state.progress.step)?;
+        Ok(Self {
+            learner: Learner::new(&network, backend),
+            sgd: Sgd::new(network.table(), config.sgd()),
+            learning_rate: config.learning_rate(),
+            gradients: AlignedBuf::zeroed(network.table().learnable_len()),
+            input: AlignedBuf::zeroed(config.batch * train.input_len()),
+            labels: vec![0; config.batch],
+            isa: match backend {
+                Backend::Native(isa) => isa,
+                Backend::Matrixmultiply => Isa::best(),
+            },
+            backend,
+            network,
+            train,
+            val,
+            sampler,
+            state,
+        })
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.state.config
+    }
+
+    /// One weight update.
+    pub(super) fn step(&mut self) -> Result<StepReport, RunError> {
+        let start = Instant::now();
+        let batch = self.sampler.next_batch();
+        self.train.fill(batch.epoch, batch.indices, &mut self.input, &mut self.labels)?;
+        let data_seconds = start.elapsed().as_secs_f64();
+
+        let State { config, params, momentum, ema, progress, schedule, .. } = &mut self.state;
+        let lr = self.learning_rate.at(progress.step, schedule);
+        let batch = Batch {
+            input: &self.input,
+            labels: &self.labels,
+            height: config.side,
+            width: config.side,
+            label_smoothing: config.label_smoothing,
+        };
+        let micro_batch = config.micro_batch.unwrap_or(config.batch);
+        let loss = self.learner.batch(params, &batch, micro_batch, &mut self.gradients)?;
+        if !loss.sum.is_finite() {
+            let at = in_flat(params, params.learnable(), "weights")
+                .or_else(|| self.learner.not_finite())
+                .or_else(|| in_flat(params, &self.gradients, "gradients"));
+            return Err(self.diverged(at));
+        }
+        self.sgd.step(self.isa, params.learnable_mut(), momentum, &self.gradients, lr);
+        if let (Some(ema), Some(decay)) = (ema, config.ema_decay) {
+            update_ema(self.isa, ema, params, decay, progress.step);
+        }
+        let (images, correct) = (self.labels.len(), loss.top1 as u64);
+        *schedule = self.learning_rate.after_step(schedule, correct, images as u64);
+        progress.step += 1;
+        progress.cursor += images as u64;
+        progress.loss_sum += loss.sum;
+        progress.correct += correct;
+        Ok(StepReport {
+            step: progress.step,
+            lr: f64::from(lr),
+            loss: loss.sum / images as f64,
+            top1: correct as f64 / images as f64,
+            images,
+            data_seconds,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Whether all of the present epoch's steps are done.
+    pub(super) fn at_epoch_end(&self) -> bool {
+        let steps = self.state.progress.cursor / self.config().batch as u64;
+        steps >= self.sampler.steps_per_epoch()
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.state.progress.step >= self.config().total_steps()
+    }
+
+    /// Turns to the next epoch, after a validation that found this error.
+    pub(super) fn next_epoch(&mut self, error: Option<f64>) {
+        let State { progress, schedule, .. } = &mut self.state;
+        *schedule = self.learning_rate.after_epoch(schedule, error);
+        progress.epoch += 1;
+        (progress.cursor, progress.loss_sum, progress.correct) = (0, 0.0, 0);
+    }
+
+    /// Classifies the validation pictures, at most the first `limit`, with the (averaged) weights.
+    /// `done` hears after each batch how many there were so far.
+    pub(super) fn validate(
+        &mut self,
+        limit: usize,
+        done: &mut dyn FnMut(usize),
+    ) -> Result<Option<Validation>, RunError> {
+        let Some(val) = &self.val else { return Ok(None) };
+        let images = val.data().len().min(limit);
+        let mut session = Session::new(&self.network, self.state.averaged(), self.backend);
+        let side = self.state.config.side;
+        let most = VALIDATION_BATCH.min(images);
+        let mut input = AlignedBuf::zeroed(most * val.input_len());
+        let mut labels = vec![0; most];
+        let mut ignored = vec![0.0; most * self.network.fc.out_features];
+        let mut found = Validation::default();
+        let indices: Vec<usize> = (0..images).collect();
+        let mut seen = 0;
+        for part in indices.chunks(most) {
+            let (input, labels) =
+                (&mut input[..part.len() * val.input_len()], &mut labels[..part.len()]);
+            val.fill(0, part, input, labels)?;
+            let logits = session.run(input, part.len(), side, side)?;
+            let loss = softmax_loss(logits, labels, 0.0, images, &mut ignored[..logits.len()]);
+            found.loss += loss.sum;
+            found.top1 += loss.top1 as f64;
+            found.top5 += loss.top5 as f64;
+            seen += part.len();
+            done(seen);
+        }
+        let mean = |sum: f64| sum / images as f64;
+        let Validation { loss, top1, top5 } = found;
+        Ok(Some(Validation { loss: mean(loss), top1: mean(top1), top5: mean(top5) }))
+    }
+
+    /// An error if the state has a number that is not finite: it must not be saved.
+    pub(super) fn check_finite(&self) -> Result<(), RunError> {
+        let State { params, momentum, ema, .. } = &self.state;
+        let statistics = |params: &Params| finite(params.statistics());
+        let at = in_flat(params, params.learnable(), "weights")
+            .or_else(|| in_flat(params, momentum, "velocity"))
+            .or_else(|| {
+                let fine = statistics(params)
+                    && ema.as_ref().is_none_or(|ema| statistics(ema) && finite(ema.learnable()));
+                let layer = "batch norm".to_owned();
+                (!fine).then_some(NotFinite { of: "running statistics", layer })
+            });
+        at.map_or(Ok(()), |at| Err(self.diverged(Some(at))))
+    }
+
+    fn diverged(&self, at: Option<NotFinite>) -> RunError {
+        let at = at.unwrap_or(NotFinite { of: "value", layer: "the loss".to_owned() });
+        let step = self.state.progress.step + 1;
+        RunError::Diverged { step, at, checkpoint: None }
+    }
+}
