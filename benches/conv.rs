@@ -58,7 +58,8 @@ fn convolutions(c: &mut Criterion) {
         let (input, weights) = (random(shape.input_len()), random(shape.weight_len()));
         let gradient = random(shape.output_len());
         group.throughput(Throughput::Elements(2 * shape.macs() as u64));
-        let filter = Filter::new(backend, &weights, None, &shape);
+        let mut filter = Filter::zeros(backend, &shape);
+        filter.pack(&weights, None);
         let mut output = AlignedBuf::zeroed(shape.output_len());
         group.bench_function(BenchmarkId::new("forward", &name), |bench| {
             let epilogue = Epilogue { relu: true, ..Epilogue::default() };
@@ -66,7 +67,8 @@ fn convolutions(c: &mut Criterion) {
                 pool.install(|| conv::forward(&shape, &input, &filter, &epilogue, &mut output));
             });
         });
-        let filter = BackwardFilter::new(backend, &weights, &shape);
+        let mut filter = BackwardFilter::zeros(backend, &shape);
+        filter.pack(&weights);
         let mut input_gradient = AlignedBuf::zeroed(shape.input_len());
         group.bench_function(BenchmarkId::new("backward_data", &name), |bench| {
             bench.iter(|| {

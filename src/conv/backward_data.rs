@@ -10,37 +10,50 @@ use std::cell::RefCell;
 /// The filters of a convolution, turned round and packed for the gradient of the input.
 pub struct BackwardFilter {
     /// One a class of pixels; none where no tap reads them.
-    packed: Vec<Option<PackedB>>,
-    kernel: usize,
-    stride: usize,
+    classes: Vec<Option<ClassFilter>>,
+    shape: ConvShape,
+}
+
+/// The part of the filters that reaches one class of pixels.
+struct ClassFilter {
+    packed: PackedB,
+    /// The tap at each place of a patch, as an index into a filter.
+    taps: Vec<usize>,
 }
 
 impl BackwardFilter {
+    /// Filters of zeros for `shape`.
+    pub fn zeros(backend: Backend, shape: &ConvShape) -> Self {
+        let filter = |class: ParityClass| {
+            let (y, x) = (class.y, class.x);
+            let taps: Vec<usize> = (0..y.taps * x.taps)
+                .map(|place| (place / x.taps, place % x.taps))
+                .map(|(i, j)| y.tap(i, shape.stride) * shape.kernel + x.tap(j, shape.stride))
+                .collect();
+            let k = taps.len() * shape.out_channels;
+            let packed = PackedB::zeros(backend, k, shape.in_channels);
+            (k > 0).then_some(ClassFilter { packed, taps })
+        };
+        Self { classes: classes(shape).map(filter).collect(), shape: *shape }
+    }
+
     /// Packs `weights`, `[out_channels, in_channels, kernel, kernel]`.
     ///
     /// # Panics
-    /// If `weights` has another size than `shape` says.
-    pub fn new(backend: Backend, weights: &[f32], shape: &ConvShape) -> Self {
-        let &ConvShape { in_channels, out_channels, kernel, stride, .. } = shape;
-        assert_eq!(weights.len(), shape.weight_len(), "filters of {shape:?}");
-        let pack = |class: ParityClass| {
-            let k = class.y.taps * class.x.taps * out_channels;
-            (k > 0).then(|| {
-                let taps: Vec<usize> = (0..class.y.taps)
-                    .flat_map(|y| (0..class.x.taps).map(move |x| (y, x)))
-                    .map(|(y, x)| class.y.tap(y, stride) * kernel + class.x.tap(x, stride))
-                    .collect();
-                PackedB::new(backend, k, in_channels, |channel, column| {
-                    for out in 0..out_channels {
-                        let filter = &weights[(out * in_channels + channel) * kernel * kernel..];
-                        for (place, &tap) in taps.iter().enumerate() {
-                            column[place * out_channels + out] = filter[tap];
-                        }
+    /// If their number is not what the shape says.
+    pub fn pack(&mut self, weights: &[f32]) {
+        let &ConvShape { in_channels, out_channels, kernel, .. } = &self.shape;
+        assert_eq!(weights.len(), self.shape.weight_len(), "filters of {:?}", self.shape);
+        for ClassFilter { packed, taps } in self.classes.iter_mut().flatten() {
+            packed.pack(|channel, column| {
+                for out in 0..out_channels {
+                    let filter = &weights[(out * in_channels + channel) * kernel * kernel..];
+                    for (place, &tap) in taps.iter().enumerate() {
+                        column[place * out_channels + out] = filter[tap];
                     }
-                })
-            })
-        };
-        Self { packed: classes(shape).map(pack).collect(), kernel, stride }
+                }
+            });
+        }
     }
 }
 
@@ -60,34 +73,44 @@ pub fn backward_data(
     filter: &BackwardFilter,
     input_gradient: &mut [f32],
 ) {
-    assert_eq!((filter.kernel, filter.stride), (shape.kernel, shape.stride), "filter of {shape:?}");
+    let ConvShape { kernel, stride, padding, .. } = *shape;
+    assert_eq!(
+        (filter.shape.kernel, filter.shape.stride, filter.shape.padding),
+        (kernel, stride, padding),
+        "filter of {shape:?}"
+    );
     assert_eq!(input_gradient.len(), shape.input_len(), "gradient of the input of {shape:?}");
-    let epilogue = Epilogue::default();
-    if shape.stride == 1 {
-        let Some(packed) = &filter.packed[0] else { return input_gradient.fill(0.0) };
-        if shape.kernel == 1 && shape.padding == 0 {
-            let pixels = Matrix::new(gradient, shape.rows(), shape.out_channels);
-            return gemm(&pixels, packed, input_gradient, &epilogue);
+    for (class, filter) in classes(shape).zip(&filter.classes) {
+        if stride == 1 {
+            // One class, all pixels.
+            class_gradient(shape, gradient, &class, filter.as_ref(), input_gradient);
+            continue;
         }
-        for class in classes(shape) {
-            gemm(&Im2col::of_gradient(gradient, shape, &class), packed, input_gradient, &epilogue);
-        }
-        return;
-    }
-    for (class, packed) in classes(shape).zip(&filter.packed) {
         let len = shape.batch * class.y.pixels * class.x.pixels * shape.in_channels;
-        // Taken, not borrowed: while this thread waits for others it may run a task of its own.
-        let mut values = CLASS.take();
-        values.grow_to(len);
-        match packed {
-            Some(packed) => {
-                let patches = Im2col::of_gradient(gradient, shape, &class);
-                gemm(&patches, packed, &mut values[..len], &epilogue);
-            }
-            None => values[..len].fill(0.0),
-        }
-        spread(shape, &class, &values[..len], input_gradient);
-        CLASS.set(values);
+        // Taken, not borrowed: while this thread waits for others it may run tasks of its own.
+        let mut scratch = CLASS.take();
+        scratch.grow_to(len);
+        class_gradient(shape, gradient, &class, filter.as_ref(), &mut scratch[..len]);
+        spread(shape, &class, &scratch[..len], input_gradient);
+        CLASS.set(scratch);
+    }
+}
+
+/// The gradients of the pixels of one class, side by side.
+fn class_gradient(
+    shape: &ConvShape,
+    gradient: &[f32],
+    class: &ParityClass,
+    filter: Option<&ClassFilter>,
+    values: &mut [f32],
+) {
+    let Some(ClassFilter { packed, .. }) = filter else { return values.fill(0.0) };
+    if shape.kernel == 1 && shape.stride == 1 && shape.padding == 0 {
+        let pixels = Matrix::new(gradient, shape.rows(), shape.out_channels);
+        gemm(&pixels, packed, values, &Epilogue::default());
+    } else {
+        let patches = Im2col::of_gradient(gradient, shape, class);
+        gemm(&patches, packed, values, &Epilogue::default());
     }
 }
 

@@ -11,31 +11,30 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Filters of zeros for `shape`.
+    pub fn zeros(backend: Backend, shape: &ConvShape) -> Self {
+        let packed = PackedB::zeros(backend, shape.k(), shape.out_channels);
+        Self { packed, in_channels: shape.in_channels, kernel: shape.kernel }
+    }
+
     /// Packs `weights`, `[out_channels, in_channels, kernel, kernel]`, each output channel times its
     /// `scale` (rounded once).
     ///
     /// # Panics
-    /// If `weights` or `scale` has another size than `shape` says.
-    pub fn new(
-        backend: Backend,
-        weights: &[f32],
-        scale: Option<&[f64]>,
-        shape: &ConvShape,
-    ) -> Self {
-        let (kernel, in_channels) = (shape.kernel, shape.in_channels);
-        assert_eq!(weights.len(), shape.weight_len(), "filters of {shape:?}");
-        assert!(scale.is_none_or(|s| s.len() == shape.out_channels), "scales of {shape:?}");
-        let taps = kernel * kernel;
-        let packed = PackedB::new(backend, shape.k(), shape.out_channels, |out, column| {
+    /// If `weights` or `scale` has another size than the shape says.
+    pub fn pack(&mut self, weights: &[f32], scale: Option<&[f64]>) {
+        let &mut Self { ref mut packed, in_channels, kernel } = self;
+        assert_eq!(weights.len(), packed.k() * packed.n(), "number of weights");
+        assert!(scale.is_none_or(|s| s.len() == packed.n()), "number of scales");
+        packed.pack(|out, column| {
             let filter = &weights[out * column.len()..][..column.len()];
             let scale = scale.map_or(1.0, |scale| scale[out]);
-            for (channel, filter) in filter.chunks_exact(taps).enumerate() {
+            for (channel, filter) in filter.chunks_exact(kernel * kernel).enumerate() {
                 for (tap, &weight) in filter.iter().enumerate() {
                     column[tap * in_channels + channel] = (f64::from(weight) * scale) as f32;
                 }
             }
         });
-        Self { packed, in_channels, kernel }
     }
 }
 

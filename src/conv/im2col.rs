@@ -2,7 +2,8 @@
 
 use super::ConvShape;
 use super::parity::ParityClass;
-use crate::gemm::ASource;
+use crate::gemm::{ASource, Part};
+use crate::simd::{Isa, Simd, SimdOp};
 
 /// The left operand of a convolution: row (image, y, x), column (ky, kx, channel).
 ///
@@ -74,52 +75,48 @@ impl ASource for Im2col<'_> {
         self.kernel.0 * self.kernel.1 * self.channels
     }
 
-    fn pack(
-        &self,
-        row: usize,
-        rows: usize,
-        k: usize,
-        steps: usize,
-        dst: &mut [f32],
-        stride: usize,
-    ) {
-        let (height, width) = self.size;
-        let (down, across) = self.patches;
+    fn pack(&self, isa: Isa, part: Part, dst: &mut [f32], stride: usize) {
+        isa.dispatch(Gather { source: self, part, dst, stride });
+    }
+}
+
+/// The packing of a part of the matrix.
+struct Gather<'a> {
+    source: &'a Im2col<'a>,
+    part: Part,
+    dst: &'a mut [f32],
+    stride: usize,
+}
+
+impl SimdOp for Gather<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, s: S) {
+        let Im2col { size: (height, width), patches: (down, across), .. } = *self.source;
+        let Part { row, rows, k, steps } = self.part;
         // In NHWC the values under one row of the filter lie side by side: a patch is `kernel` runs.
-        let run = self.kernel.1 * self.channels;
-        let line_len = width * self.channels;
+        let run = self.source.kernel.1 * self.source.channels;
+        let (first_ky, first_from) = (k / run, k % run);
+        let line_len = width * self.source.channels;
         let (mut x, y) = (row % across, row / across);
         let (mut y, mut image) = (y % down, y / down);
-        for dst in dst.chunks_mut(stride).take(rows) {
-            let left = ((x * self.stride) as isize + self.origin.1) * self.channels as isize;
-            let top = (y * self.stride) as isize + self.origin.0;
-            let mut done = 0;
-            while done < steps {
-                let (ky, from) = ((k + done) / run, (k + done) % run);
-                let len = (run - from).min(steps - done);
-                let dst = &mut dst[done..done + len];
-                done += len;
-                let in_y = top + ky as isize;
+        for dst in self.dst.chunks_mut(self.stride).take(rows) {
+            let left = (x * self.source.stride) as isize + self.source.origin.1;
+            let left = left * self.source.channels as isize;
+            let mut in_y = (y * self.source.stride + first_ky) as isize + self.source.origin.0;
+            let (mut from, mut rest) = (first_from, &mut dst[..steps]);
+            while !rest.is_empty() {
+                let dst;
+                (dst, rest) = rest.split_at_mut((run - from).min(rest.len()));
                 if in_y < 0 || in_y >= height as isize {
                     dst.fill(0.0);
-                    continue;
-                }
-                let line = &self.input[(image * height + in_y as usize) * line_len..][..line_len];
-                let at = left + from as isize;
-                if at >= 0 && at + len as isize <= line_len as isize {
-                    dst.copy_from_slice(&line[at as usize..][..len]);
                 } else {
-                    // The patch hangs over an edge: zeros, what there is of the picture, zeros.
-                    let before = (-at).clamp(0, len as isize) as usize;
-                    let end =
-                        (line_len as isize - at).clamp(before as isize, len as isize) as usize;
-                    let from = at + before as isize;
-                    dst[..before].fill(0.0);
-                    if before < end {
-                        dst[before..end].copy_from_slice(&line[from as usize..][..end - before]);
-                    }
-                    dst[end..].fill(0.0);
+                    let line = (image * height + in_y as usize) * line_len;
+                    let line = &self.source.input[line..line + line_len];
+                    copy_clipped(s, line, left + from as isize, dst);
                 }
+                (in_y, from) = (in_y + 1, 0);
             }
             x += 1;
             if x == across {
@@ -129,5 +126,23 @@ impl ASource for Im2col<'_> {
                 }
             }
         }
+    }
+}
+
+/// Copies `line[at..]` to `dst`, with zeros for what lies outside of the line.
+#[inline(always)]
+fn copy_clipped<S: Simd>(s: S, line: &[f32], at: isize, dst: &mut [f32]) {
+    let (len, line_len) = (dst.len() as isize, line.len() as isize);
+    if at >= 0 && at + len <= line_len {
+        return s.copy(&line[at as usize..][..dst.len()], dst);
+    }
+    let before = (-at).clamp(0, len);
+    let end = (line_len - at).clamp(before, len);
+    let (zeros, rest) = dst.split_at_mut(before as usize);
+    let (inside, after) = rest.split_at_mut((end - before) as usize);
+    zeros.fill(0.0);
+    after.fill(0.0);
+    if !inside.is_empty() {
+        s.copy(&line[(at + before) as usize..][..inside.len()], inside);
     }
 }

@@ -30,11 +30,14 @@ fn check(shape: &ConvShape, seed: u64) {
     let mut exact: Option<[Vec<f32>; 3]> = None;
     let natives = Isa::available().into_iter().map(Backend::Native);
     for backend in natives.chain([Backend::Matrixmultiply]) {
-        let filter = Filter::new(backend, &weights, None, shape);
+        let mut filter = Filter::zeros(backend, shape);
+        filter.pack(&weights, None);
         let mut output = vec![f32::NAN; shape.output_len()];
         forward(shape, &input, &filter, &epilogue, &mut output);
         let mut dx = vec![f32::NAN; shape.input_len()];
-        backward_data(shape, &gradient, &BackwardFilter::new(backend, &weights, shape), &mut dx);
+        let mut filter = BackwardFilter::zeros(backend, shape);
+        filter.pack(&weights);
+        backward_data(shape, &gradient, &filter, &mut dx);
         let mut dw = vec![f32::NAN; shape.weight_len()];
         backward_weights(backend, shape, &input, &gradient, &mut dw);
         let taps = shape.kernel * shape.kernel;

@@ -1,6 +1,6 @@
 //! Which code multiplies: ours, or the `matrixmultiply` crate as a second opinion.
 
-use super::{ASource, Epilogue};
+use super::{ASource, Epilogue, Part};
 use crate::simd::Isa;
 use rayon::prelude::*;
 
@@ -30,7 +30,7 @@ pub(super) fn by_matrixmultiply<A: ASource>(
         let (first, rows) = (task * ROWS, c.len() / n);
         let mut patches = vec![0.0; rows * k.max(1)];
         if k > 0 {
-            a.pack(first, rows, 0, k, &mut patches, k);
+            a.pack(Isa::best(), Part { row: first, rows, k: 0, steps: k }, &mut patches, k);
         }
         // SAFETY: `patches` is rows x k, `b` k x n and `c` rows x n, all row-major and contiguous.
         unsafe {

@@ -4,7 +4,7 @@ use super::backend::by_matrixmultiply;
 use super::blocking::{Blocking, SMALL};
 use super::kernels::{LINE, Tile};
 use super::pack::{Layout, Panels};
-use super::{ASource, Epilogue, PackedB};
+use super::{ASource, Epilogue, PackedB, Part};
 use crate::runtime::AlignedBuf;
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -93,7 +93,9 @@ impl Block {
             A_PANEL.with_borrow_mut(|panel| {
                 let stride = panel_stride(steps);
                 panel.grow_to(self.rows.len() * stride);
-                a.pack(self.rows.start, self.rows.len(), start, steps, panel, stride);
+                let (row, rows) = (self.rows.start, self.rows.len());
+                let part = Part { row, rows, k: start, steps };
+                a.pack(b.kernel.isa(), part, panel, stride);
                 // SAFETY: the caller's promise.
                 unsafe { self.multiply(panel, stride, b, c, epilogue, &k_block) };
             });

@@ -22,7 +22,7 @@ mod transposed;
 pub use backend::Backend;
 pub use driver::gemm;
 pub use epilogue::Epilogue;
-pub use pack::{ASource, Matrix, PackedB};
+pub use pack::{ASource, Matrix, PackedB, Part};
 pub use transposed::gemm_transposed;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::Backend;
 use super::kernels::Kernel;
 use crate::runtime::AlignedBuf;
+use crate::simd::{Isa, Simd, SimdOp};
 use rayon::prelude::*;
 
 /// The left operand: `rows` x `k`, wherever its values are.
@@ -15,8 +16,22 @@ pub trait ASource: Sync {
     fn in_place(&self) -> Option<(&[f32], usize)> {
         None
     }
-    /// Writes `dst[i * stride + j]` = A[row + i, k + j] for `i < rows`, `j < steps`.
-    fn pack(&self, row: usize, rows: usize, k: usize, steps: usize, dst: &mut [f32], stride: usize);
+    /// Writes `dst[i * stride + j]` = A[part.row + i, part.k + j] for all i, j of `part`, with the
+    /// vectors of `isa`.
+    fn pack(&self, isa: Isa, part: Part, dst: &mut [f32], stride: usize);
+}
+
+/// A rectangle of A.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The first row.
+    pub row: usize,
+    /// How many rows.
+    pub rows: usize,
+    /// The first column.
+    pub k: usize,
+    /// How many columns.
+    pub steps: usize,
 }
 
 /// A row-major matrix in memory.
@@ -55,18 +70,27 @@ impl ASource for Matrix<'_> {
         (self.k < FAR_APART || !self.k.is_multiple_of(FAR_APART)).then_some((self.values, self.k))
     }
 
-    fn pack(
-        &self,
-        row: usize,
-        rows: usize,
-        k: usize,
-        steps: usize,
-        dst: &mut [f32],
-        stride: usize,
-    ) {
-        for (i, dst) in dst.chunks_mut(stride).take(rows).enumerate() {
-            let at = (row + i) * self.k + k;
-            dst[..steps].copy_from_slice(&self.values[at..at + steps]);
+    fn pack(&self, isa: Isa, part: Part, dst: &mut [f32], stride: usize) {
+        isa.dispatch(CopyRows { matrix: *self, part, dst, stride });
+    }
+}
+
+struct CopyRows<'a> {
+    matrix: Matrix<'a>,
+    part: Part,
+    dst: &'a mut [f32],
+    stride: usize,
+}
+
+impl SimdOp for CopyRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, s: S) {
+        let Part { row, rows, k, steps } = self.part;
+        for (i, dst) in self.dst.chunks_mut(self.stride).take(rows).enumerate() {
+            let at = (row + i) * self.matrix.k + k;
+            s.copy(&self.matrix.values[at..at + steps], &mut dst[..steps]);
         }
     }
 }
@@ -92,20 +116,34 @@ impl PackedB {
         n: usize,
         write: impl Fn(usize, &mut [f32]) + Sync,
     ) -> Self {
+        let mut packed = Self::zeros(backend, k, n);
+        packed.pack(write);
+        packed
+    }
+
+    /// A matrix of zeros.
+    pub fn zeros(backend: Backend, k: usize, n: usize) -> Self {
         let layout = match backend {
-            Backend::Native(isa) => Layout::Panels(Panels::new(Kernel::of(isa), k, n, write)),
-            Backend::Matrixmultiply => {
-                let (mut values, mut column) = (vec![0.0; k * n], vec![0.0; k]);
-                for j in 0..n {
+            Backend::Native(isa) => Layout::Panels(Panels::zeros(Kernel::of(isa), k, n)),
+            Backend::Matrixmultiply => Layout::Plain(vec![0.0; k * n]),
+        };
+        Self { k, n, layout }
+    }
+
+    /// Packs another matrix of the same size in its place.
+    pub fn pack(&mut self, write: impl Fn(usize, &mut [f32]) + Sync) {
+        match &mut self.layout {
+            Layout::Panels(panels) => panels.pack(write),
+            Layout::Plain(values) => {
+                let mut column = vec![0.0; self.k];
+                for j in 0..self.n {
                     write(j, &mut column);
-                    for (row, &value) in values.chunks_exact_mut(n).zip(&column) {
+                    for (row, &value) in values.chunks_exact_mut(self.n).zip(&column) {
                         row[j] = value;
                     }
                 }
-                Layout::Plain(values)
             }
-        };
-        Self { k, n, layout }
+        }
     }
 
     /// Packs `values`, `[k, n]` row-major.
@@ -143,8 +181,12 @@ pub(super) struct Panels {
 }
 
 impl Panels {
-    fn new(kernel: Kernel, k: usize, n: usize, write: impl Fn(usize, &mut [f32]) + Sync) -> Self {
-        let mut values = AlignedBuf::zeroed(k * n.next_multiple_of(kernel.lanes));
+    fn zeros(kernel: Kernel, k: usize, n: usize) -> Self {
+        Self { kernel, k, n, values: AlignedBuf::zeroed(k * n.next_multiple_of(kernel.lanes)) }
+    }
+
+    fn pack(&mut self, write: impl Fn(usize, &mut [f32]) + Sync) {
+        let &mut Self { kernel, k, n, ref mut values } = self;
         values.par_chunks_mut((kernel.nr * k).max(1)).enumerate().for_each(|(panel, values)| {
             let first = panel * kernel.nr;
             let columns = kernel.nr.min(n - first);
@@ -159,7 +201,6 @@ impl Panels {
                 }
             }
         });
-        Self { kernel, k, n, values }
     }
 
     /// The values of `panel` from step `k` on, and how many columns it has.

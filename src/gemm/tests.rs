@@ -1,8 +1,9 @@
 //! Every kernel against the definition, over random shapes; and against each other, to the bit.
 
 use super::kernels::Kernel;
-use super::{ASource, Backend, Epilogue, Matrix, PackedB, gemm, reference};
+use super::{ASource, Backend, Epilogue, Matrix, PackedB, Part, gemm, reference};
 use crate::runtime::Rng;
+use crate::simd::Isa;
 use proptest::prelude::*;
 
 /// One product: the case table of correctness and of equality between instruction sets.
@@ -29,16 +30,8 @@ impl ASource for Packed<'_> {
         self.0.k()
     }
 
-    fn pack(
-        &self,
-        row: usize,
-        rows: usize,
-        k: usize,
-        steps: usize,
-        dst: &mut [f32],
-        stride: usize,
-    ) {
-        self.0.pack(row, rows, k, steps, dst, stride);
+    fn pack(&self, isa: Isa, part: Part, dst: &mut [f32], stride: usize) {
+        self.0.pack(isa, part, dst, stride);
     }
 }
 
@@ -127,7 +120,7 @@ fn the_result_does_not_depend_on_threads() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let mut c = vec![f32::NAN; m * n];
             pool.install(|| {
-                let b = PackedB::from_rows(Backend::Native(crate::simd::Isa::best()), k, n, &b);
+                let b = PackedB::from_rows(Backend::Native(Isa::best()), k, n, &b);
                 gemm(&Matrix::new(&a, m, k), &b, &mut c, &Epilogue::default());
             });
             assert!(*first.get_or_insert(c.clone()) == c, "{threads} threads: {m} x {n} x {k}");

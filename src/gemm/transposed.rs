@@ -9,8 +9,9 @@
 use super::blocking::{KC, chunks, columns_a_task};
 use super::driver::panel_stride;
 use super::kernels::{Kernel, Tile};
-use super::{ASource, Backend};
+use super::{ASource, Backend, Part};
 use crate::runtime::AlignedBuf;
+use crate::simd::Isa;
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -37,10 +38,14 @@ pub fn gemm_transposed<A: ASource>(backend: Backend, a: &A, b: &[f32], n: usize,
         multiply(backend, a, b, n, columns, |_| 0..m, c);
         return;
     }
-    let mut partial = AlignedBuf::zeroed(chunks * k * n);
-    multiply(backend, a, b, n, columns, rows, &mut partial);
-    add_pairwise(&mut partial, chunks, k * n);
+    // Taken, not borrowed: while this thread waits for others it may run tasks of its own.
+    let mut scratch = PARTIAL.take();
+    scratch.grow_to(chunks * k * n);
+    let partial = &mut scratch[..chunks * k * n];
+    multiply(backend, a, b, n, columns, rows, partial);
+    add_pairwise(partial, chunks, k * n);
     c.copy_from_slice(&partial[..k * n]);
+    PARTIAL.set(scratch);
 }
 
 /// Each chunk's product into its own part of `c`.
@@ -85,6 +90,8 @@ fn add_pairwise(values: &mut [f32], count: usize, len: usize) {
 thread_local! {
     /// Each thread's packed blocks of A and B, kept from call to call.
     static PANELS: RefCell<(AlignedBuf, AlignedBuf)> = RefCell::default();
+    /// The chunks' results, kept from call to call.
+    static PARTIAL: RefCell<AlignedBuf> = RefCell::default();
 }
 
 /// A part of C: some columns of A times all of B, over some rows.
@@ -106,7 +113,8 @@ impl Task {
                 let mut accumulate = false;
                 for row in self.rows.clone().step_by(KC) {
                     let steps = KC.min(self.rows.end - row);
-                    a.pack(row, steps, self.columns.start, columns, a_panel, stride);
+                    let part = Part { row, rows: steps, k: self.columns.start, steps: columns };
+                    a.pack(kernel.isa(), part, a_panel, stride);
                     let block = &b[row * n..(row + steps) * n];
                     pack_panels(kernel, block, n, group, width, b_panel);
                     let block = PackedBlock { steps, a: a_panel, stride, b: b_panel, accumulate };
@@ -174,7 +182,8 @@ impl Task {
         let (rows, columns, n) = (self.rows.len(), self.columns.len(), self.n);
         let mut patches = vec![0.0; (rows * columns).max(1)];
         if rows > 0 {
-            a.pack(self.rows.start, rows, self.columns.start, columns, &mut patches, columns);
+            let (row, k) = (self.rows.start, self.columns.start);
+            a.pack(Isa::best(), Part { row, rows, k, steps: columns }, &mut patches, columns);
         }
         let b = &b[self.rows.start * n..self.rows.end * n];
         // SAFETY: `patches` is rows x columns, read as its transpose; `b` is rows x n and `c`

@@ -186,6 +186,7 @@ fn fold(conv: &ConvBn, params: &dyn ParamSource, backend: Backend) -> Folded {
         stride: conv.stride,
         padding: conv.padding,
     };
-    let filter = Filter::new(backend, &params.tensor(conv.weight), Some(&scale), &shape);
+    let mut filter = Filter::zeros(backend, &shape);
+    filter.pack(&params.tensor(conv.weight), Some(&scale));
     Folded { filter, bias }
 }

@@ -107,6 +107,15 @@ pub trait Simd: Copy + Send + Sync + 'static {
             unsafe { self.store_first(v, dst.as_mut_ptr(), dst.len()) }
         }
     }
+
+    /// Copies `src` to `dst`, which are of one length: short runs, for which a call of `memcpy` costs
+    /// more than the copy.
+    #[inline(always)]
+    fn copy(self, src: &[f32], dst: &mut [f32]) {
+        for (dst, src) in dst.chunks_mut(Self::LANES).zip(src.chunks(Self::LANES)) {
+            self.store(self.load(src), dst);
+        }
+    }
 }
 
 /// A computation that [`Isa::dispatch`] can run on any instruction set.

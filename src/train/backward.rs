@@ -2,7 +2,7 @@
 
 use super::forward::Machine;
 use super::tape::{BlockTape, Shortcut, Tape, Unit};
-use crate::conv::{BackwardFilter, backward_data, backward_weights};
+use crate::conv::{backward_data, backward_weights};
 use crate::model::{BN_EPSILON, Network, Params, TensorId};
 use crate::ops::batch_norm::{
     Backward, Coefficients, ReluMask, Statistics, backward_input, backward_sums,
@@ -55,7 +55,7 @@ pub(super) fn backward(
     global_avg_pool_backward(tape.pixels, fc.in_features, &features, &mut scratch.output[..len]);
 
     for i in (0..tape.blocks.len()).rev() {
-        let (before, rest) = tape.blocks.split_at(i);
+        let (before, rest) = tape.blocks.split_at_mut(i);
         let x: &[f32] = match before.last() {
             Some(block) => &block.out,
             None => tape.stem_pool.as_ref().map_or(&tape.stem_out, |pool| &pool.out),
@@ -135,7 +135,7 @@ impl Unit {
 
     /// From the gradient of y to those of the filters and of `x`.
     fn conv_backward(
-        &self,
+        &mut self,
         machine: Machine,
         x: &[f32],
         y: &[f32],
@@ -145,15 +145,15 @@ impl Unit {
         let weight = gradients.of(self.conv.weight);
         backward_weights(machine.backend, &self.shape, x, y, weight);
         let weight = gradients.params.get(self.conv.weight);
-        let filter = BackwardFilter::new(machine.backend, weight, &self.shape);
-        backward_data(&self.shape, y, &filter, input);
+        self.backward_filter.pack(weight);
+        backward_data(&self.shape, y, &self.backward_filter, input);
     }
 }
 
 impl BlockTape {
     /// `scratch.output` holds the gradient of the block's output, and afterwards that of `x`.
     fn backward(
-        &self,
+        &mut self,
         machine: Machine,
         x: &[f32],
         scratch: &mut Scratch,
@@ -169,17 +169,19 @@ impl BlockTape {
         self.units[last].batch_norm_backward(machine, output, mask, y, shortcut, gradients);
 
         for i in (1..=last).rev() {
-            let (unit, before) = (&self.units[i], &self.units[i - 1]);
+            let (before, rest) = self.units.split_at_mut(i);
+            let (before, unit) = (&before[i - 1], &mut rest[0]);
             let from = &mut scratch.activation[..before.y.len()];
             before.activate(isa, None, true, from);
             let input = &mut scratch.input[..before.y.len()];
-            unit.conv_backward(machine, from, &scratch.y[..unit.y.len()], input, gradients);
+            let y = &scratch.y[..unit.y.len()];
+            unit.conv_backward(machine, from, y, input, gradients);
             let mask = ReluMask::Recompute(&before.batch().1);
             let y = &mut scratch.y[..before.y.len()];
             before.batch_norm_backward(machine, input, mask, y, None, gradients);
         }
 
-        let first = &self.units[0];
+        let first = &mut self.units[0];
         let from = self.pool.as_ref().map_or(x, |pool| &pool.out);
         let y = &scratch.y[..first.y.len()];
         first.conv_backward(machine, from, y, &mut scratch.input[..from.len()], gradients);
@@ -190,7 +192,7 @@ impl BlockTape {
         }
 
         let (input, shortcut) = (&mut scratch.input[..x.len()], &scratch.shortcut[..len]);
-        match &self.shortcut {
+        match &mut self.shortcut {
             Shortcut::None => {}
             Shortcut::Identity => add_assign(isa, input, shortcut),
             Shortcut::Pad(shape) => shortcut_pad_backward(shape, shortcut, input),

@@ -1,7 +1,7 @@
 //! The forward pass of training: batch norm with the batch's own statistics.
 
 use super::tape::{BlockTape, Pool, Shortcut, Tape, Unit};
-use crate::conv::{self, Filter};
+use crate::conv;
 use crate::gemm::{Backend, Epilogue};
 use crate::model::{BN_EPSILON, Network, Params};
 use crate::ops::batch_norm::{Coefficients, normalize, statistics, update_running};
@@ -52,8 +52,8 @@ impl Unit {
     /// y = the convolution of `x`, its statistics, and the map that normalises it.
     fn forward(&mut self, machine: Machine, params: &mut Params, x: &[f32]) {
         let conv = &self.conv;
-        let filter = Filter::new(machine.backend, params.get(conv.weight), None, &self.shape);
-        conv::forward(&self.shape, x, &filter, &Epilogue::default(), &mut self.y);
+        self.filter.pack(params.get(conv.weight), None);
+        conv::forward(&self.shape, x, &self.filter, &Epilogue::default(), &mut self.y);
         let batch = statistics(machine.isa, &self.y, conv.out_channels);
         let (gamma, beta) = (params.get(conv.gamma), params.get(conv.beta));
         let coefficients = Coefficients::new(&batch, gamma, beta, BN_EPSILON);

@@ -101,7 +101,8 @@ impl Learner {
             old => {
                 // Freed first: the two together might not fit.
                 drop(old);
-                let tape = Tape::new(&self.network, labels.len(), height, width);
+                let tape =
+                    Tape::new(&self.network, self.machine.backend, labels.len(), height, width);
                 tape.ok_or(TooSmall { height, width })?
             }
         };

@@ -4,7 +4,8 @@
 //! normalised activations between them are computed again when the backward pass needs them, which
 //! costs one sweep and saves a third of the memory. All buffers are allocated once for a batch size.
 
-use crate::conv::ConvShape;
+use crate::conv::{BackwardFilter, ConvShape, Filter};
+use crate::gemm::Backend;
 use crate::model::{Block, BlockShortcut, ConvBn, Network};
 use crate::ops::batch_norm::{Coefficients, Statistics};
 use crate::ops::{PoolShape, ShortcutPad};
@@ -22,6 +23,9 @@ pub(super) struct Size {
 pub(super) struct Unit {
     pub(super) conv: ConvBn,
     pub(super) shape: ConvShape,
+    /// The filters, packed anew for each pass.
+    pub(super) filter: Filter,
+    pub(super) backward_filter: BackwardFilter,
     /// The convolution's raw output, NHWC.
     pub(super) y: AlignedBuf,
     /// Of `y`, and the affine map that they and the parameters make.
@@ -78,11 +82,12 @@ impl Tape {
     /// The buffers for `batch` images of `height` x `width`; none if some activation has no pixels.
     pub(super) fn new(
         network: &Network,
+        backend: Backend,
         batch: usize,
         height: usize,
         width: usize,
     ) -> Option<Self> {
-        let mut build = Builder { batch, largest: 0 };
+        let mut build = Builder { backend, batch, largest: 0 };
         let image = Size { height, width, channels: 3 };
         let (stem, mut size) = build.unit(&network.stem, image);
         let mut stem_out = AlignedBuf::default();
@@ -123,6 +128,7 @@ impl Tape {
 }
 
 struct Builder {
+    backend: Backend,
     batch: usize,
     /// Values of the largest activation.
     largest: usize,
@@ -151,7 +157,15 @@ impl Builder {
             width: shape.out_width(),
             channels: conv.out_channels,
         };
-        (Unit { conv: conv.clone(), shape, y: self.buffer(size), batch: None }, size)
+        let unit = Unit {
+            conv: conv.clone(),
+            shape,
+            filter: Filter::zeros(self.backend, &shape),
+            backward_filter: BackwardFilter::zeros(self.backend, &shape),
+            y: self.buffer(size),
+            batch: None,
+        };
+        (unit, size)
     }
 
     /// A max-pool of an activation of `size`, which becomes the output's.
