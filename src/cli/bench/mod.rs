@@ -3,6 +3,7 @@
 mod gemm;
 mod infer;
 mod stats;
+mod train;
 
 use clap::ValueEnum;
 use resnet_cpu::model::ModelSpec;
@@ -19,11 +20,11 @@ use stats::Times;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Whole networks, or matrix products: the kernel alone, squares, and the products of networks'
+    /// Whole networks, training steps, or matrix products: the kernel alone, squares, and the products of networks'
     /// convolutions, beside the matrixmultiply crate
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
-    /// Networks, comma-separated [default: resnet18,resnet50; with --mode gemm resnet50]
+    /// Networks, comma-separated [default: resnet18,resnet50; train: resnet18,resnet20; gemm: resnet50]
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     arch: Vec<String>,
     #[command(flatten)]
@@ -47,6 +48,7 @@ pub(super) struct Args {
 enum Mode {
     #[default]
     Infer,
+    Train,
     Gemm,
 }
 
@@ -72,6 +74,7 @@ struct Row {
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     match args.mode {
         Mode::Infer => infer::run(args, machine),
+        Mode::Train => train::run(args, machine),
         Mode::Gemm => gemm::run(args, machine),
     }
 }
