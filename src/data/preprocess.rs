@@ -111,9 +111,7 @@ mod tests {
         how.apply(&image, &mut center);
         assert_eq!(ten[4 * n..5 * n], center);
         let resized = resize(&image, 20, 27);
-        let red = |x: usize, y: usize| {
-            (f32::from(resized.row(y)[x * 3]) / 255.0 - 0.485) / 0.229
-        };
+        let red = |x: usize, y: usize| (f32::from(resized.row(y)[x * 3]) / 255.0 - 0.485) / 0.229;
         for (crop, (left, top)) in [(0, 0), (7, 0), (0, 14), (7, 14)].into_iter().enumerate() {
             for (x, y) in [(0, 0), (12, 0), (5, 12)] {
                 assert_eq!(ten[crop * n + (y * 13 + x) * 3], red(left + x, top + y));

@@ -10,8 +10,6 @@ mod plan;
 mod session;
 mod topk;
 
-pub use classifier::{
-    Classifier, ClassifierError, MAX_INPUT_SIDE, class_names, preprocessing,
-};
+pub use classifier::{Classifier, ClassifierError, MAX_INPUT_SIDE, class_names, preprocessing};
 pub use session::{InferError, Session, activation_bytes};
 pub use topk::{Prediction, top_k};

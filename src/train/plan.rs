@@ -41,8 +41,7 @@ impl Plan {
         config.validate()?;
         let state = State::start(config, InferenceInfo::default())?;
         let table = state.params.table();
-        let (learnable, statistics) =
-            (table.learnable_len() as u64, table.statistics_len() as u64);
+        let (learnable, statistics) = (table.learnable_len() as u64, table.statistics_len() as u64);
         let mut trainer = Trainer::new(state, data, backend)?;
         trainer.step()?;
         let (start, mut data_seconds) = (Instant::now(), 0.0);

@@ -175,7 +175,9 @@ impl OptimiserArgs {
         ];
         if let Some((flag, _, kinds)) = flags.iter().find(|f| f.1 && !f.2.contains(&name)) {
             let kinds = kinds.join(" or ");
-            return Err(CliError::usage(format!("{flag}: expected --schedule {kinds}, found {name}")));
+            return Err(CliError::usage(format!(
+                "{flag}: expected --schedule {kinds}, found {name}"
+            )));
         }
         Ok(match name {
             "steps" => {

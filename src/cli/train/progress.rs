@@ -41,12 +41,23 @@ impl<'a> Progress<'a> {
         let bar = (!machine.quiet && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::new(steps_per_epoch);
             let style = ProgressStyle::with_template("{prefix} [{bar:20}] {pos}/{len} {wide_msg}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+            bar.set_style(
+                style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "),
+            );
             bar
         });
         let now = Instant::now();
         let (start, last_line) = (now, now);
-        Self { machine, bar, total_steps, steps_per_epoch, start, steps: 0, last_line, recent: None }
+        Self {
+            machine,
+            bar,
+            total_steps,
+            steps_per_epoch,
+            start,
+            steps: 0,
+            last_line,
+            recent: None,
+        }
     }
 
     /// Removes the bar.
@@ -76,8 +87,9 @@ impl<'a> Progress<'a> {
 
     fn show(&mut self, step: u64, Recent { loss, top1, images_per_second }: Recent) {
         let (top1, eta) = (100.0 * top1, self.eta(step));
-        let figures =
-            format!("loss {loss:.3}, top-1 {top1:.1} %, {images_per_second:.0} images/s, ETA {eta}");
+        let figures = format!(
+            "loss {loss:.3}, top-1 {top1:.1} %, {images_per_second:.0} images/s, ETA {eta}"
+        );
         if let Some(bar) = &self.bar {
             bar.set_length(self.steps_per_epoch);
             bar.set_prefix(self.epoch_of(step));
