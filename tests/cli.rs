@@ -39,7 +39,7 @@ impl Fixture {
         let network = Network::new(&ModelSpec::new("resnet20", Options::default()).unwrap());
         let mut params = initialize(&network, 1, InitOptions::default());
         change(&mut params);
-        write_weights(&self.path(name), &network, &params, &BTreeMap::new()).unwrap();
+        write_weights(&self.path(name), &network, &params, None, &BTreeMap::new()).unwrap();
     }
 
     fn write(&self, name: &str, bytes: &[u8]) {
