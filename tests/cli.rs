@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::program::{Run, finish, program};
 use resnet_cpu::data::demo;
 use resnet_cpu::model::{InitOptions, ModelSpec, Network, Options, Params, initialize};
 use resnet_cpu::weights::write_weights;
@@ -10,34 +11,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
-
-/// What a run of the command left.
-struct Run {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Run {
-    /// Exactly one line of error, which says all of `parts`; no panic.
-    #[track_caller]
-    fn fails(&self, code: i32, parts: &[&str]) {
-        assert_eq!(self.code, code, "{}", self.err);
-        let prefix = "resnet-cpu: error: ";
-        let errors: Vec<&str> = self.err.lines().filter(|l| l.starts_with(prefix)).collect();
-        assert_eq!(errors.len(), 1, "{}", self.err);
-        for part in parts {
-            assert!(errors[0].contains(part), "{part:?} is not in: {}", self.err);
-        }
-        assert!(!self.err.contains("panicked"), "{}", self.err);
-        assert!(self.err.lines().all(|line| line.starts_with("resnet-cpu: ")), "{}", self.err);
-    }
-
-    #[track_caller]
-    fn json(&self) -> Vec<Value> {
-        self.out.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
-    }
-}
 
 /// A folder with a ResNet-20 of random weights and three pictures.
 struct Fixture {
@@ -66,19 +39,15 @@ impl Fixture {
         let network = Network::new(&ModelSpec::new("resnet20", Options::default()).unwrap());
         let mut params = initialize(&network, 1, InitOptions::default());
         change(&mut params);
-        write_weights(&self.path(name), &network, &params, &BTreeMap::new()).unwrap();
+        write_weights(&self.path(name), &network, &params, None, &BTreeMap::new()).unwrap();
     }
 
     fn write(&self, name: &str, bytes: &[u8]) {
         std::fs::write(self.path(name), bytes).unwrap();
     }
 
-    /// The command, with nothing of the caller's environment that it would heed.
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_resnet-cpu"));
-        command.args(args).current_dir(&self.folder);
-        command.env_remove("RESNET_CPU_ISA").env_remove("RESNET_CPU_WEIGHTS");
-        command
+        program(self.folder.path(), args)
     }
 
     fn run(&self, args: &[&str]) -> Run {
@@ -89,12 +58,6 @@ impl Fixture {
     fn infer(&self, args: &[&str]) -> Run {
         self.run(&[&["infer", "--weights", "weights.safetensors"], args].concat())
     }
-}
-
-fn finish(command: &mut Command) -> Run {
-    let output = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Run { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //!
 //! It lets anyone train a network without a download. Only the shape tells the class: place, size,
 //! rotation, proportions and all colours are drawn at random, the background has a gradient, clutter
-//! and noise, so no single pixel says much and a linear classifier is of little use.
+//! and noise, so no single pixel says much and a linear classifier is of little use. The shape is
+//! always brighter than the background: where its sign was random, too, networks spent most of a
+//! minute's training before they saw an edge (55 % after six epochs instead of 96 % after five).
 //!
 //! A picture is a pure function of (seed, index). The arithmetic is plain IEEE f32 with sine and
 //! cosine from `libm`: the same bytes on every platform.
@@ -52,7 +54,7 @@ fn draw(rng: &mut Rng, label: usize) -> RgbImage {
     let center = [0, 1].map(|_| SIDE as f32 / 2.0 + rng.uniform_in(-room, room));
     let stretch = rng.uniform_in(0.85, 1.0 / 0.85);
     let place = Place::new(center, [scale * stretch.min(1.0), scale / stretch.max(1.0)], rng);
-    canvas.fill(&place, background.contrasting(rng), |p| inside(label, p));
+    canvas.fill(&place, background.brighter(rng), |p| inside(label, p));
     for _ in 0..rng.below(3) {
         canvas.clutter(rng);
     }
@@ -159,9 +161,11 @@ struct Gradient {
 impl Gradient {
     /// Most that a channel departs from the middle, at each border of each axis.
     const DEPARTURE: f32 = 22.0;
+    /// Brightest value of a channel in the middle.
+    const BRIGHTEST: f32 = 150.0;
 
     fn draw(rng: &mut Rng) -> Self {
-        let middle = color(rng);
+        let middle = color(rng).map(|channel| Self::BRIGHTEST / 255.0 * channel);
         let half = SIDE as f32 / 2.0;
         let most = Self::DEPARTURE / half;
         let slope = [0, 1].map(|_| [0, 1, 2].map(|_| rng.uniform_in(-most, most)));
@@ -175,13 +179,14 @@ impl Gradient {
         })
     }
 
-    /// A colour that stands out from the whole background.
-    fn contrasting(&self, rng: &mut Rng) -> Color {
-        const LEAST: f32 = 100.0;
+    /// A colour that is brighter than the whole background.
+    fn brighter(&self, rng: &mut Rng) -> Color {
+        /// Least difference, averaged over the channels.
+        const LEAST: f32 = 60.0;
         loop {
             let color = color(rng);
-            let off = |c: usize| (color[c] - self.middle[c]) * (color[c] - self.middle[c]);
-            if off(0) + off(1) + off(2) > LEAST * LEAST {
+            let more = |c: usize| color[c] - self.middle[c];
+            if more(0) + more(1) + more(2) > 3.0 * LEAST {
                 return color;
             }
         }
@@ -260,7 +265,7 @@ mod tests {
                 hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
             }
         }
-        assert_eq!(hash, 0x485D_79A8_94FF_8911, "{hash:#x}");
+        assert_eq!(hash, 0x7746_449E_4C27_06B8, "{hash:#x}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::WeightsError;
+use super::{PIXEL_MEAN, PixelMean, WeightsError};
 use crate::model::{Network, ParamSource, TensorId, TensorInfo, TensorTable};
 use crate::runtime::{Disk, Storage, write_durably};
 
@@ -28,7 +28,8 @@ pub struct NamedTensor<'a> {
     pub values: Cow<'a, [f32]>,
 }
 
-/// Writes the tensors of `network` under torchvision's names, with `metadata` (usually
+/// Writes the tensors of `network` under torchvision's names, the per-pixel mean that inputs have
+/// subtracted if there is one, and `metadata` (usually
 /// [`Metadata::entries`](super::Metadata::entries)).
 ///
 /// # Errors
@@ -38,9 +39,16 @@ pub fn write_weights(
     path: &Path,
     network: &Network,
     source: &dyn ParamSource,
+    pixel_mean: Option<&PixelMean<'_>>,
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), WeightsError> {
-    write_safetensors(path, &network_tensors(network.table(), source), metadata)
+    let mut tensors = network_tensors(network.table(), source);
+    tensors.extend(pixel_mean.map(|mean| NamedTensor {
+        name: PIXEL_MEAN.to_owned(),
+        shape: vec![mean.height, mean.width, 3],
+        values: Cow::Borrowed(&*mean.values),
+    }));
+    write_safetensors(path, &tensors, metadata)
 }
 
 /// The tensors of `table` with the values that `source` has for them, under torchvision's names.

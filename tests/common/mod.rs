@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod program;
+
 use resnet_cpu::model::{ModelSpec, Network, Options, Params, Role};
 use resnet_cpu::runtime::Rng;
 use resnet_cpu::simd::Isa;

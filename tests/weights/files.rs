@@ -81,7 +81,7 @@ fn what_is_written_is_read_back() {
     metadata.classes = Some(vec!["a, \"b\"".to_owned(), "ü".to_owned(), String::new()]);
     let mut entries = metadata.entries();
     entries.insert("other".to_owned(), "left alone".to_owned());
-    write_weights(&fixture.path(), &fixture.network, &fixture.params, &entries).unwrap();
+    write_weights(&fixture.path(), &fixture.network, &fixture.params, None, &entries).unwrap();
     let bytes = std::fs::read(fixture.path()).unwrap();
 
     let weights = WeightsFile::open(&fixture.path(), &Overrides::default()).unwrap();
@@ -94,11 +94,18 @@ fn what_is_written_is_read_back() {
     assert_eq!(read.statistics(), fixture.params.statistics());
 
     // Replacing the file under an open one is fine, the bytes are the same, and nothing is left.
-    write_weights(&fixture.path(), weights.network(), &weights, &entries).unwrap();
+    write_weights(
+        &fixture.path(),
+        weights.network(),
+        &weights,
+        weights.pixel_mean().as_ref(),
+        &entries,
+    )
+    .unwrap();
     assert!(std::fs::read(fixture.path()).unwrap() == bytes);
     assert_eq!(std::fs::read_dir(fixture.folder.path()).unwrap().count(), 1);
     let nowhere = fixture.folder.path().join("missing").join("w.safetensors");
-    let written = write_weights(&nowhere, &fixture.network, &fixture.params, &entries);
+    let written = write_weights(&nowhere, &fixture.network, &fixture.params, None, &entries);
     assert_error(written, &["missing", "cannot write"]);
 }
 

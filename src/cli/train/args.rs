@@ -8,6 +8,7 @@ use super::super::error::CliError;
 use super::super::network::NetworkArgs;
 
 #[derive(clap::Args)]
+#[command(allow_negative_numbers = true)]
 pub(in crate::cli) struct Args {
     /// A folder of CIFAR-10 binary files, idx files (MNIST) or class folders of pictures; none: the
     /// built-in pictures of ten shapes

@@ -1,0 +1,219 @@
+//! `train` as its users meet it: what it prints and leaves, how it goes on, and all kinds of bad input.
+
+mod common;
+
+use common::program::{Run, finish, program, write_records};
+use resnet_cpu::data::demo;
+use serde_json::Value;
+use std::fs;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+/// A folder with `data`, 40 CIFAR-10 records to train on and 10 to validate.
+struct Fixture {
+    folder: TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let fixture = Self { folder: TempDir::new().unwrap() };
+        fs::create_dir(fixture.path("data")).unwrap();
+        write_records(&fixture.path("data/train.bin"), 40);
+        write_records(&fixture.path("data/test.bin"), 10);
+        fixture
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    /// Class folders of drawn pictures: `images` in each of `classes`.
+    fn class_folders(&self, name: &str, classes: &[&str], images: u64) {
+        for (i, class) in classes.iter().enumerate() {
+            let folder = self.path(name).join(class);
+            fs::create_dir_all(&folder).unwrap();
+            for index in 0..images {
+                let (image, _) = demo::picture(7, index * 10 + i as u64);
+                let (side, rgb) = (demo::SIDE as u32, image::ColorType::Rgb8);
+                let path = folder.join(format!("{index}.png"));
+                image::save_buffer(path, image.pixels(), side, side, rgb).unwrap();
+            }
+        }
+    }
+
+    fn run(&self, args: &str) -> Run {
+        let args: Vec<&str> = args.split_whitespace().collect();
+        finish(&mut program(self.folder.path(), &args))
+    }
+
+    fn metrics(&self, run: &str) -> Vec<Value> {
+        let text = fs::read_to_string(self.path(run).join("metrics.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+#[test]
+fn a_run_leaves_its_files_and_goes_on_when_asked_for_more() {
+    let fixture = Fixture::new();
+    let run = fixture.run("train data --epochs 2 --batch 16 --mean-mode pixel-mean");
+    assert_eq!(run.code, 0, "{}", run.err);
+    for part in ["best validation top-1", "weights runs/fast-cifar-resnet20/best.safetensors"] {
+        assert!(run.out.contains(part), "{}", run.out);
+    }
+    for part in ["batch             = 16", "data              = CIFAR-10", "epoch 2/2: loss"] {
+        assert!(run.err.contains(part), "{part}: {}", run.err);
+    }
+    let out = "runs/fast-cifar-resnet20";
+    let metrics = fixture.metrics(out);
+    assert_eq!(metrics.len(), 2);
+    assert_eq!((&metrics[1]["epoch"], &metrics[1]["step"]), (&2.into(), &4.into()));
+    for key in ["train_loss", "train_top1", "val_loss", "val_top1", "val_top5", "seconds"] {
+        assert!(metrics[0][key].is_number(), "{key}: {}", metrics[0]);
+    }
+    let report = fs::read_to_string(fixture.path(out).join("report.html")).unwrap();
+    assert!(report.contains("<svg"));
+
+    let last = || fs::read(fixture.path(out).join("last.safetensors")).unwrap();
+    let before = last();
+    let again = fixture.run("train data --epochs 2 --batch 16 --mean-mode pixel-mean");
+    assert_eq!((again.code, &again.out), (0, &run.out), "{}", again.err);
+    assert_eq!(last(), before, "a finished run is left alone");
+    let longer = fixture.run("train data --epochs 3 --batch 16 --mean-mode pixel-mean");
+    assert!(longer.code == 0 && longer.err.contains("goes on, 4 of 6 steps"), "{}", longer.err);
+    assert_eq!(fixture.metrics(out).len(), 3);
+
+    let other = fixture.run("train data --epochs 3 --batch 16 --lr 0.3");
+    other.fails(2, &["fast-cifar-resnet20: holds another run", "lr: stored 0.2, asked 0.3"]);
+    let shorter = fixture.run("train data --epochs 1 --batch 16 --mean-mode pixel-mean");
+    shorter.fails(2, &["length: stored 3 epochs, asked 1 epochs"]);
+
+    fixture.class_folders("pictures", &["x"], 1);
+    let named = fixture.run("infer pictures/x/0.png");
+    assert_eq!(named.code, 0, "{}", named.err);
+    assert!(named.err.contains("best.safetensors") && named.err.contains("per-pixel mean"));
+    assert!(named.out.contains("airplane"), "the file has the classes: {}", named.out);
+}
+
+#[test]
+fn without_data_it_ends_with_a_command_that_works() {
+    let fixture = Fixture::new();
+    let run = fixture.run("train --iterations 2 --batch 8 --quiet");
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    let command = run.out.lines().last().unwrap().trim();
+    let (_, args) = command.split_once(' ').unwrap();
+    assert!(args.starts_with("infer --weights "), "{command}");
+    let named = fixture.run(args);
+    assert!(named.code == 0 && named.out.lines().count() == 5, "{}{}", named.out, named.err);
+    let known = |line: &str| demo::CLASSES.iter().any(|class| line.contains(class));
+    assert!(named.out.lines().all(known), "{}", named.out);
+    let picture = args.rsplit(' ').next().unwrap();
+    assert_eq!(fixture.run(&format!("infer {picture}")).out, named.out);
+}
+
+#[test]
+fn a_plan_says_what_it_takes_and_writes_nothing() {
+    let fixture = Fixture::new();
+    let run = fixture.run("train data --plan --batch 16");
+    assert_eq!(run.code, 0, "{}", run.err);
+    let words: Vec<&str> = run.out.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(words, ["steps", "time", "memory", "disk"]);
+    assert!(run.out.starts_with("steps   20 (10.0 epochs)"), "{}", run.out);
+    assert!(!fixture.path("runs").exists());
+}
+
+#[test]
+fn class_folders_small_and_large() {
+    let fixture = Fixture::new();
+    fixture.class_folders("shapes", &["circle", "ring", "square"], 12);
+    let run = fixture.run("train shapes --epochs 1 --val-split 6 --out a");
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(run.err.contains("classes           = 3"), "{}", run.err);
+    let large = image::RgbImage::new(300, 200);
+    for name in ["photos/a/1.png", "photos/a/2.png", "photos/b/1.png", "photos/b/2.png"] {
+        fixture.write(name, b"");
+        large.save(fixture.path(name)).unwrap();
+    }
+    let run = fixture.run("train photos --plan --batch 1");
+    assert!(run.code == 0 && run.err.contains("arch              = resnet18"), "{}", run.err);
+}
+
+#[test]
+fn bad_data_are_named_before_any_work() {
+    let fixture = Fixture::new();
+    let records = fs::read(fixture.path("data/train.bin")).unwrap();
+    fixture.write("cut/train.bin", &records[..records.len() - 7]);
+    let mut wrong = records.clone();
+    wrong[3073] = 10;
+    fixture.write("label/train.bin", &wrong);
+    let same: Vec<u8> = records[..3073].repeat(4);
+    fixture.write("same/train.bin", &same);
+    fixture.class_folders("one", &["cat"], 3);
+    fixture.class_folders("empty", &["cat", "dog"], 3);
+    fs::create_dir(fixture.path("empty/cow")).unwrap();
+    fixture.class_folders("broken", &["cat", "dog"], 12);
+    fixture.write("broken/dog/7.png", b"\x89PNG\r\n\x1a\nnothing more");
+    fs::create_dir(fixture.path("nothing")).unwrap();
+    for (data, parts) in [
+        ("cut", &["cut/train.bin", "multiple of 3073 bytes"][..]),
+        ("label", &["label/train.bin", "label of 0 to 9 in record 1, found 10"]),
+        ("same", &["same", "two classes"]),
+        ("one", &["one", "two classes"]),
+        ("empty", &["empty/cow"]),
+        ("broken", &["broken/dog/7.png"]),
+        ("nothing", &["nothing", "data_batch_1.bin"]),
+        ("none", &["none", "no such"]),
+    ] {
+        let run = fixture.run(&format!("train {data}"));
+        run.fails(1, parts);
+        assert!(run.out.is_empty() && !fixture.path("runs").exists(), "{data}");
+    }
+}
+
+#[test]
+fn bad_settings_are_named_before_any_work() {
+    let fixture = Fixture::new();
+    fixture.write("other/notes.txt", b"mine");
+    fixture.write("file", b"");
+    for (args, parts) in [
+        ("data --batch 41", &["batch: expected 1 to 40", "found 41"][..]),
+        ("data --batch 41 --plan", &["batch: expected 1 to 40"]),
+        ("data --batch 0", &["--batch", "found 0"]),
+        ("data --batch 8 --micro-batch 9", &["--micro-batch", "found 9"]),
+        ("data --lr -1", &["--lr"]),
+        ("data --lr nan", &["--lr: expected a positive number, found NaN"]),
+        ("data --epochs 0", &["--length: expected at least 1"]),
+        ("data --epochs 1 --iterations 5", &["--iterations"]),
+        ("data --momentum 1", &["--momentum", "found 1"]),
+        ("data --val-split 40", &["--val-split", "found 40"]),
+        ("data --recipe quick", &["quick", "fast-cifar"]),
+        ("data --arch resnet19", &["resnet19"]),
+        ("data --arch resnet50 --shortcut a", &["shortcut a", "resnet50"]),
+        ("data --schedule cosine --patience 3", &["--patience: expected --schedule plateau"]),
+        ("data --schedule steps --milestones 9,3", &["--schedule", "milestones in order"]),
+        ("data --warmup 5 --warmup-lr 0.1", &["--warmup"]),
+        ("data --augment shake", &["--augment", "crop-flip"]),
+        ("data --mean-mode none", &["--mean-mode", "pixel-mean"]),
+        ("data --save-every -1", &["--save-every"]),
+        ("data --out other", &["other: expected a new folder", "found notes.txt"]),
+    ] {
+        let run = fixture.run(&format!("train {args}"));
+        run.fails(2, parts);
+        assert!(run.out.is_empty() && !fixture.path("runs").exists(), "{args}");
+    }
+    fixture.run("train data --out file").fails(1, &["file", "cannot"]);
+}
+
+#[test]
+fn a_diverging_run_stops_and_keeps_its_last_good_checkpoint() {
+    let fixture = Fixture::new();
+    let run = fixture.run("train data --batch 8 --lr 1e38 --warmup 0 --out hot");
+    run.fails(1, &["step ", "not finite", "last good checkpoint is hot/last.safetensors"]);
+    let shown = fixture.run("inspect hot/last.safetensors");
+    assert_eq!(shown.code, 0, "{}", shown.err);
+}

@@ -1,0 +1,152 @@
+//! The promise for training: the same bytes for any threads and instruction set, and after any
+//! interruption, kills inside a save included.
+
+mod common;
+
+use common::program::{finish, program, write_records};
+use resnet_cpu::runtime::Rng;
+use resnet_cpu::simd::Isa;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A run of 20 steps, five an epoch, with every part of the state in use.
+const TRAIN: &str = "train data --arch resnet20 --batch 16 --epochs 4 --mean-mode pixel-mean \
+    --ema 0.9 --label-smoothing 0.1 --schedule plateau --patience 0 --quiet";
+
+struct Fixture {
+    folder: TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        fs::create_dir(folder.path().join("data")).unwrap();
+        write_records(&folder.path().join("data/train.bin"), 83);
+        write_records(&folder.path().join("data/test.bin"), 20);
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn train(&self, out: &str, flags: &[&str]) -> Command {
+        let mut args: Vec<&str> = TRAIN.split_whitespace().collect();
+        args.extend(["--out", out]);
+        args.extend(flags);
+        program(self.folder.path(), &args)
+    }
+
+    /// Trains to the end; the bytes of the last checkpoint and of the best weights.
+    fn finish(&self, out: &str, flags: &[&str]) -> [Vec<u8>; 2] {
+        let run = finish(&mut self.train(out, flags));
+        assert_eq!(run.code, 0, "{}", run.err);
+        self.bytes(out)
+    }
+
+    fn bytes(&self, out: &str) -> [Vec<u8>; 2] {
+        let folder = self.path(out);
+        ["last.safetensors", "best.safetensors"].map(|name| fs::read(folder.join(name)).unwrap())
+    }
+}
+
+#[test]
+fn the_same_bytes_for_any_threads_and_instruction_set() {
+    let fixture = Fixture::new();
+    let first = fixture.finish("threads-1", &["--threads", "1"]);
+    for threads in ["2", "3", "8"] {
+        let out = format!("threads-{threads}");
+        let same = fixture.finish(&out, &["--threads", threads]) == first;
+        assert!(same, "{threads} threads gave other bytes");
+    }
+    for isa in Isa::available().into_iter().filter(|isa| isa.is_exact()) {
+        let same = fixture.finish(isa.name(), &["--isa", isa.name()]) == first;
+        assert!(same, "{isa} gave other bytes");
+    }
+    let metrics = fs::read_to_string(fixture.path("threads-1/metrics.jsonl")).unwrap();
+    assert_eq!(metrics.lines().count(), 4);
+    let other = fixture.finish("seed-1", &["--seed", "1"]);
+    assert_ne!(other[0], first[0], "the seed matters");
+}
+
+#[test]
+#[cfg(unix)]
+fn killed_at_random_moments_it_ends_with_the_same_bytes() {
+    /// At least so many kills, and of those inside a save (their half-written file is left).
+    const KILLS: usize = 12;
+    const INSIDE: usize = 2;
+    let fixture = Fixture::new();
+    let whole = fixture.finish("whole", &[]);
+    let mut rng = Rng::named(3, "kills");
+    let exact: Vec<&str> =
+        Isa::available().into_iter().filter(|isa| isa.is_exact()).map(Isa::name).collect();
+    let (mut kills, mut inside, mut runs) = (0, 0, 0);
+    let mut out = "killed-0".to_owned();
+    while kills < KILLS || inside < INSIDE {
+        assert!(kills < 20 * KILLS, "no kill was inside a save");
+        // Machine and save interval may change from one part of a run to the next.
+        let isa = exact[kills % exact.len()];
+        let threads = ["1", "2"][kills % 2];
+        let flags = ["--save-every", "0", "--threads", threads, "--isa", isa];
+        let mut child = fixture.train(&out, &flags).stdout(Stdio::null()).spawn().unwrap();
+        let until = Instant::now() + Duration::from_millis(30 + rng.below(700) as u64);
+        let aimed = kills % 2 == 1;
+        while Instant::now() < until || (aimed && half_written(&fixture.path(&out)).is_none()) {
+            if child.try_wait().unwrap().is_some() {
+                break;
+            }
+            if !aimed {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success());
+            assert!(fixture.bytes(&out) == whole, "{out} ended with other bytes");
+            runs += 1;
+            out = format!("killed-{runs}");
+            continue;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        inside += usize::from(half_written(&fixture.path(&out)).is_some());
+    }
+    println!("{kills} kills, {inside} of them inside a save, {runs} runs ended between");
+    assert!(fixture.finish(&out, &[]) == whole, "{out} ended with other bytes");
+    let names = fs::read_dir(fixture.path(&out)).unwrap();
+    let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["best.safetensors", "last.safetensors", "metrics.jsonl", "report.html"]);
+    let metrics = fs::read_to_string(fixture.path(&out).join("metrics.jsonl")).unwrap();
+    assert_eq!(metrics.lines().count(), 4, "{metrics}");
+}
+
+/// A file that a save has begun in `folder`.
+fn half_written(folder: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(folder).ok()?.filter_map(Result::ok);
+    entries.map(|entry| entry.path()).find(|path| path.to_string_lossy().ends_with(".partial"))
+}
+
+#[test]
+#[cfg(unix)]
+fn sigterm_saves_and_the_same_command_goes_on() {
+    let fixture = Fixture::new();
+    let child = fixture.train("stopped", &[]).stderr(Stdio::piped()).spawn().unwrap();
+    let last = fixture.path("stopped/last.safetensors");
+    let begun = Instant::now();
+    while !last.exists() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it does not begin");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{err}");
+    assert!(err.contains("interrupted after step") && err.contains("last.safetensors"), "{err}");
+    assert!(fixture.finish("stopped", &[]) == fixture.finish("whole", &[]));
+}
