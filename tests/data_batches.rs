@@ -170,6 +170,48 @@ fn evaluation_is_the_preprocessing_of_inference() {
     }
 }
 
+/// Every output is some crop of the picture at some scale, mirrored or not, and a shift of each colour.
+#[test]
+fn scale_and_colour_are_random_crops_with_one_shift_a_channel() {
+    let image = noise(30, 25, "scales");
+    let data = Pictures(vec![Some(image.clone()); 40]);
+    let view = View { resize: Some(20), crop: 16 };
+    let mean = Mean::Channel { mean: [0.0; 3], std: [1.0; 3] };
+    let augment = Augment::ScaleCropFlipColour { shortest: 17, longest: 19 };
+    let batches = Batches::training(&data, view, &mean, augment, 1).unwrap();
+    let indices: Vec<usize> = (0..40).collect();
+    let mut out = vec![f32::NAN; 40 * view.input_len()];
+    batches.fill(0, &indices, &mut out, &mut [9; 40]).unwrap();
+    let mut seen = [0; 4];
+    for out in out.chunks_exact(view.input_len()) {
+        let shift = |scaled: &RgbImage, [left, top]: [usize; 2], flip: bool, i: usize| {
+            let (x, y, c) = (i / 3 % 16, i / 48, i % 3);
+            let x = left + if flip { 15 - x } else { x };
+            out[i] - f32::from(scaled.row(top + y)[x * 3 + c]) / 255.0
+        };
+        let found = (17..20).find_map(|side| {
+            let scaled = resize(&image, side * 30 / 25, side);
+            let places = (0..scaled.width() - 15)
+                .flat_map(|left| (0..side - 15).map(move |top| [left, top]))
+                .flat_map(|corner| [false, true].map(|flip| (corner, flip)));
+            places.into_iter().find_map(|(corner, flip)| {
+                let first = [0, 1, 2].map(|c| shift(&scaled, corner, flip, c));
+                let same = |i| (shift(&scaled, corner, flip, i) - first[i % 3]).abs() < 1e-5;
+                (0..out.len()).all(same).then_some((side, flip, first))
+            })
+        });
+        let (side, flip, shift) = found.expect("a crop");
+        seen[side - 17] += 1;
+        seen[3] += usize::from(flip);
+        // Six deviations of the largest component.
+        assert!(shift.iter().all(|x| x.abs() < 0.1), "{shift:?}");
+        assert!(shift.iter().any(|x| x.abs() > 1e-5), "no shift at all");
+    }
+    assert!(seen.iter().all(|&n| n > 3) && seen[3] < 37, "{seen:?}");
+    let narrow = Augment::ScaleCropFlipColour { shortest: 15, longest: 19 };
+    assert!(Batches::training(&data, view, &mean, narrow, 1).is_err());
+}
+
 fn with_threads<T: Send>(threads: usize, run: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run)
 }
@@ -196,7 +238,7 @@ fn batches_are_the_same_for_any_number_of_threads_and_never_change() {
     let hash = bytes.fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
     });
-    assert_eq!(hash, 0x7540_D67B_B09D_2207, "{hash:#x}");
+    assert_eq!(hash, 0xC053_6CD3_66AE_4E49, "{hash:#x}");
 }
 
 #[test]

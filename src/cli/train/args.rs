@@ -154,7 +154,7 @@ impl Args {
             (None, None) => config.warmup.clone(),
         };
         config.schedule = optimiser.schedule(config)?;
-        config.validate().map_err(|error| CliError::usage(format!("--{error}")))
+        config.validate().map_err(CliError::usage)
     }
 }
 
