@@ -136,3 +136,45 @@ fn long_sums_are_cut_by_shape_and_not_by_threads() {
         assert!(*first.get_or_insert(dw.clone()) == dw, "{threads} threads");
     }
 }
+
+#[test]
+fn the_reference_gradients_are_finite_differences() {
+    for (kernel, stride, padding, height, width) in
+        [(1, 1, 0, 3, 2), (1, 2, 0, 5, 4), (3, 1, 1, 4, 3), (3, 2, 1, 5, 6), (7, 2, 3, 6, 5)]
+    {
+        let shape = ConvShape {
+            batch: 2,
+            height,
+            width,
+            in_channels: 2,
+            out_channels: 3,
+            kernel,
+            stride,
+            padding,
+        };
+        let mut rng = Rng::new(5, &[kernel as u64, stride as u64]);
+        // Eighths, and a step of one: every sum is exact, and the loss is linear in each value.
+        let mut draw = |len: usize| -> Vec<f32> {
+            (0..len).map(|_| rng.below(17) as f32 / 8.0 - 1.0).collect()
+        };
+        let (input, weights) = (draw(shape.input_len()), draw(shape.weight_len()));
+        let gradient = draw(shape.output_len());
+        let loss = |input: &[f32], weights: &[f32]| -> f64 {
+            let output = reference::forward(&shape, input, weights, &Epilogue::default());
+            output.iter().zip(&gradient).map(|(y, &g)| y * f64::from(g)).sum()
+        };
+        let (dx, dw) = reference::backward(&shape, &input, &weights, &gradient);
+        let at = loss(&input, &weights);
+        let stepped = |values: &[f32], i: usize| {
+            let mut values = values.to_vec();
+            values[i] += 1.0;
+            values
+        };
+        for (i, want) in dx.iter().enumerate() {
+            assert_eq!(loss(&stepped(&input, i), &weights) - at, *want, "input {i} of {shape:?}");
+        }
+        for (i, want) in dw.iter().enumerate() {
+            assert_eq!(loss(&input, &stepped(&weights, i)) - at, *want, "weight {i} of {shape:?}");
+        }
+    }
+}
