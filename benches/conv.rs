@@ -24,16 +24,7 @@ fn shapes() -> Vec<ConvShape> {
         let spec = ModelSpec::new(name, Options::default()).expect("a known name");
         for layer in Network::new(&spec).layers(224, 224) {
             let Layer::Conv(conv) = layer.layer else { continue };
-            let shape = ConvShape {
-                batch: 1,
-                height: layer.input.0,
-                width: layer.input.1,
-                in_channels: conv.in_channels,
-                out_channels: conv.out_channels,
-                kernel: conv.kernel,
-                stride: conv.stride,
-                padding: conv.padding,
-            };
+            let shape = conv.shape(1, layer.input.0, layer.input.1);
             if !shapes.contains(&shape) {
                 shapes.push(shape);
             }

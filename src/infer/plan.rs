@@ -153,16 +153,7 @@ impl Planner {
         add: Option<Activation>,
         relu: bool,
     ) -> Activation {
-        let shape = ConvShape {
-            batch: self.batch,
-            height: x.height,
-            width: x.width,
-            in_channels: conv.in_channels,
-            out_channels: conv.out_channels,
-            kernel: conv.kernel,
-            stride: conv.stride,
-            padding: conv.padding,
-        };
+        let shape = conv.shape(self.batch, x.height, x.width);
         let residual = add.and_then(|a| match a.at {
             Source::Slot(slot) => Some(slot),
             Source::Input => None,

@@ -2,7 +2,7 @@
 
 use super::MAX_INPUT_SIDE;
 use super::plan::{Op, Plan, Source, Step, convs};
-use crate::conv::{self, ConvShape, Filter};
+use crate::conv::{self, Filter};
 use crate::gemm::{Backend, Epilogue};
 use crate::model::{BN_EPSILON, ConvBn, Network, ParamSource};
 use crate::ops::{Linear, global_avg_pool, max_pool, shortcut_pad};
@@ -176,16 +176,8 @@ fn fold(conv: &ConvBn, params: &dyn ParamSource, backend: Backend) -> Folded {
         .zip(&scale)
         .map(|((&beta, &mean), scale)| (f64::from(beta) - f64::from(mean) * scale) as f32)
         .collect();
-    let shape = ConvShape {
-        batch: 0,
-        height: 0,
-        width: 0,
-        in_channels: conv.in_channels,
-        out_channels: conv.out_channels,
-        kernel: conv.kernel,
-        stride: conv.stride,
-        padding: conv.padding,
-    };
+    // Filters do not depend on the size of the images.
+    let shape = conv.shape(0, 0, 0);
     let mut filter = Filter::zeros(backend, &shape);
     filter.pack(&params.tensor(conv.weight), Some(&scale));
     Folded { filter, bias }

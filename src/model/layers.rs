@@ -83,7 +83,8 @@ fn convolve<'a>(
     conv: &'a ConvBn,
     input: (usize, usize),
 ) -> (usize, usize) {
-    let output = (conv.output_size(input.0), conv.output_size(input.1));
+    let shape = conv.shape(1, input.0, input.1);
+    let output = (shape.out_height(), shape.out_width());
     list.push(LayerShape { layer: Layer::Conv(conv), input, output });
     output
 }

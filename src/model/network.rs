@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::spec::{BlockKind, Downsample, Family, ModelSpec, Shortcut, StrideIn};
 use super::tensors::{Role, TensorId, TensorInfo, TensorTable};
+use crate::conv::ConvShape;
 
 /// What batch norm adds to the variance.
 pub const BN_EPSILON: f32 = 1e-5;
@@ -44,9 +45,18 @@ pub struct ConvBn {
 }
 
 impl ConvBn {
-    /// The output's height or width for an input's of `size` pixels; 0 if the filter does not fit.
-    pub fn output_size(&self, size: usize) -> usize {
-        (size + 2 * self.padding).checked_sub(self.kernel).map_or(0, |room| room / self.stride + 1)
+    /// Its geometry on a batch of images of `height` x `width` pixels.
+    pub fn shape(&self, batch: usize, height: usize, width: usize) -> ConvShape {
+        ConvShape {
+            batch,
+            height,
+            width,
+            in_channels: self.in_channels,
+            out_channels: self.out_channels,
+            kernel: self.kernel,
+            stride: self.stride,
+            padding: self.padding,
+        }
     }
 }
 

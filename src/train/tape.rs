@@ -142,16 +142,7 @@ impl Builder {
     }
 
     fn unit(&mut self, conv: &ConvBn, x: Size) -> (Unit, Size) {
-        let shape = ConvShape {
-            batch: self.batch,
-            height: x.height,
-            width: x.width,
-            in_channels: conv.in_channels,
-            out_channels: conv.out_channels,
-            kernel: conv.kernel,
-            stride: conv.stride,
-            padding: conv.padding,
-        };
+        let shape = conv.shape(self.batch, x.height, x.width);
         let size = Size {
             height: shape.out_height(),
             width: shape.out_width(),
