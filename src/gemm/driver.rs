@@ -1,7 +1,7 @@
 //! The blocked loops: tasks over blocks of C, then K, panels of B, tiles.
 
 use super::backend::by_matrixmultiply;
-use super::blocking::{Blocking, SMALL};
+use super::blocking::{Blocking, SMALL, k_block};
 use super::kernels::{LINE, Tile};
 use super::pack::{Layout, Panels};
 use super::{ASource, Epilogue, PackedB, Part};
@@ -33,7 +33,7 @@ pub fn gemm<A: ASource>(a: &A, b: &PackedB, c: &mut [f32], epilogue: &Epilogue) 
     let blocking = Blocking::new(&b.kernel, m, n, k, threads);
     let panels = n.div_ceil(b.kernel.nr);
     let Blocking { row_tasks, column_tasks, kc } = blocking;
-    let c = Output(c.as_mut_ptr());
+    let c = Output { start: c.as_mut_ptr(), stride: n };
     let task = |t: usize| {
         let (down, across) = (t / column_tasks, t % column_tasks);
         let block = Block {
@@ -41,7 +41,7 @@ pub fn gemm<A: ASource>(a: &A, b: &PackedB, c: &mut [f32], epilogue: &Epilogue) 
             panels: panels * across / column_tasks..panels * (across + 1) / column_tasks,
         };
         // SAFETY: the blocks of two tasks share no element of C.
-        unsafe { block.compute(a, b, &c, epilogue, kc) }
+        unsafe { block.compute(a, b, c, epilogue, kc) }
     };
     let tasks = row_tasks * column_tasks;
     if threads == 1 || tasks == 1 {
@@ -51,8 +51,42 @@ pub fn gemm<A: ASource>(a: &A, b: &PackedB, c: &mut [f32], epilogue: &Epilogue) 
     }
 }
 
-/// The start of C, shared by tasks that write to different parts of it.
-struct Output(*mut f32);
+/// C = A · B\[k\] on the calling thread: the `rows` rows of `a`, `a_stride` apart, times the rows `k`
+/// of B; the rows of `c` are `c_stride` apart. The building block of algorithms whose operands are
+/// many small matrices.
+///
+/// # Panics
+/// If a size does not fit, or B is packed for another backend than ours.
+pub fn gemm_block(
+    a: &[f32],
+    a_stride: usize,
+    rows: usize,
+    b: &PackedB,
+    k: Range<usize>,
+    c: &mut [f32],
+    c_stride: usize,
+) {
+    let Layout::Panels(panels) = &b.layout else { panic!("blocks run on our kernels only") };
+    assert!(k.start < k.end && k.end <= b.k(), "rows of B");
+    assert!(rows == 0 || (rows - 1) * c_stride + b.n() <= c.len(), "size of C");
+    let block = Block { rows: 0..rows, panels: 0..b.n().div_ceil(panels.kernel.nr) };
+    let c = Output { start: c.as_mut_ptr(), stride: c_stride };
+    let kc = k_block(k.len());
+    for start in k.clone().step_by(kc) {
+        let (first, steps) = (start == k.start, kc.min(k.end - start));
+        let k_block = KBlock { start, steps, first, last: false };
+        let a = &a[start - k.start..];
+        // SAFETY: C is ours alone and large enough (asserted).
+        unsafe { block.multiply(a, a_stride, panels, c, &Epilogue::default(), &k_block) };
+    }
+}
+
+/// The start of C and the distance of its rows, shared by tasks that write to different parts of it.
+#[derive(Clone, Copy)]
+struct Output {
+    start: *mut f32,
+    stride: usize,
+}
 
 // SAFETY: tasks write through it to disjoint blocks only, see `gemm`.
 unsafe impl Sync for Output {}
@@ -75,7 +109,7 @@ impl Block {
         &self,
         a: &A,
         b: &Panels,
-        c: &Output,
+        c: Output,
         epilogue: &Epilogue,
         kc: usize,
     ) {
@@ -83,7 +117,7 @@ impl Block {
         // A product with K = 0 still has its epilogue.
         for start in (0..k.max(1)).step_by(kc) {
             let steps = kc.min(k - start);
-            let k_block = KBlock { start, steps, last: start + steps == k };
+            let k_block = KBlock { start, steps, first: start == 0, last: start + steps == k };
             if let Some((values, stride)) = a.in_place() {
                 let values = &values[self.rows.start * stride + start..];
                 // SAFETY: the caller's promise.
@@ -111,11 +145,11 @@ impl Block {
         a: &[f32],
         a_stride: usize,
         b: &Panels,
-        c: &Output,
+        c: Output,
         epilogue: &Epilogue,
         k_block: &KBlock,
     ) {
-        let (kernel, n) = (&b.kernel, b.n);
+        let kernel = &b.kernel;
         let rows = self.rows.len();
         assert!(rows == 0 || (rows - 1) * a_stride + k_block.steps <= a.len(), "size of A");
         let tiles = rows.div_ceil(kernel.mr);
@@ -130,7 +164,7 @@ impl Block {
             for t in 0..tiles {
                 // Tiles of even height: a last one of one or two rows would leave the ports idle.
                 let (first, end) = (rows * t / tiles, rows * (t + 1) / tiles);
-                let at = (self.rows.start + first) * n + column;
+                let at = (self.rows.start + first) * c.stride + column;
                 let (bias, residual) = if k_block.last {
                     (
                         epilogue.bias.map_or(ptr::null(), |v| v[column..].as_ptr()),
@@ -140,7 +174,7 @@ impl Block {
                     (ptr::null(), ptr::null())
                 };
                 // SAFETY: rows `first..end` of the block and `columns` from `column` on lie within C
-                // (their number was asserted in `gemm`) and belong to this task alone; A has those
+                // (asserted by the callers) and belong to this task alone; A has those
                 // rows (asserted above), B `steps` steps from `k_block.start` on; bias and residual
                 // have C's shape.
                 unsafe {
@@ -152,10 +186,10 @@ impl Block {
                             a_step: 1,
                             k: k_block.steps,
                             b: b_values.as_ptr(),
-                            c: c.0.add(at),
-                            c_stride: n,
+                            c: c.start.add(at),
+                            c_stride: c.stride,
                             columns,
-                            accumulate: k_block.start > 0,
+                            accumulate: !k_block.first,
                             bias,
                             residual,
                             relu: k_block.last && epilogue.relu,
@@ -169,15 +203,16 @@ impl Block {
     }
 }
 
-/// A range of K.
+/// A range of K: whether the sum begins and ends with it.
 struct KBlock {
     start: usize,
     steps: usize,
+    first: bool,
     last: bool,
 }
 
 /// The distance of rows in a packed block of A: an odd number of cache lines, so that the rows of a
 /// tile fall on different sets.
-pub(super) fn panel_stride(steps: usize) -> usize {
+pub(crate) fn panel_stride(steps: usize) -> usize {
     (steps.div_ceil(16) | 1) * 16
 }

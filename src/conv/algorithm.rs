@@ -1,0 +1,40 @@
+//! Which algorithm computes a convolution: a rule over its shape, measured, and nothing else.
+
+use super::ConvShape;
+use crate::gemm::Backend;
+use crate::simd::Isa;
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// The definition, as one product of patches and filters.
+    Direct,
+    /// F(4x4, 3x3): a quarter of the multiply-adds.
+    Winograd,
+}
+
+/// Tiles of 4x4 outputs from which Winograd's filters, four times as large, are worth reading.
+const TILES: usize = 16;
+
+impl Algorithm {
+    /// The faster one for a convolution of `shape`. The choice depends on the shape alone (a backend
+    /// other than ours knows only the direct one), so results do, too.
+    pub fn of(backend: Backend, shape: &ConvShape) -> Self {
+        if Self::winograd_isa(backend, shape).is_none() {
+            return Self::Direct;
+        }
+        let tiles = shape.batch * shape.out_height().div_ceil(4) * shape.out_width().div_ceil(4);
+        if tiles < TILES { Self::Direct } else { Self::Winograd }
+    }
+
+    /// The instruction set on which a convolution of `shape` can run by Winograd, if it can.
+    pub(super) fn winograd_isa(backend: Backend, shape: &ConvShape) -> Option<Isa> {
+        let Backend::Native(isa) = backend else { return None };
+        let channels = [shape.in_channels, shape.out_channels];
+        let fits = shape.kernel == 3
+            && shape.stride == 1
+            && shape.padding <= 2
+            && channels.iter().all(|channels| channels.is_multiple_of(16));
+        fits.then_some(isa)
+    }
+}
