@@ -17,10 +17,11 @@ pub enum Algorithm {
 const TILES: usize = 16;
 
 impl Algorithm {
-    /// The faster one for a convolution of `shape`. The choice depends on the shape alone (a backend
-    /// other than ours knows only the direct one), so results do, too.
+    /// The faster one for a convolution of `shape`. The choice depends on the shape alone, so results
+    /// do, too. Always direct are a backend other than ours and the `portable` instruction set, whose
+    /// transforms would lose twice the digits for want of a fused multiply-add.
     pub fn of(backend: Backend, shape: &ConvShape) -> Self {
-        if Self::winograd_isa(backend, shape).is_none() {
+        if !Self::winograd_isa(backend, shape).is_some_and(Isa::is_exact) {
             return Self::Direct;
         }
         let tiles = shape.batch * shape.out_height().div_ceil(4) * shape.out_width().div_ceil(4);

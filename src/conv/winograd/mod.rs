@@ -149,8 +149,8 @@ fn blocked(
         SCRATCH.with_borrow_mut(|[strip, before, after]| {
             let tiles = rows.len() * grid.across;
             strip.grow_to(grid.strip_len());
-            before.grow_to(T * T * tiles * in_stride);
-            after.grow_to(T * T * tiles * out_stride);
+            before.grow_to((T * T * tiles * in_stride).max(512 * 1024));
+            after.grow_to((T * T * tiles * out_stride).max(512 * 1024));
             let strip = &mut strip[..grid.strip_len()];
             let (before, after) = (
                 &mut before[..T * T * tiles * in_stride],

@@ -4,6 +4,7 @@ use super::scheme::Scheme;
 use crate::conv::ConvShape;
 use crate::gemm::{Epilogue, panel_stride};
 use crate::simd::{Simd, SimdOp};
+use std::array::from_fn;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -101,20 +102,15 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for ToTiles<'_, M, 
             for tile in 0..grid.across {
                 for channel in (0..channels).step_by(S::LANES) {
                     let from = tile * M * channels + channel;
-                    let mut d = [[s.splat(0.0); T]; T];
-                    for x in 0..T {
-                        let mut column = [s.splat(0.0); T];
-                        for (y, v) in column.iter_mut().enumerate() {
-                            *v = s.load(&strip[y * line + x * channels + from..]);
-                        }
-                        let column = P::input(s, column);
-                        for y in 0..T {
-                            d[y][x] = column[y];
-                        }
-                    }
-                    for (y, &line) in d.iter().enumerate() {
-                        for (x, &v) in P::input(s, line).iter().enumerate() {
-                            s.store(v, &mut values[(y * T + x) * frequency + to + channel..]);
+                    let columns: [[S::V; T]; T] = from_fn(|x| {
+                        let at = x * channels + from;
+                        P::input(s, from_fn(|y| s.load(&strip[y * line + at..][..S::LANES])))
+                    });
+                    for y in 0..T {
+                        let row = P::input(s, from_fn(|x| columns[x][y]));
+                        for (x, &v) in row.iter().enumerate() {
+                            let at = (y * T + x) * frequency + to + channel;
+                            s.store(v, &mut values[at..][..S::LANES]);
                         }
                     }
                 }
@@ -153,30 +149,29 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for FromTiles<'_, M
             for tile in 0..grid.across {
                 let pixels = M.min(width - tile * M);
                 for channel in (0..channels).step_by(S::LANES) {
-                    let mut half = [[zero; T]; M];
-                    for x in 0..T {
-                        let mut column = [zero; T];
-                        for (y, v) in column.iter_mut().enumerate() {
-                            *v = s.load(&values[(y * T + x) * frequency + from + channel..]);
-                        }
-                        let column = P::output(s, column);
-                        for y in 0..M {
-                            half[y][x] = column[y];
-                        }
-                    }
-                    let bias = epilogue.bias.map_or(zero, |bias| s.load(&bias[channel..]));
-                    for (y, &line) in half[..lines].iter().enumerate() {
+                    let columns: [[S::V; M]; T] = from_fn(|x| {
+                        let at = x * frequency + from + channel;
+                        P::output(
+                            s,
+                            from_fn(|y| s.load(&values[y * T * frequency + at..][..S::LANES])),
+                        )
+                    });
+                    let bias =
+                        epilogue.bias.map_or(zero, |bias| s.load(&bias[channel..][..S::LANES]));
+                    for y in 0..lines {
+                        let row = P::output(s, from_fn(|x| columns[x][y]));
                         let at = ((pixel_row + y) * width + tile * M) * channels + channel;
-                        for (x, &v) in P::output(s, line)[..pixels].iter().enumerate() {
+                        for (x, &v) in row[..pixels].iter().enumerate() {
                             let at = at + x * channels;
                             let mut v = s.add(v, bias);
                             if let Some(residual) = epilogue.residual {
-                                v = s.add(v, s.load(&residual[at..]));
+                                v = s.add(v, s.load(&residual[at..][..S::LANES]));
                             }
                             if epilogue.relu {
                                 v = s.max(zero, v);
                             }
-                            s.store(v, &mut output[at - first * width * channels..]);
+                            let at = at - first * width * channels;
+                            s.store(v, &mut output[at..][..S::LANES]);
                         }
                     }
                 }
