@@ -1,6 +1,6 @@
 //! Which algorithm computes a convolution: a rule over its shape, measured, and nothing else.
 
-use super::ConvShape;
+use super::{ConvShape, WinogradTile};
 use crate::gemm::Backend;
 use crate::simd::Isa;
 
@@ -9,12 +9,14 @@ use crate::simd::Isa;
 pub enum Algorithm {
     /// The definition, as one product of patches and filters.
     Direct,
-    /// F(4x4, 3x3): a quarter of the multiply-adds.
-    Winograd,
+    /// Winograd's, for filters of 3x3 and stride 1.
+    Winograd(WinogradTile),
 }
 
-/// Tiles of 4x4 outputs from which Winograd's filters, four times as large, are worth reading.
-const TILES: usize = 16;
+/// Tiles of 4x4 outputs from which F(4x4, 3x3)'s filters are worth reading.
+const F4_TILES: usize = 48;
+/// Tiles of 4x4 outputs from which F(2x2, 3x3)'s are.
+const F2_TILES: usize = 16;
 
 impl Algorithm {
     /// The faster one for a convolution of `shape`. The choice depends on the shape alone, so results
@@ -25,7 +27,11 @@ impl Algorithm {
             return Self::Direct;
         }
         let tiles = shape.batch * shape.out_height().div_ceil(4) * shape.out_width().div_ceil(4);
-        if tiles < TILES { Self::Direct } else { Self::Winograd }
+        match tiles {
+            F4_TILES.. => Self::Winograd(WinogradTile::F4),
+            F2_TILES.. => Self::Winograd(WinogradTile::F2),
+            _ => Self::Direct,
+        }
     }
 
     /// The instruction set on which a convolution of `shape` can run by Winograd, if it can.

@@ -53,11 +53,11 @@ impl BackwardFilter {
     pub fn zeros_for(algorithm: Algorithm, backend: Backend, shape: &ConvShape) -> Self {
         let form = match algorithm {
             Algorithm::Direct => Form::Direct(Self::direct(backend, shape)),
-            Algorithm::Winograd => {
+            Algorithm::Winograd(tile) => {
                 let turned = turned_round(shape);
                 let isa = Algorithm::winograd_isa(backend, &turned).expect("a shape for Winograd");
                 let (from, to) = (turned.in_channels, turned.out_channels);
-                Form::Winograd(WinogradFilter::zeros(isa, from, to))
+                Form::Winograd(WinogradFilter::zeros(tile, isa, from, to))
             }
         };
         Self { form, shape: *shape }

@@ -29,9 +29,9 @@ impl Filter {
         let &ConvShape { in_channels, out_channels, .. } = shape;
         let form = match algorithm {
             Algorithm::Direct => Form::Direct(PackedB::zeros(backend, shape.k(), out_channels)),
-            Algorithm::Winograd => {
+            Algorithm::Winograd(tile) => {
                 let isa = Algorithm::winograd_isa(backend, shape).expect("a shape for Winograd");
-                Form::Winograd(WinogradFilter::zeros(isa, in_channels, out_channels))
+                Form::Winograd(WinogradFilter::zeros(tile, isa, in_channels, out_channels))
             }
         };
         Self { form, shape: *shape }
@@ -63,9 +63,9 @@ impl Filter {
 
     /// The algorithm that they are packed for.
     pub fn algorithm(&self) -> Algorithm {
-        match self.form {
+        match &self.form {
             Form::Direct(_) => Algorithm::Direct,
-            Form::Winograd(_) => Algorithm::Winograd,
+            Form::Winograd(filter) => Algorithm::Winograd(filter.tile()),
         }
     }
 }

@@ -24,6 +24,7 @@ pub use backward_weights::backward_weights;
 pub use forward::{Filter, forward};
 pub use im2col::Im2col;
 pub use shape::ConvShape;
+pub use winograd::WinogradTile;
 
 #[cfg(test)]
 mod tests;

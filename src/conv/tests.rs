@@ -1,8 +1,8 @@
 //! Convolutions against the definition, over random shapes; and instruction sets against each other.
 
 use super::{
-    Algorithm, BackwardFilter, ConvShape, Filter, backward_data, backward_weights, forward,
-    reference,
+    Algorithm, BackwardFilter, ConvShape, Filter, WinogradTile, backward_data, backward_weights,
+    forward, reference,
 };
 use crate::gemm::{Backend, Epilogue};
 use crate::runtime::Rng;
@@ -32,7 +32,9 @@ fn check(shape: &ConvShape, seed: u64) {
     let both = [natives.as_slice(), &[Backend::Matrixmultiply]].concat();
     let mut cases = vec![(Algorithm::Direct, both)];
     if Algorithm::winograd_isa(natives[0], shape).is_some() {
-        cases.push((Algorithm::Winograd, natives));
+        for tile in [WinogradTile::F2, WinogradTile::F4] {
+            cases.push((Algorithm::Winograd(tile), natives.clone()));
+        }
     }
     for (algorithm, backends) in cases {
         let mut exact: Option<[Vec<f32>; 3]> = None;

@@ -12,25 +12,25 @@ pub(super) struct Taps<'a> {
     pub(super) channel_stride: usize,
     /// Whether the filter is turned round, as the gradient of the input needs it.
     pub(super) turned: bool,
+    /// What each weight is multiplied by first.
+    pub(super) scale: f64,
 }
 
 /// Channels that are transformed side by side.
 const SIDE_BY_SIDE: usize = 16;
 
 /// Transforms the filters of one output channel: `column[f * channels + c]` is frequency f of
-/// channel c, each weight times `scale` first; computed in f64 and rounded once.
+/// channel c, computed in f64 and rounded once.
 pub(super) fn transform_column<const M: usize, const T: usize, P: Scheme<M, T>>(
     isa: Isa,
     taps: Taps,
-    scale: f64,
     column: &mut [f32],
 ) {
-    isa.dispatch(Transform::<M, T, P> { taps, scale, column, scheme: PhantomData });
+    isa.dispatch(Transform::<M, T, P> { taps, column, scheme: PhantomData });
 }
 
 struct Transform<'a, const M: usize, const T: usize, P> {
     taps: Taps<'a>,
-    scale: f64,
     column: &'a mut [f32],
     scheme: PhantomData<P>,
 }
@@ -41,7 +41,7 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for Transform<'_, M
     // Plain loops over the channels side by side: compiled for the instruction set, they are vectors.
     #[inline(always)]
     fn eval<S: Simd>(self, _: S) {
-        let Taps { weights, channel_stride, turned } = self.taps;
+        let Taps { weights, channel_stride, turned, scale } = self.taps;
         let channels = self.column.len() / (T * T);
         for first in (0..channels).step_by(SIDE_BY_SIDE) {
             let mut taps = [[[0.0_f64; SIDE_BY_SIDE]; 3]; 3];
@@ -50,7 +50,7 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for Transform<'_, M
                     weights[(first + lane) * channel_stride..].first_chunk().expect("nine taps");
                 for (tap, &weight) in filter.iter().enumerate() {
                     let tap = if turned { 8 - tap } else { tap };
-                    taps[tap / 3][tap % 3][lane] = f64::from(weight) * self.scale;
+                    taps[tap / 3][tap % 3][lane] = f64::from(weight) * scale;
                 }
             }
             let mut half = [[[0.0_f64; SIDE_BY_SIDE]; 3]; T];

@@ -1,7 +1,8 @@
 //! Convolutions of 3x3 by Winograd's minimal filtering: tiles of pixels and filters go to a domain
 //! where the convolution is one product of small matrices a frequency, and back.
 //!
-//! F(4x4, 3x3) takes 36 multiply-adds for 16 outputs where the definition takes 144. The products run
+//! F(4x4, 3x3) takes 36 multiply-adds for 16 outputs where the definition takes 144, F(2x2, 3x3) 16
+//! for 4 where it takes 36; but their filters are 4 and 1.8 times as large. The products run
 //! on the same kernels, blocked over K by the same rule, so the result depends on the shape alone. A
 //! task carries a block of tiles through all three steps while they are in its second-level cache.
 
@@ -15,19 +16,24 @@ use crate::runtime::AlignedBuf;
 use crate::simd::Isa;
 use filter::{Taps, transform_column};
 use rayon::prelude::*;
-use scheme::F4;
+use scheme::{F2, F4, Scheme};
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::Range;
 use tiles::{FromTiles, Grid, ToTiles};
 
-/// Pixels of an output tile and of an input tile, from side to side.
-const M: usize = 4;
-const T: usize = 6;
-type Tiles = Grid<M, T>;
+/// How many outputs are computed together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WinogradTile {
+    /// F(2x2, 3x3): 2.25 times fewer multiply-adds, filters 1.8 times as large.
+    F2,
+    /// F(4x4, 3x3): 4 times fewer multiply-adds, filters 4 times as large.
+    F4,
+}
 
 /// Filters of 3x3, stride 1, in the transformed domain.
 pub(super) struct WinogradFilter {
+    tile: WinogradTile,
     isa: Isa,
     /// `[frequency][channel]` by output channel.
     packed: PackedB,
@@ -36,31 +42,50 @@ pub(super) struct WinogradFilter {
 
 impl WinogradFilter {
     /// Filters of zeros from `channels` to `out_channels` channels, both multiples of 16.
-    pub(super) fn zeros(isa: Isa, channels: usize, out_channels: usize) -> Self {
+    pub(super) fn zeros(
+        tile: WinogradTile,
+        isa: Isa,
+        channels: usize,
+        out_channels: usize,
+    ) -> Self {
         assert!(channels.is_multiple_of(16) && out_channels.is_multiple_of(16), "channels by 16");
-        let packed = PackedB::zeros(Backend::Native(isa), T * T * channels, out_channels);
-        Self { isa, packed, channels }
+        let frequencies = match tile {
+            WinogradTile::F2 => 16,
+            WinogradTile::F4 => 36,
+        };
+        let packed = PackedB::zeros(Backend::Native(isa), frequencies * channels, out_channels);
+        Self { tile, isa, packed, channels }
     }
 
     /// Packs `weights`, `[out_channels, channels, 3, 3]`, each output channel times its `scale`.
     pub(super) fn pack(&mut self, weights: &[f32], scale: Option<&[f64]>) {
-        let &mut Self { isa, ref mut packed, channels } = self;
-        packed.pack(|out, column| {
+        let channels = self.channels;
+        self.pack_columns(|out| {
             let weights = &weights[out * channels * 9..];
-            let taps = Taps { weights, channel_stride: 9, turned: false };
             let scale = scale.map_or(1.0, |scale| scale[out]);
-            transform_column::<M, T, F4>(isa, taps, scale, column);
+            Taps { weights, channel_stride: 9, turned: false, scale }
         });
     }
 
     /// Packs `weights`, `[channels, out_channels, 3, 3]`, turned round: for the gradient of the input
     /// of the convolution that they make.
     pub(super) fn pack_turned(&mut self, weights: &[f32]) {
-        let &mut Self { isa, ref mut packed, .. } = self;
-        let channel_stride = packed.n() * 9;
-        packed.pack(|out, column| {
-            let taps = Taps { weights: &weights[out * 9..], channel_stride, turned: true };
-            transform_column::<M, T, F4>(isa, taps, 1.0, column);
+        let channel_stride = self.packed.n() * 9;
+        self.pack_columns(|out| {
+            let weights = &weights[out * 9..];
+            Taps { weights, channel_stride, turned: true, scale: 1.0 }
+        });
+    }
+
+    pub(super) fn tile(&self) -> WinogradTile {
+        self.tile
+    }
+
+    fn pack_columns<'a>(&mut self, taps: impl Fn(usize) -> Taps<'a> + Sync) {
+        let &mut Self { tile, isa, ref mut packed, .. } = self;
+        packed.pack(|out, column| match tile {
+            WinogradTile::F2 => transform_column::<2, 4, F2>(isa, taps(out), column),
+            WinogradTile::F4 => transform_column::<4, 6, F4>(isa, taps(out), column),
         });
     }
 }
@@ -84,21 +109,34 @@ pub(super) fn forward(
 ) {
     assert_eq!(input.len(), shape.input_len(), "input of {shape:?}");
     assert_eq!(output.len(), shape.output_len(), "output of {shape:?}");
-    let grid = Tiles::new(shape);
     if output.is_empty() {
         return;
     }
+    match filter.tile {
+        WinogradTile::F2 => by_blocks::<2, 4, F2>(shape, input, filter, epilogue, output),
+        WinogradTile::F4 => by_blocks::<4, 6, F4>(shape, input, filter, epilogue, output),
+    }
+}
+
+fn by_blocks<const M: usize, const T: usize, P: Scheme<M, T>>(
+    shape: &ConvShape,
+    input: &[f32],
+    filter: &WinogradFilter,
+    epilogue: &Epilogue,
+    output: &mut [f32],
+) {
+    let grid = Grid::<M, T>::new(shape);
     let rows_a_task = (TILES / grid.across).max(1);
     let tasks = grid.rows().div_ceil(rows_a_task).next_multiple_of(rayon::current_num_threads());
     blocks(&grid, tasks.min(grid.rows()), output)
         .into_par_iter()
         .with_max_len(1)
-        .for_each(|(rows, output)| block(&grid, rows, input, filter, epilogue, output));
+        .for_each(|(rows, output)| block::<M, T, P>(&grid, rows, input, filter, epilogue, output));
 }
 
 /// The rows of tiles in `count` blocks, each with its part of `output`.
-fn blocks<'a>(
-    grid: &Tiles,
+fn blocks<'a, const M: usize, const T: usize>(
+    grid: &Grid<M, T>,
     count: usize,
     mut output: &'a mut [f32],
 ) -> Vec<(Range<usize>, &'a mut [f32])> {
@@ -115,15 +153,15 @@ fn blocks<'a>(
 }
 
 /// All three steps for some rows of tiles, whose part of the output is `output`.
-fn block(
-    grid: &Tiles,
+fn block<const M: usize, const T: usize, P: Scheme<M, T>>(
+    grid: &Grid<M, T>,
     rows: Range<usize>,
     input: &[f32],
     filter: &WinogradFilter,
     epilogue: &Epilogue,
     output: &mut [f32],
 ) {
-    let WinogradFilter { isa, ref packed, channels } = *filter;
+    let WinogradFilter { isa, ref packed, channels, .. } = *filter;
     let tiles = rows.len() * grid.across;
     let (in_stride, out_stride) = (grid.input_stride(), grid.output_stride());
     let (in_len, out_len) = (tiles * in_stride, tiles * out_stride);
@@ -134,7 +172,7 @@ fn block(
         let strip = &mut strip[..grid.strip_len()];
         let (before, after) = (&mut before[..T * T * in_len], &mut after[..T * T * out_len]);
 
-        let (values, scheme) = (&mut *before, PhantomData::<F4>);
+        let (values, scheme) = (&mut *before, PhantomData::<P>);
         isa.dispatch(ToTiles { grid, rows: rows.clone(), input, strip, values, scheme });
         let frequencies = before.chunks_exact(in_len).zip(after.chunks_exact_mut(out_len));
         for (f, (before, after)) in frequencies.enumerate() {

@@ -16,6 +16,27 @@ pub(super) trait Scheme<const M: usize, const T: usize> {
     fn filter(g: [f64; 3]) -> [f64; T];
 }
 
+/// F(2, 3) on the points 0, ±1 and infinity.
+pub(super) struct F2;
+
+impl Scheme<2, 4> for F2 {
+    #[inline(always)]
+    fn input<S: Simd>(s: S, d: [S::V; 4]) -> [S::V; 4] {
+        [s.sub(d[0], d[2]), s.add(d[1], d[2]), s.sub(d[2], d[1]), s.sub(d[1], d[3])]
+    }
+
+    #[inline(always)]
+    fn output<S: Simd>(s: S, m: [S::V; 4]) -> [S::V; 2] {
+        [s.add(m[0], s.add(m[1], m[2])), s.sub(s.sub(m[1], m[2]), m[3])]
+    }
+
+    #[inline(always)]
+    fn filter(g: [f64; 3]) -> [f64; 4] {
+        let (even, odd) = (0.5 * (g[0] + g[2]), 0.5 * g[1]);
+        [g[0], even + odd, even - odd, g[2]]
+    }
+}
+
 /// F(4, 3) on the points 0, ±2/3, ±3/2 and infinity, whose error is 2.5 times less than that of the
 /// customary 0, ±1, ±2.
 pub(super) struct F4;

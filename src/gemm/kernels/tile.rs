@@ -68,11 +68,7 @@ impl Tile {
         // do not follow.
         for i in 0..MR {
             for j in 0..NV {
-                let at = i * self.c_stride + j * S::LANES;
-                s.prefetch_write(self.c.wrapping_add(at));
-                if !self.residual.is_null() {
-                    s.prefetch_write(self.residual.wrapping_add(at));
-                }
+                s.prefetch_write(self.c.wrapping_add(i * self.c_stride + j * S::LANES));
             }
         }
 
