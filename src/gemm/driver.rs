@@ -2,7 +2,7 @@
 
 use super::backend::by_matrixmultiply;
 use super::blocking::{Blocking, SMALL, k_block};
-use super::kernels::{LINE, Tile};
+use super::kernels::{Fetch, LINE, Tile};
 use super::pack::{Layout, Panels};
 use super::{ASource, Epilogue, PackedB, Part};
 use crate::runtime::AlignedBuf;
@@ -156,11 +156,12 @@ impl Block {
         // Tiles of even height: a last one of one or two rows would leave the ports idle.
         let tile = |t: usize| rows * t / tiles..rows * (t + 1) / tiles;
         let most = if b.k < b.n { B_IN_SECOND_LEVEL } else { B_IN_FIRST_LEVEL };
-        if k_block.first && k_block.last && b.k * b.n <= most {
+        if k_block.first && k_block.last && b.k * b.n <= most.min(tiles * B_A_TILE) {
             for t in 0..tiles {
                 for panel in self.panels.clone() {
+                    let fetch = product.fetch_rows(self, &tile(t), panel);
                     // SAFETY: the caller's promise.
-                    unsafe { product.tile(self.rows.start, tile(t), panel, (ptr::null(), 0)) };
+                    unsafe { product.tile(self.rows.start, tile(t), panel, fetch) };
                 }
             }
             return;
@@ -177,9 +178,13 @@ impl Block {
                 b.panel(self.panels.start, 0).0.as_ptr().wrapping_add(end)
             };
             for t in 0..tiles {
-                let next = (next.wrapping_add(t * lines_a_tile * LINE), lines_a_tile);
+                let fetch = if panel == self.panels.start && product.a_is_in_place() {
+                    product.fetch_a(&tile(t))
+                } else {
+                    Fetch { at: next.wrapping_add(t * lines_a_tile * LINE), lines: lines_a_tile }
+                };
                 // SAFETY: the caller's promise.
-                unsafe { product.tile(self.rows.start, tile(t), panel, next) };
+                unsafe { product.tile(self.rows.start, tile(t), panel, fetch) };
             }
         }
     }
@@ -196,18 +201,49 @@ struct Product<'a> {
 }
 
 impl Product<'_> {
-    /// Computes `rows` of A, which are those of C from `first_row` on, times `panel`, and fetches lines
-    /// of the next one.
+    /// Whether A's rows lie in memory one after the other, not yet in a cache.
+    fn a_is_in_place(&self) -> bool {
+        self.a_stride == self.k_block.steps
+    }
+
+    /// The rows of A after `rows`, as far as a tile can fetch them.
+    fn fetch_a(&self, rows: &Range<usize>) -> Fetch {
+        let at = self.a.as_ptr().wrapping_add(rows.end * self.a_stride);
+        Fetch { at, lines: (rows.len() * self.a_stride / LINE).min(self.k_block.steps) }
+    }
+
+    /// What the tile of `rows` and `panel` fetches of the rows that come after, where each row of
+    /// `block` is computed in one go: all of A, the residual and C lies one after the other, and each
+    /// panel fetches its share.
+    fn fetch_rows(&self, block: &Block, rows: &Range<usize>, panel: usize) -> Fetch {
+        let a = if self.a_is_in_place() { self.fetch_a(rows) } else { Fetch::NOTHING };
+        let after = (block.rows.start + rows.end) * self.c.stride;
+        let lines = rows.len() * self.c.stride / LINE;
+        let residual = self.epilogue.residual.map_or(Fetch::NOTHING, |residual| Fetch {
+            at: residual.as_ptr().wrapping_add(after),
+            lines,
+        });
+        let c = Fetch { at: self.c.start.wrapping_add(after), lines };
+        let streams = [a, residual, c];
+        let all: usize = streams.iter().map(|stream| stream.lines).sum();
+        let share = all.div_ceil(block.panels.len());
+        let mut from = share * (panel - block.panels.start);
+        for stream in streams {
+            if from < stream.lines {
+                let lines = share.min(stream.lines - from).min(self.k_block.steps);
+                return Fetch { at: stream.at.wrapping_add(from * LINE), lines };
+            }
+            from -= stream.lines;
+        }
+        Fetch::NOTHING
+    }
+
+    /// Computes `rows` of A, which are those of C from `first_row` on, times `panel`, and fetches
+    /// something meanwhile.
     ///
     /// # Safety
     /// A must have those rows, C too, and nothing else may touch these elements of it meanwhile.
-    unsafe fn tile(
-        &self,
-        first_row: usize,
-        rows: Range<usize>,
-        panel: usize,
-        (next_b, next_b_lines): (*const f32, usize),
-    ) {
+    unsafe fn tile(&self, first_row: usize, rows: Range<usize>, panel: usize, fetch: Fetch) {
         let &Self { a, a_stride, b, c, epilogue, k_block } = self;
         let (b_values, columns) = b.panel(panel, k_block.start);
         let column = panel * b.kernel.nr;
@@ -238,8 +274,7 @@ impl Product<'_> {
                     bias,
                     residual,
                     relu: k_block.last && epilogue.relu,
-                    next_b,
-                    next_b_lines,
+                    fetch,
                 },
             );
         }
@@ -252,7 +287,9 @@ impl Product<'_> {
 const B_IN_FIRST_LEVEL: usize = 10 * 1024;
 /// The same in the second level, which pays where C is wider than A (1x1 from 64 to 256 channels: 1.3
 /// times).
-const B_IN_SECOND_LEVEL: usize = 64 * 1024;
+const B_IN_SECOND_LEVEL: usize = 256 * 1024;
+/// Floats of B for each tile of rows that will read them: fewer tiles would wait for B's first arrival.
+const B_A_TILE: usize = 16 * 1024;
 
 /// A range of K: whether the sum begins and ends with it.
 struct KBlock {
