@@ -278,6 +278,71 @@ fn version_help_and_a_closed_pipe_are_successes() {
     assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
 }
 
+const VERBS: [&str; 6] = ["train", "infer", "inspect", "bench", "completions", "man"];
+
+#[test]
+fn every_shell_is_offered_every_verb() {
+    let fixture = Fixture::new();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        // A machine that cannot be is none of their business.
+        let mut command = fixture.command(&["completions", shell]);
+        let run = finish(command.env("RESNET_CPU_ISA", "mmx"));
+        assert_eq!((run.code, run.err.as_str()), (0, ""), "{shell}");
+        for word in VERBS.into_iter().chain(["label-smoothing", "threads"]) {
+            assert!(run.out.contains(word), "{shell} does not know {word}");
+        }
+    }
+    fixture.run(&["completions", "sh"]).fails(2, &["sh", "fish"]);
+    fixture.run(&["completions"]).fails(2, &["SHELL"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn the_completion_script_is_one_that_bash_reads() {
+    let fixture = Fixture::new();
+    fixture.write("completions", fixture.run(&["completions", "bash"]).out.as_bytes());
+    let question = ". ./completions; COMP_WORDS=(resnet-cpu inf); COMP_CWORD=1; \
+        _resnet__cpu resnet-cpu inf resnet-cpu; echo ${COMPREPLY[*]}";
+    let mut bash = Command::new("bash");
+    match bash.current_dir(fixture.folder.path()).args(["--norc", "-c", question]).output() {
+        Ok(output) => assert_eq!(String::from_utf8(output.stdout).unwrap(), "infer\n"),
+        Err(_) => eprintln!("SKIPPED: no bash"),
+    }
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let fixture = Fixture::new();
+    let run = fixture.run(&["man", "new/pages"]);
+    assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (0, "", ""));
+    let mut names: Vec<String> = std::fs::read_dir(fixture.path("new/pages"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let mut expected: Vec<String> = VERBS.map(|verb| format!("resnet-cpu-{verb}.1")).into();
+    expected.push("resnet-cpu.1".to_owned());
+    expected.sort();
+    assert_eq!(names, expected);
+    for name in &names {
+        let page = std::fs::read_to_string(fixture.path("new/pages").join(name)).unwrap();
+        for part in [".SH NAME", ".SH SYNOPSIS", ".SH OPTIONS", "\\-\\-threads", "\\-\\-isa"] {
+            assert!(page.contains(part), "{name}: no {part}");
+        }
+    }
+    let train = std::fs::read_to_string(fixture.path("new/pages/resnet-cpu-train.1")).unwrap();
+    assert!(train.contains("label\\-smoothing") && train.contains("built\\-in pictures"));
+
+    let run = fixture.run(&["man"]);
+    let first = std::fs::read_to_string(fixture.path("new/pages/resnet-cpu.1")).unwrap();
+    assert_eq!((run.code, &run.out), (0, &first));
+    for verb in VERBS {
+        assert!(first.contains(&format!("resnet\\-cpu\\-{verb}(1)")), "no {verb} in {first}");
+    }
+    fixture.write("file", b"");
+    fixture.run(&["man", "file/pages"]).fails(1, &["file/pages: cannot create"]);
+}
+
 #[test]
 fn inspect_shows_names_and_files() {
     let fixture = Fixture::new();
