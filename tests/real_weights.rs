@@ -102,7 +102,8 @@ fn cifar_networks_are_right_as_often_as_published_files_say() {
     ] {
         let Some(weights) = test_data(&format!("weights/cifar10/{file}")) else { return };
         let mut classifier = Classifier::open(&weights).unwrap();
-        let found = classifier.classify(&images, 1).into_iter().map(|found| found.unwrap()[0].index);
+        let found =
+            classifier.classify(&images, 1).into_iter().map(|found| found.unwrap()[0].index);
         let found: Vec<usize> = found.collect();
         let right = (0..records.len()).filter(|&i| found[i] == records.label(i)).count();
         println!("{file}: {right} of 500 right");
