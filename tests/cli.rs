@@ -213,7 +213,7 @@ fn bad_weights_are_named_with_the_reason() {
     fixture.weights("nan.safetensors", |p| p.by_name_mut("fc.weight").unwrap()[7] = f32::NAN);
     for (file, reason) in [
         ("none.safetensors", "cannot open"),
-        ("text.safetensors", "not a readable safetensors file"),
+        ("text.safetensors", "not a readable file of weights"),
         ("cut.safetensors", "cut short"),
         ("nan.safetensors", "fc.weight"),
         ("pictures", "folder"),

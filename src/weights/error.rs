@@ -19,8 +19,8 @@ pub enum WeightsError {
         /// Its reason.
         source: io::Error,
     },
-    /// The bytes are not a complete, valid safetensors file.
-    #[error("{}: not a readable safetensors file: {reason}", path.display())]
+    /// The bytes are not a complete, valid file of tensors.
+    #[error("{}: not a readable file of weights: {reason}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
@@ -150,7 +150,7 @@ impl fmt::Display for WrongTensor {
 }
 
 /// `what (count): a, b, c`, of which at most eight are spelled out.
-fn listed(what: &str, items: &[String]) -> String {
+pub(super) fn listed(what: &str, items: &[String]) -> String {
     const SHOWN: usize = 8;
     let mut text =
         format!("{what} ({}): {}", items.len(), items[..items.len().min(SHOWN)].join(", "));

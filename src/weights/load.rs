@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::ops::Range;
 use std::path::Path;
 
-use super::file::{Dtype, FloatType, StoredTensor, TensorFile};
+use super::file::{Dtype, StoredTensor, TensorFile};
 use super::metadata::{CLASSES, Metadata, Preprocessing};
 use super::names::{Canonical, PIXEL_MEAN, canonical};
 use super::resolve::{Overrides, resolve};
@@ -18,11 +17,11 @@ use crate::model::{ModelSpec, Network, ParamSource, Role, TensorId, TensorInfo};
 pub struct WeightsFile {
     file: TensorFile,
     network: Network,
-    /// Type and bytes of each tensor, by the index of its id.
-    views: Vec<(FloatType, Range<usize>)>,
+    /// The file's tensor of each id, by its index; all are floats.
+    views: Vec<StoredTensor>,
     metadata: Metadata,
-    /// Type and bytes of the per-pixel mean, and its sides.
-    pixel_mean: Option<(FloatType, Range<usize>, [usize; 2])>,
+    /// Floats `[height, width, 3]`.
+    pixel_mean: Option<StoredTensor>,
     notes: Vec<String>,
 }
 
@@ -45,14 +44,15 @@ impl WeightsFile {
     /// While it is open the file must not be changed in place, see [`TensorFile::open`].
     ///
     /// # Errors
-    /// The file cannot be read or is not a safetensors file; its network is not known or contradicts
+    /// The file cannot be read or is not a file of tensors; its network is not known or contradicts
     /// `overrides`; tensors are missing, unexpected or wrong (one error lists all); values are not
     /// finite, or a running variance is negative.
     pub fn open(path: &Path, overrides: &Overrides) -> Result<Self, WeightsError> {
         let file = TensorFile::open(path)?;
         let stated = Metadata::parse(path, file.metadata())?;
         let sorted = sort(file.tensors());
-        let (spec, mut notes) = resolve(path, overrides, &stated, &sorted.tensors)?;
+        let (spec, assumed) = resolve(path, overrides, &stated, &sorted.tensors)?;
+        let mut notes = [file.notes(), &assumed].concat();
         if sorted.training_state > 0 {
             notes.push(format!("{} tensors of training state ignored", sorted.training_state));
         }
@@ -93,7 +93,7 @@ impl WeightsFile {
         &self.network
     }
 
-    /// What had to be assumed, a sentence each; empty if the metadata say it all.
+    /// What had to be assumed or was left out, a sentence each; empty if the metadata say it all.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -105,8 +105,9 @@ impl WeightsFile {
 
     /// The mean of each pixel of the training set, if the file has one.
     pub fn pixel_mean(&self) -> Option<PixelMean<'_>> {
-        let (float, bytes, [height, width]) = self.pixel_mean.clone()?;
-        Some(PixelMean { height, width, values: self.file.decode(float, bytes) })
+        let stored = self.pixel_mean.as_ref()?;
+        let values = self.file.values(stored)?;
+        Some(PixelMean { height: stored.shape[0], width: stored.shape[1], values })
     }
 
     /// Class names in order of index, if the metadata have them; as many as the network's classes.
@@ -161,8 +162,7 @@ impl WeightsFile {
 
 impl ParamSource for WeightsFile {
     fn tensor(&self, id: TensorId) -> Cow<'_, [f32]> {
-        let (float, bytes) = self.views[id.index()].clone();
-        self.file.decode(float, bytes)
+        self.file.values(&self.views[id.index()]).expect("checked to be floats")
     }
 }
 
@@ -203,18 +203,18 @@ fn sort(stored: &[StoredTensor]) -> Sorted<'_> {
     sorted
 }
 
-/// The view and the sides of the per-pixel mean, which must be a crop's.
+/// The per-pixel mean, after checking that it is a crop's.
 fn pixel_mean(
     path: &Path,
     stated: &Metadata,
     stored: &StoredTensor,
-) -> Result<(FloatType, Range<usize>, [usize; 2]), WeightsError> {
+) -> Result<StoredTensor, WeightsError> {
     let side = stated.preprocessing.crop;
     match (&stored.dtype, &stored.shape[..]) {
-        (Dtype::Float(float), &[height, width, 3])
+        (Dtype::Float(_), &[height, width, 3])
             if side.is_none_or(|side| [height, width] == [side; 2]) =>
         {
-            Ok((*float, stored.bytes.clone(), [height, width]))
+            Ok(stored.clone())
         }
         (dtype, shape) => {
             let side = side.map_or("height, width".to_owned(), |side| format!("{side}, {side}"));
@@ -228,11 +228,8 @@ fn pixel_mean(
     }
 }
 
-/// Type and bytes of each of the network's tensors, or all that is wrong.
-fn match_tensors(
-    network: &Network,
-    sorted: Sorted<'_>,
-) -> Result<Vec<(FloatType, Range<usize>)>, Mismatch> {
+/// The file's tensor for each of the network's, or all that is wrong.
+fn match_tensors(network: &Network, sorted: Sorted<'_>) -> Result<Vec<StoredTensor>, Mismatch> {
     let mut rest = sorted.tensors;
     let mut mismatch = Mismatch {
         network: network.spec.to_string(),
@@ -255,17 +252,14 @@ fn match_tensors(
     if mismatch.is_empty() { Ok(views) } else { Err(mismatch) }
 }
 
-fn view(
-    info: &TensorInfo,
-    stored: &StoredTensor,
-) -> Result<(FloatType, Range<usize>), WrongTensor> {
+fn view(info: &TensorInfo, stored: &StoredTensor) -> Result<StoredTensor, WrongTensor> {
     let wrong =
         |expected: String, found: String| WrongTensor { name: info.name.clone(), expected, found };
     if stored.shape != info.shape {
         return Err(wrong(format!("{:?}", info.shape), format!("{:?}", stored.shape)));
     }
     match &stored.dtype {
-        Dtype::Float(float) => Ok((*float, stored.bytes.clone())),
+        Dtype::Float(_) => Ok(stored.clone()),
         other => Err(wrong("F32, F16, BF16 or F64".to_owned(), other.to_string())),
     }
 }

@@ -1,6 +1,6 @@
 //! Files of weights and the names in them.
 //!
-//! [`TensorFile`] lists what any safetensors file holds; [`WeightsFile`] finds out which network it
+//! [`TensorFile`] lists what any safetensors or PyTorch file holds; [`WeightsFile`] finds out which network it
 //! is, checks every tensor and serves the values as a [`ParamSource`](crate::model::ParamSource)
 //! straight from the mapped file. Metadata decides what a network is; for bare weights names and
 //! shapes do, and [`WeightsFile::notes`] says what had to be assumed. Nothing in a file can make the
@@ -14,6 +14,7 @@ mod names;
 mod resolve;
 mod safetensors;
 mod structure;
+mod torch;
 mod write;
 
 pub use error::{Mismatch, WeightsError, WrongTensor};

@@ -3,39 +3,26 @@
 //! The `safetensors` crate parses the JSON and checks that shapes, types and offsets agree; what
 //! users meet most, a file that was cut short or is something else, is told apart here.
 
-use std::collections::BTreeMap;
-
-use safetensors::Dtype as StDtype;
 use safetensors::tensor::Metadata as Header;
 
-use super::file::{Dtype, FloatType, StoredTensor};
+use super::file::{Contents, Dtype, StoredTensor};
 
 /// Bytes of the length at the start of the file.
 const PREFIX: usize = 8;
 /// Longest header that is believed to be one (the format's own limit).
 const MAX_HEADER: u64 = 100_000_000;
 
-/// A checked header.
-pub(super) struct Parsed {
-    /// The tensors, in the order of their bytes.
-    pub(super) tensors: Vec<StoredTensor>,
-    /// `__metadata__`.
-    pub(super) metadata: BTreeMap<String, String>,
-}
-
 /// Reads and checks the header of `file`; every byte range returned lies within `file`. The error is
 /// a reason for the user.
-pub(super) fn parse(file: &[u8]) -> Result<Parsed, String> {
-    if file.starts_with(b"PK\x03\x04") || file.starts_with(b"\x80\x02") {
-        return Err("it looks like a PyTorch file (torch.save)".to_owned());
-    }
+pub(super) fn parse(file: &[u8]) -> Result<Contents, String> {
     let Some((prefix, rest)) = file.split_first_chunk::<PREFIX>() else {
         return Err(format!("expected at least {PREFIX} bytes, found {}", file.len()));
     };
     let header_len = u64::from_le_bytes(*prefix);
     if header_len > MAX_HEADER {
         return Err(format!(
-            "the first 8 bytes mean a header of {header_len} bytes, which is absurd"
+            "neither safetensors nor PyTorch: the first 8 bytes would mean a header of {header_len} \
+             bytes, which is absurd"
         ));
     }
     let header_len = header_len as usize;
@@ -59,22 +46,13 @@ pub(super) fn parse(file: &[u8]) -> Result<Parsed, String> {
         .into_iter()
         .map(|(name, info)| StoredTensor {
             name,
-            dtype: dtype(info.dtype),
+            dtype: Dtype::named(&info.dtype.to_string()),
             shape: info.shape.clone(),
             bytes: start + info.data_offsets.0..start + info.data_offsets.1,
+            strides: None,
         })
         .collect();
     tensors.sort_by(|a, b| (a.bytes.start, &a.name).cmp(&(b.bytes.start, &b.name)));
     let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
-    Ok(Parsed { tensors, metadata })
-}
-
-fn dtype(dtype: StDtype) -> Dtype {
-    match dtype {
-        StDtype::F32 => Dtype::Float(FloatType::F32),
-        StDtype::F16 => Dtype::Float(FloatType::F16),
-        StDtype::BF16 => Dtype::Float(FloatType::Bf16),
-        StDtype::F64 => Dtype::Float(FloatType::F64),
-        other => Dtype::Other(other.to_string()),
-    }
+    Ok(Contents { tensors, metadata, notes: Vec::new() })
 }
