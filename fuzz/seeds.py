@@ -1,6 +1,6 @@
 """Writes the seeds of the fuzz targets to fuzz/seeds/TARGET/, small valid files of every kind.
 
-Usage: python fuzz/seeds.py [CHECKPOINT] (needs Pillow and numpy). The header of CHECKPOINT, a run's
+Usage: python fuzz/seeds.py [CHECKPOINT] (needs Pillow, NumPy and PyTorch). The header of CHECKPOINT, a run's
 last.safetensors of resnet20, becomes a seed of `weights`.
 """
 
@@ -9,9 +9,12 @@ import io
 import json
 import struct
 import sys
+import zipfile
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 ROOT = Path(__file__).parent / "seeds"
@@ -136,6 +139,26 @@ def weights(checkpoint):
         put("weights", "run", json.dumps(only, separators=(",", ":")).encode())
 
 
+def torch_files():
+    shared = torch.arange(6, dtype=torch.float32)
+    state = OrderedDict([
+        ("module.a.weight", shared.reshape(2, 3).t()),
+        ("module.a.bias", torch.nn.Parameter(shared[2:4])),
+        ("half", torch.ones(2, dtype=torch.float16)),
+        ("counter", torch.tensor(7)),
+    ])
+    checkpoint = {"epoch": 3, "best": 0.5, "args": ("a", [1, None, True]), "state_dict": state}
+    for name, content in [("bare", state), ("checkpoint", checkpoint)]:
+        for layout, zipped in [("zip", True), ("legacy", False)]:
+            out = io.BytesIO()
+            torch.save(content, out, _use_new_zipfile_serialization=zipped)
+            put("torch", f"{name}.{layout}", out.getvalue())
+            if zipped:
+                with zipfile.ZipFile(out) as archive:
+                    pickle = next(n for n in archive.namelist() if n.endswith("/data.pkl"))
+                    put("torch", f"{name}.pkl", archive.read(pickle))
+
+
 def small_sets():
     record = lambda label: bytes([label]) + bytes(i % 251 for i in range(3072))
     put("cifar", "one", record(9))
@@ -152,3 +175,4 @@ def small_sets():
 images()
 weights(sys.argv[1] if len(sys.argv) > 1 else None)
 small_sets()
+torch_files()
