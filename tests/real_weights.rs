@@ -7,13 +7,12 @@ use common::{read_npy, test_data};
 use resnet_cpu::data::{CifarRecords, Limits, read_image};
 use resnet_cpu::gemm::Backend;
 use resnet_cpu::infer::{Classifier, Session, top_k};
+use resnet_cpu::model::ParamSource;
 use resnet_cpu::simd::Isa;
 use resnet_cpu::weights::{Overrides, WeightsFile};
 
 const RESNET18: &str = "weights/imagenet/ktb_resnet18_small_blocks.safetensors";
-const RESNET20: &str = "weights/cifar10/resnet20-12fca82f.safetensors";
 const LOGITS18: &str = "reference/imagenet/ktb_resnet18_small_blocks_logits_shared_samples.npy";
-const LOGITS20: &str = "reference/cifar10/akamaster-resnet20_logits_test_0000-0499.npy";
 
 /// The instruction set that the environment forces, else the best.
 fn isa() -> Isa {
@@ -89,24 +88,55 @@ fn resnet18_gives_the_stored_logits_for_stored_inputs() {
 }
 
 #[test]
-fn resnet20_is_right_for_455_of_500_lossless_cifar_images() {
-    let (Some(weights), Some(images)) =
-        (test_data(RESNET20), test_data("cifar10/lossless/test_0000-0499.bin"))
+fn cifar_networks_are_right_as_often_as_published_files_say() {
+    let Some(images) = test_data("cifar10/lossless/test_0000-0499.bin") else { return };
+    let records = CifarRecords::open(&images).unwrap();
+    assert_eq!(records.len(), 500);
+    let images: Vec<_> = (0..records.len()).map(|i| records.image(i)).collect();
+    let akamaster20 = "reference/cifar10/akamaster-resnet20_logits_test_0000-0499.npy";
+    for (file, logits, expected) in [
+        ("resnet20-12fca82f.safetensors", Some(akamaster20), 455),
+        ("resnet20-12fca82f.th", Some(akamaster20), 455),
+        ("resnet44-014dd654.th", None, 465),
+        ("zheng-resnet20-zipformat.th", None, 456),
+    ] {
+        let Some(weights) = test_data(&format!("weights/cifar10/{file}")) else { return };
+        let mut classifier = Classifier::open(&weights).unwrap();
+        let found = classifier.classify(&images, 1).into_iter().map(|found| found.unwrap()[0].index);
+        let found: Vec<usize> = found.collect();
+        let right = (0..records.len()).filter(|&i| found[i] == records.label(i)).count();
+        println!("{file}: {right} of 500 right");
+        assert_eq!(right, expected, "{file}");
+        if let Some(logits) = logits {
+            let (_, stored) = read_npy(&test_data(logits).unwrap());
+            let stored: Vec<usize> = stored.chunks(10).map(|row| top_k(row, 1)[0].index).collect();
+            assert_eq!(found, stored, "{file}");
+        }
+    }
+}
+
+#[test]
+fn a_pytorch_file_has_the_numbers_of_its_copy() {
+    let open = |file: &str| {
+        let path = test_data(&format!("weights/cifar10/{file}"))?;
+        Some(WeightsFile::open(&path, &Overrides::default()).unwrap())
+    };
+    let (Some(original), Some(copy)) =
+        (open("resnet20-12fca82f.th"), open("resnet20-12fca82f.safetensors"))
     else {
         return;
     };
-    let records = CifarRecords::open(&images).unwrap();
-    assert_eq!(records.len(), 500);
-    let (_, stored) = read_npy(&test_data(LOGITS20).unwrap());
-    let mut classifier = Classifier::open(&weights).unwrap();
-    let images: Vec<_> = (0..records.len()).map(|i| records.image(i)).collect();
-    let found = classifier.classify(&images, 1);
-    let (mut right, mut differ) = (0, 0);
-    for (i, (found, stored)) in found.into_iter().zip(stored.chunks(10)).enumerate() {
-        let found = found.unwrap()[0].index;
-        right += usize::from(found == records.label(i));
-        differ += usize::from(found != top_k(stored, 1)[0].index);
+    assert_eq!(original.spec(), copy.spec());
+    for (id, info) in original.network().table().iter() {
+        assert_eq!(original.tensor(id), copy.tensor(id), "{}", info.name);
     }
-    println!("{right} of 500 right; {differ} differ from the stored");
-    assert_eq!((right, differ), (455, 0));
+}
+
+#[test]
+fn a_pytorch_file_of_another_network_is_refused_with_the_reason() {
+    let path = "weights/imagenet/original/resnet18_small_blocks.pth";
+    let Some(path) = test_data(path) else { return };
+    let error = WeightsFile::open(&path, &Overrides::default()).unwrap_err().to_string();
+    println!("{error}");
+    assert!(error.contains("resnet18_small_blocks.pth: "), "{error}");
 }

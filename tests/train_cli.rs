@@ -6,7 +6,9 @@ use common::program::{Run, finish, program, write_records};
 use resnet_cpu::data::demo;
 use serde_json::Value;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
+use std::process::{Child, Stdio};
 use tempfile::TempDir;
 
 /// A folder with `data`, 40 CIFAR-10 records to train on and 10 to validate.
@@ -50,6 +52,16 @@ impl Fixture {
     fn run(&self, args: &str) -> Run {
         let args: Vec<&str> = args.split_whitespace().collect();
         finish(&mut program(self.folder.path(), &args))
+    }
+
+    /// A run that is under way: it has said `word`.
+    fn start(&self, args: &str, word: &str) -> Child {
+        let args: Vec<&str> = args.split_whitespace().collect();
+        let mut command = program(self.folder.path(), &args);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.as_mut().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.contains(word)), "it never said {word}");
+        child
     }
 
     fn metrics(&self, run: &str) -> Vec<Value> {
@@ -207,6 +219,21 @@ fn bad_settings_are_named_before_any_work() {
         assert!(run.out.is_empty() && !fixture.path("runs").exists(), "{args}");
     }
     fixture.run("train data --out file").fails(1, &["file", "cannot"]);
+}
+
+#[test]
+fn a_folder_has_one_process_at_a_time() {
+    let fixture = Fixture::new();
+    let train = "train data --batch 8 --epochs 100000 --out run";
+    let mut first = fixture.start(train, "begins");
+    for args in [train, "train data --lr 0.3 --out run"] {
+        fixture.run(args).fails(1, &["run: another process is training in this folder", "--out"]);
+    }
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let mut second = fixture.start(train, "goes on");
+    second.kill().unwrap();
+    second.wait().unwrap();
 }
 
 #[test]

@@ -54,7 +54,7 @@ CASES = [
     ("plain18-conv", "plain18", {"blocks": ONE_EACH}, (4, 33, 33), 2**-13, 18),
     ("plain18-maxpool", "plain18", {"downsample": "maxpool", "blocks": ONE_EACH}, (4, 64, 64), 2**-13, 22),
     ("bottleneck-b-v1.5", "resnet50", {"shortcut": "b", "blocks": ONE_EACH}, (4, 33, 33), 2**-11, 2),
-    ("bottleneck-b-v1", "resnet50", {"shortcut": "b", "stride_in": "1x1", "blocks": ONE_EACH}, (4, 33, 33), 2**-11, 2),
+    ("bottleneck-b-v1", "resnet50", {"shortcut": "b", "stride_in": "1x1", "blocks": ONE_EACH}, (4, 33, 33), 2**-11, 1),
     ("resnet20-a", "resnet20", {"shortcut": "a"}, (4, 17, 15), 2**-5, 14),
 ]
 

@@ -1,10 +1,8 @@
 //! `resnet-cpu infer`: what do these pictures show?
 
-use resnet_cpu::data::{self, Limits, Mean, Preprocessing};
-use resnet_cpu::infer::{
-    Classifier, InferError, Prediction, Session, class_names, labels, preprocessing,
-};
-use resnet_cpu::weights::{self, WeightsFile};
+use resnet_cpu::data::{self, Limits};
+use resnet_cpu::infer::{Classifier, InferError, Prediction, Session, class_names, labels};
+use resnet_cpu::weights::WeightsFile;
 use serde::Serialize;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -14,14 +12,15 @@ use super::error::CliError;
 use super::machine::Machine;
 use super::network::NetworkArgs;
 use super::output::{one_line, print_error, write_json};
-use super::weights::find_weights;
+use super::preprocessing::PreprocessingArgs;
+use super::weights::{find_weights, note_weights};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Pictures, and folders of pictures (with their subfolders, in sorted order)
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
-    /// Weights, a safetensors file [default: $RESNET_CPU_WEIGHTS, else the newest
+    /// Weights, a safetensors or PyTorch file [default: $RESNET_CPU_WEIGHTS, else the newest
     /// runs/*/best.safetensors]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
@@ -40,18 +39,8 @@ pub(super) struct Args {
     /// Class names, one a line in order of index
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// Mean of red, green and blue in 0..1
-    #[arg(long, value_name = "R,G,B", value_parser = parse_mean, allow_hyphen_values = true)]
-    mean: Option<[f32; 3]>,
-    /// Standard deviation of red, green and blue in 0..1
-    #[arg(long, value_name = "R,G,B", value_parser = parse_std, allow_hyphen_values = true)]
-    std: Option<[f32; 3]>,
-    /// Pixels to which the shorter side is resized
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_384))]
-    resize: Option<u32>,
-    /// Pixels of the side of the square cut from the centre: the network's input
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
-    crop: Option<u32>,
+    #[command(flatten)]
+    preprocessing: PreprocessingArgs,
     /// Pictures that run together; changes speed and memory, never the result
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: u32,
@@ -115,19 +104,8 @@ fn prepare(
     names: Option<Vec<String>>,
 ) -> Result<(Classifier, String), CliError> {
     let spec = weights.spec().clone();
-    machine.note(&format!("weights {}: {spec}, {} classes", path.display(), spec.classes));
-    for note in weights.notes() {
-        machine.note(note);
-    }
-    let asked = weights::Preprocessing {
-        mean: args.mean,
-        std: args.std,
-        resize: args.resize.map(|n| n as usize),
-        crop: args.crop.map(|n| n as usize),
-    };
-    let (preprocessing, assumed) = preprocessing(&weights, &asked)
-        .map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
-    note_preprocessing(machine, &preprocessing, &assumed);
+    note_weights(machine, path, &weights);
+    let preprocessing = args.preprocessing.resolve(machine, path, &weights)?;
 
     let session = Session::new(weights.network(), &weights, machine.backend);
     let names = names.or_else(|| class_names(&weights));
@@ -142,20 +120,6 @@ fn prepare(
         _ => CliError::failed(error),
     })?;
     Ok((classifier, spec.name))
-}
-
-fn note_preprocessing(machine: &Machine, used: &Preprocessing, assumed: &[&str]) {
-    let triple = |[r, g, b]: [f32; 3]| format!("{r},{g},{b}");
-    let resize = used.resize.map_or("no resize".to_owned(), |side| format!("resize {side}"));
-    let mean = match &used.mean {
-        Mean::Channel { mean, std } => format!("mean {}, std {}", triple(*mean), triple(*std)),
-        Mean::Pixel(_) => "the file's per-pixel mean".to_owned(),
-    };
-    let assumed = match assumed {
-        [] => String::new(),
-        fields => format!(" (assumed: {})", fields.join(", ")),
-    };
-    machine.note(&format!("preprocessing: {resize}, crop {}, {mean}{assumed}", used.crop));
 }
 
 /// Reads and classifies batches of files.
@@ -262,20 +226,4 @@ impl<W: Write> Report<W> {
         }
         Ok(())
     }
-}
-
-fn parse_mean(text: &str) -> Result<[f32; 3], String> {
-    parse_triple(text, "three numbers r,g,b", f32::is_finite)
-}
-
-fn parse_std(text: &str) -> Result<[f32; 3], String> {
-    parse_triple(text, "three positive numbers r,g,b", |x| x.is_finite() && x > 0.0)
-}
-
-fn parse_triple(text: &str, expected: &str, valid: fn(f32) -> bool) -> Result<[f32; 3], String> {
-    let numbers: Option<Vec<f32>> = text.split(',').map(|x| x.trim().parse().ok()).collect();
-    numbers
-        .and_then(|numbers| <[f32; 3]>::try_from(numbers).ok())
-        .filter(|numbers| numbers.iter().all(|&x| valid(x)))
-        .ok_or_else(|| format!("expected {expected}"))
 }

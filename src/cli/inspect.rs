@@ -15,7 +15,7 @@ use super::output::{grouped, one_line, write_json};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// A safetensors file, or the name of a network, e.g. resnet50
+    /// A safetensors or PyTorch file, or the name of a network, e.g. resnet50
     #[arg(value_name = "FILE|NAME")]
     what: String,
     /// Network that a file's weights belong to [default: as the file says]

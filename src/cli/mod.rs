@@ -6,12 +6,14 @@
 //! An error is one line on stderr. A reader that closes the pipe early ends the run quietly.
 
 mod bench;
+mod convert;
 mod error;
 mod infer;
 mod inspect;
 mod machine;
 mod network;
 mod output;
+mod preprocessing;
 mod train;
 mod weights;
 
@@ -43,6 +45,8 @@ enum Verb {
     Infer(infer::Args),
     /// Show what is in a file of weights, or what a network consists of
     Inspect(inspect::Args),
+    /// Write weights of any readable format as safetensors, with all that is known of the network
+    Convert(convert::Args),
     /// Measure speed, beside the machine's own multiply-add peak
     Bench(bench::Args),
 }
@@ -68,6 +72,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Train(args) => train::run(args, machine),
         Verb::Infer(args) => infer::run(args, machine),
         Verb::Inspect(args) => inspect::run(args, machine),
+        Verb::Convert(args) => convert::run(args, machine),
         Verb::Bench(args) => bench::run(args, machine),
     })
 }

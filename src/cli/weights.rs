@@ -1,9 +1,12 @@
-//! Which file of weights is meant when none is named.
+//! Which file of weights is meant when none is named, and what is said of the one that is used.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use resnet_cpu::weights::WeightsFile;
+
 use super::error::CliError;
+use super::machine::Machine;
 
 const VARIABLE: &str = "RESNET_CPU_WEIGHTS";
 
@@ -17,11 +20,21 @@ pub(super) fn find_weights(given: Option<&Path>) -> Result<PathBuf, CliError> {
     }
     newest_run(Path::new("runs")).ok_or_else(|| {
         CliError::usage(format!(
-            "no weights: give --weights FILE or set {VARIABLE}, or train some with `resnet-cpu train`; the safetensors files of torchvision's \
-             and timm's ResNets work as they are (for example \
+            "no weights: give --weights FILE or set {VARIABLE}, or train some with `resnet-cpu \
+             train`; torchvision's .pth and timm's .safetensors files of ResNets work as they are \
+             (for example \
              https://huggingface.co/timm/resnet18.tv_in1k/resolve/main/model.safetensors)"
         ))
     })
+}
+
+/// Says which network the file at `path` holds, and what had to be assumed for that.
+pub(super) fn note_weights(machine: &Machine, path: &Path, weights: &WeightsFile) {
+    let spec = weights.spec();
+    machine.note(&format!("weights {}: {spec}, {} classes", path.display(), spec.classes));
+    for note in weights.notes() {
+        machine.note(note);
+    }
 }
 
 fn newest_run(runs: &Path) -> Option<PathBuf> {

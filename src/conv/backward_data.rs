@@ -1,7 +1,8 @@
 //! The gradient of the input: a convolution of the output's gradient, class by class of pixels.
 
 use super::parity::{ParityClass, classes};
-use super::{ConvShape, Im2col};
+use super::winograd::{self, WinogradFilter};
+use super::{Algorithm, ConvShape, Im2col};
 use crate::gemm::{Backend, Epilogue, Matrix, PackedB, gemm};
 use crate::runtime::AlignedBuf;
 use rayon::prelude::*;
@@ -9,9 +10,27 @@ use std::cell::RefCell;
 
 /// The filters of a convolution, turned round and packed for the gradient of the input.
 pub struct BackwardFilter {
-    /// One a class of pixels; none where no tap reads them.
-    classes: Vec<Option<ClassFilter>>,
+    form: Form,
     shape: ConvShape,
+}
+
+enum Form {
+    /// One a class of pixels; none where no tap reads them.
+    Direct(Vec<Option<ClassFilter>>),
+    /// Those of [`turned_round`].
+    Winograd(WinogradFilter),
+}
+
+/// The convolution of stride 1 that takes the gradient of the output to that of the input.
+fn turned_round(shape: &ConvShape) -> ConvShape {
+    ConvShape {
+        height: shape.out_height(),
+        width: shape.out_width(),
+        in_channels: shape.out_channels,
+        out_channels: shape.in_channels,
+        padding: (shape.kernel - 1).wrapping_sub(shape.padding),
+        ..*shape
+    }
 }
 
 /// The part of the filters that reaches one class of pixels.
@@ -22,8 +41,29 @@ struct ClassFilter {
 }
 
 impl BackwardFilter {
-    /// Filters of zeros for `shape`.
+    /// Filters of zeros for the fastest algorithm for `shape`.
     pub fn zeros(backend: Backend, shape: &ConvShape) -> Self {
+        Self::zeros_for(Algorithm::of(backend, &turned_round(shape)), backend, shape)
+    }
+
+    /// Filters of zeros for `algorithm`.
+    ///
+    /// # Panics
+    /// If the algorithm cannot compute this gradient with this backend.
+    pub fn zeros_for(algorithm: Algorithm, backend: Backend, shape: &ConvShape) -> Self {
+        let form = match algorithm {
+            Algorithm::Direct => Form::Direct(Self::direct(backend, shape)),
+            Algorithm::Winograd(tile) => {
+                let turned = turned_round(shape);
+                let isa = Algorithm::winograd_isa(backend, &turned).expect("a shape for Winograd");
+                let (from, to) = (turned.in_channels, turned.out_channels);
+                Form::Winograd(WinogradFilter::zeros(tile, isa, from, to))
+            }
+        };
+        Self { form, shape: *shape }
+    }
+
+    fn direct(backend: Backend, shape: &ConvShape) -> Vec<Option<ClassFilter>> {
         let filter = |class: ParityClass| {
             let (y, x) = (class.y, class.x);
             let taps: Vec<usize> = (0..y.taps * x.taps)
@@ -34,7 +74,7 @@ impl BackwardFilter {
             let packed = PackedB::zeros(backend, k, shape.in_channels);
             (k > 0).then_some(ClassFilter { packed, taps })
         };
-        Self { classes: classes(shape).map(filter).collect(), shape: *shape }
+        classes(shape).map(filter).collect()
     }
 
     /// Packs `weights`, `[out_channels, in_channels, kernel, kernel]`.
@@ -44,7 +84,11 @@ impl BackwardFilter {
     pub fn pack(&mut self, weights: &[f32]) {
         let &ConvShape { in_channels, out_channels, kernel, .. } = &self.shape;
         assert_eq!(weights.len(), self.shape.weight_len(), "filters of {:?}", self.shape);
-        for ClassFilter { packed, taps } in self.classes.iter_mut().flatten() {
+        let classes = match &mut self.form {
+            Form::Direct(classes) => classes,
+            Form::Winograd(filter) => return filter.pack_turned(weights),
+        };
+        for ClassFilter { packed, taps } in classes.iter_mut().flatten() {
             packed.pack(|channel, column| {
                 for out in 0..out_channels {
                     let filter = &weights[(out * in_channels + channel) * kernel * kernel..];
@@ -80,7 +124,20 @@ pub fn backward_data(
         "filter of {shape:?}"
     );
     assert_eq!(input_gradient.len(), shape.input_len(), "gradient of the input of {shape:?}");
-    for (class, filter) in classes(shape).zip(&filter.classes) {
+    let filters = match &filter.form {
+        Form::Direct(filters) => filters,
+        Form::Winograd(filter) => {
+            let none = Epilogue::default();
+            return winograd::forward(
+                &turned_round(shape),
+                gradient,
+                filter,
+                &none,
+                input_gradient,
+            );
+        }
+    };
+    for (class, filter) in classes(shape).zip(filters) {
         if stride == 1 {
             // One class, all pixels.
             class_gradient(shape, gradient, &class, filter.as_ref(), input_gradient);

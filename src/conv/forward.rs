@@ -1,20 +1,40 @@
 //! The forward pass: packed filters, and the product.
 
-use super::{ConvShape, Im2col};
+use super::winograd::{self, WinogradFilter};
+use super::{Algorithm, ConvShape, Im2col};
 use crate::gemm::{Backend, Epilogue, Matrix, PackedB, gemm};
 
-/// The filters of a convolution, packed once for many uses.
+/// The filters of a convolution, packed once for many uses by one algorithm.
 pub struct Filter {
-    packed: PackedB,
-    in_channels: usize,
-    kernel: usize,
+    form: Form,
+    shape: ConvShape,
+}
+
+enum Form {
+    Direct(PackedB),
+    Winograd(WinogradFilter),
 }
 
 impl Filter {
-    /// Filters of zeros for `shape`.
+    /// Filters of zeros for the fastest algorithm for `shape`.
     pub fn zeros(backend: Backend, shape: &ConvShape) -> Self {
-        let packed = PackedB::zeros(backend, shape.k(), shape.out_channels);
-        Self { packed, in_channels: shape.in_channels, kernel: shape.kernel }
+        Self::zeros_for(Algorithm::of(backend, shape), backend, shape)
+    }
+
+    /// Filters of zeros for `algorithm`.
+    ///
+    /// # Panics
+    /// If the algorithm cannot compute convolutions of this shape with this backend.
+    pub fn zeros_for(algorithm: Algorithm, backend: Backend, shape: &ConvShape) -> Self {
+        let &ConvShape { in_channels, out_channels, .. } = shape;
+        let form = match algorithm {
+            Algorithm::Direct => Form::Direct(PackedB::zeros(backend, shape.k(), out_channels)),
+            Algorithm::Winograd(tile) => {
+                let isa = Algorithm::winograd_isa(backend, shape).expect("a shape for Winograd");
+                Form::Winograd(WinogradFilter::zeros(tile, isa, in_channels, out_channels))
+            }
+        };
+        Self { form, shape: *shape }
     }
 
     /// Packs `weights`, `[out_channels, in_channels, kernel, kernel]`, each output channel times its
@@ -23,9 +43,13 @@ impl Filter {
     /// # Panics
     /// If `weights` or `scale` has another size than the shape says.
     pub fn pack(&mut self, weights: &[f32], scale: Option<&[f64]>) {
-        let &mut Self { ref mut packed, in_channels, kernel } = self;
-        assert_eq!(weights.len(), packed.k() * packed.n(), "number of weights");
-        assert!(scale.is_none_or(|s| s.len() == packed.n()), "number of scales");
+        let &ConvShape { in_channels, out_channels, kernel, .. } = &self.shape;
+        assert_eq!(weights.len(), self.shape.weight_len(), "number of weights");
+        assert!(scale.is_none_or(|s| s.len() == out_channels), "number of scales");
+        let packed = match &mut self.form {
+            Form::Direct(packed) => packed,
+            Form::Winograd(filter) => return filter.pack(weights, scale),
+        };
         packed.pack(|out, column| {
             let filter = &weights[out * column.len()..][..column.len()];
             let scale = scale.map_or(1.0, |scale| scale[out]);
@@ -35,6 +59,14 @@ impl Filter {
                 }
             }
         });
+    }
+
+    /// The algorithm that they are packed for.
+    pub fn algorithm(&self) -> Algorithm {
+        match &self.form {
+            Form::Direct(_) => Algorithm::Direct,
+            Form::Winograd(filter) => Algorithm::Winograd(filter.tile()),
+        }
     }
 }
 
@@ -52,15 +84,14 @@ pub fn forward(
     epilogue: &Epilogue,
     output: &mut [f32],
 ) {
-    assert_eq!(
-        (filter.kernel, filter.in_channels, filter.packed.n()),
-        (shape.kernel, shape.in_channels, shape.out_channels),
-        "filter of {shape:?}"
-    );
-    if shape.kernel == 1 && shape.stride == 1 && shape.padding == 0 {
-        let pixels = Matrix::new(input, shape.rows(), shape.in_channels);
-        gemm(&pixels, &filter.packed, output, epilogue);
-    } else {
-        gemm(&Im2col::new(input, shape), &filter.packed, output, epilogue);
+    let geometry = |s: &ConvShape| (s.kernel, s.stride, s.in_channels, s.out_channels);
+    assert_eq!(geometry(&filter.shape), geometry(shape), "filter of {shape:?}");
+    match &filter.form {
+        Form::Winograd(filter) => winograd::forward(shape, input, filter, epilogue, output),
+        Form::Direct(packed) if (shape.kernel, shape.stride, shape.padding) == (1, 1, 0) => {
+            let pixels = Matrix::new(input, shape.rows(), shape.in_channels);
+            gemm(&pixels, packed, output, epilogue);
+        }
+        Form::Direct(packed) => gemm(&Im2col::new(input, shape), packed, output, epilogue),
     }
 }

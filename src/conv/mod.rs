@@ -8,6 +8,7 @@
 //! round), one for each class of pixels that a stride makes; the gradient of the filters is the
 //! product of A's transpose with the output's gradient. So all three run on the same kernels.
 
+mod algorithm;
 mod backward_data;
 mod backward_weights;
 mod forward;
@@ -15,12 +16,15 @@ mod im2col;
 mod parity;
 pub mod reference;
 mod shape;
+mod winograd;
 
+pub use algorithm::Algorithm;
 pub use backward_data::{BackwardFilter, backward_data};
 pub use backward_weights::backward_weights;
 pub use forward::{Filter, forward};
 pub use im2col::Im2col;
 pub use shape::ConvShape;
+pub use winograd::WinogradTile;
 
 #[cfg(test)]
 mod tests;

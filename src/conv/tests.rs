@@ -1,7 +1,8 @@
 //! Convolutions against the definition, over random shapes; and instruction sets against each other.
 
 use super::{
-    BackwardFilter, ConvShape, Filter, backward_data, backward_weights, forward, reference,
+    Algorithm, BackwardFilter, ConvShape, Filter, WinogradTile, backward_data, backward_weights,
+    forward, reference,
 };
 use crate::gemm::{Backend, Epilogue};
 use crate::runtime::Rng;
@@ -27,28 +28,47 @@ fn check(shape: &ConvShape, seed: u64) {
     let expected = reference::forward(shape, &input, &weights, &epilogue);
     let gradient = draw(shape.output_len());
     let (input_gradient, weight_gradient) = reference::backward(shape, &input, &weights, &gradient);
-    let mut exact: Option<[Vec<f32>; 3]> = None;
-    let natives = Isa::available().into_iter().map(Backend::Native);
-    for backend in natives.chain([Backend::Matrixmultiply]) {
-        let mut filter = Filter::zeros(backend, shape);
-        filter.pack(&weights, None);
-        let mut output = vec![f32::NAN; shape.output_len()];
-        forward(shape, &input, &filter, &epilogue, &mut output);
-        let mut dx = vec![f32::NAN; shape.input_len()];
-        let mut filter = BackwardFilter::zeros(backend, shape);
-        filter.pack(&weights);
-        backward_data(shape, &gradient, &filter, &mut dx);
-        let mut dw = vec![f32::NAN; shape.weight_len()];
-        backward_weights(backend, shape, &input, &gradient, &mut dw);
-        let taps = shape.kernel * shape.kernel;
-        compare("output", backend, &output, &expected, shape.k(), shape);
-        compare("input gradient", backend, &dx, &input_gradient, taps * shape.out_channels, shape);
-        compare("weight gradient", backend, &dw, &weight_gradient, shape.rows(), shape);
-        if let Backend::Native(isa) = backend
-            && isa.is_exact()
-        {
-            let all = [output, dx, dw];
-            assert!(*exact.get_or_insert(all.clone()) == all, "{isa} differs, {shape:?}");
+    let natives: Vec<_> = Isa::available().into_iter().map(Backend::Native).collect();
+    let both = [natives.as_slice(), &[Backend::Matrixmultiply]].concat();
+    let mut cases = vec![(Algorithm::Direct, both)];
+    if Algorithm::winograd_isa(natives[0], shape).is_some() {
+        for tile in [WinogradTile::F2, WinogradTile::F4] {
+            cases.push((Algorithm::Winograd(tile), natives.clone()));
+        }
+    }
+    for (algorithm, backends) in cases {
+        let mut exact: Option<[Vec<f32>; 3]> = None;
+        for backend in backends {
+            let mut filter = Filter::zeros_for(algorithm, backend, shape);
+            filter.pack(&weights, None);
+            let mut output = vec![f32::NAN; shape.output_len()];
+            forward(shape, &input, &filter, &epilogue, &mut output);
+            let mut dx = vec![f32::NAN; shape.input_len()];
+            let mut filter = BackwardFilter::zeros_for(algorithm, backend, shape);
+            filter.pack(&weights);
+            backward_data(shape, &gradient, &filter, &mut dx);
+            let mut dw = vec![f32::NAN; shape.weight_len()];
+            backward_weights(backend, shape, &input, &gradient, &mut dw);
+            let taps = shape.kernel * shape.kernel;
+            compare("output", backend, &output, &expected, shape.k(), shape);
+            compare(
+                "input gradient",
+                backend,
+                &dx,
+                &input_gradient,
+                taps * shape.out_channels,
+                shape,
+            );
+            compare("weight gradient", backend, &dw, &weight_gradient, shape.rows(), shape);
+            if let Backend::Native(isa) = backend
+                && isa.is_exact()
+            {
+                let all = [output, dx, dw];
+                assert!(
+                    *exact.get_or_insert(all.clone()) == all,
+                    "{algorithm:?} on {isa} differs, {shape:?}"
+                );
+            }
         }
     }
 }
@@ -81,6 +101,29 @@ proptest! {
 
     #[test]
     fn equals_the_definition(shape in shapes(), seed in any::<u64>()) {
+        check(&shape, seed);
+    }
+}
+
+prop_compose! {
+    /// Any convolution that Winograd's algorithm can compute.
+    fn winograd_shapes()(
+        batch in 1..4_usize,
+        (height, width) in (1..20_usize, 1..20_usize),
+        (in_blocks, out_blocks) in (1..4_usize, 1..4_usize),
+        padding in 1..3_usize,
+    ) -> ConvShape {
+        let (in_channels, out_channels) = (16 * in_blocks, 16 * out_blocks);
+        let (kernel, stride) = (3, 1);
+        ConvShape { batch, height, width, in_channels, out_channels, kernel, stride, padding }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn winograd_equals_the_definition(shape in winograd_shapes(), seed in any::<u64>()) {
         check(&shape, seed);
     }
 }

@@ -20,7 +20,8 @@ pub mod reference;
 mod transposed;
 
 pub use backend::Backend;
-pub use driver::gemm;
+pub(crate) use driver::panel_stride;
+pub use driver::{gemm, gemm_block};
 pub use epilogue::Epilogue;
 pub use pack::{ASource, Matrix, PackedB, Part};
 pub use transposed::gemm_transposed;

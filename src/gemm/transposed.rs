@@ -8,7 +8,7 @@
 
 use super::blocking::{KC, chunks, columns_a_task};
 use super::driver::panel_stride;
-use super::kernels::{Kernel, Tile};
+use super::kernels::{Fetch, Kernel, Tile};
 use super::{ASource, Backend, Part};
 use crate::runtime::AlignedBuf;
 use crate::simd::Isa;
@@ -169,8 +169,7 @@ impl Task {
                             bias: ptr::null(),
                             residual: ptr::null(),
                             relu: false,
-                            next_b: b.as_ptr(),
-                            next_b_lines: 0,
+                            fetch: Fetch::NOTHING,
                         },
                     );
                 }

@@ -112,9 +112,14 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// more than the copy.
     #[inline(always)]
     fn copy(self, src: &[f32], dst: &mut [f32]) {
-        for (dst, src) in dst.chunks_mut(Self::LANES).zip(src.chunks(Self::LANES)) {
+        let Some(last) = src.len().checked_sub(Self::LANES) else {
+            return self.store(self.load(src), dst);
+        };
+        for (dst, src) in dst.chunks_exact_mut(Self::LANES).zip(src.chunks_exact(Self::LANES)) {
             self.store(self.load(src), dst);
         }
+        // The rest together with some that are copied already: one whole vector instead of a cut one.
+        self.store(self.load(&src[last..]), &mut dst[last..]);
     }
 }
 

@@ -66,6 +66,15 @@ pub enum RunError {
         /// The first name in it.
         found: String,
     },
+    /// Another process trains in the folder.
+    #[error(
+        "{}: another process is training in this folder; wait for its end or choose another with --out",
+        path.display()
+    )]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The folder holds a run of another configuration.
     #[error(
         "{}: holds another run ({}); to begin a new one choose another folder with --out",

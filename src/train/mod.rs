@@ -11,6 +11,7 @@ mod diverged;
 mod ema;
 mod error;
 mod forward;
+mod lock;
 mod metrics;
 mod plan;
 mod recipe;

@@ -12,6 +12,7 @@ use super::checkpoint::{self, save, save_for_inference};
 use super::config::Config;
 use super::data::TrainData;
 use super::error::RunError;
+use super::lock::{LOCK, Lock};
 use super::metrics::{EpochMetrics, append_metrics, cut_metrics};
 use super::report::write_report;
 use super::signals::Interrupt;
@@ -69,6 +70,7 @@ pub struct Run<'a> {
     epochs: Vec<EpochMetrics>,
     resumed: bool,
     saved: Instant,
+    _lock: Lock,
 }
 
 /// Seconds and pictures of the present epoch in this process.
@@ -92,7 +94,7 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// The configuration is impossible or does not go with the data; the folder holds something else,
-    /// or a run whose configuration differs in more than a smaller length.
+    /// or a run whose configuration differs in more than a smaller length; another process trains in it.
     pub fn open(
         folder: &Path,
         config: Config,
@@ -102,6 +104,9 @@ impl<'a> Run<'a> {
     ) -> Result<Self, RunError> {
         config.validate()?;
         let spec = config.spec()?;
+        // A run is locked before it is read; a new folder is made only when all is found right.
+        let began = || folder.join(LAST).is_file();
+        let lock = began().then(|| Lock::take(folder)).transpose()?;
         let stored = stored(folder, &config)?;
         let resumed = stored.is_some();
         let state = match stored {
@@ -119,6 +124,11 @@ impl<'a> Run<'a> {
             action: "create",
             source,
         })?;
+        let lock = lock.map_or_else(|| Lock::take(folder), Ok)?;
+        if !resumed && began() {
+            // While the pictures were read.
+            return Err(RunError::InUse { path: folder.to_owned() });
+        }
         let trainer = Trainer::new(state, data, options.backend)?;
         let mut run = Self {
             trainer,
@@ -128,6 +138,7 @@ impl<'a> Run<'a> {
             epochs: Vec::new(),
             resumed,
             saved: Instant::now(),
+            _lock: lock,
         };
         if !resumed {
             run.save()?;
@@ -298,7 +309,7 @@ fn stored(folder: &Path, config: &Config) -> Result<Option<State>, RunError> {
     };
     let beginning = |name: &OsStr| {
         let name = name.to_string_lossy();
-        name.starts_with(&format!(".{LAST}.")) && name.ends_with(".partial")
+        name == LOCK || (name.starts_with(&format!(".{LAST}.")) && name.ends_with(".partial"))
     };
     let names = entries.filter_map(Result::ok).map(|entry| entry.file_name());
     match names.filter(|name| !beginning(name)).min() {

@@ -83,7 +83,7 @@ pub enum WeightsError {
         mismatch: Box<Mismatch>,
     },
     /// Values that no network can compute with.
-    #[error("{}: {}", path.display(), listed("unusable values", tensors))]
+    #[error("{}: {}", path.display(), listed("unusable values", tensors.iter()))]
     Values {
         /// The file.
         path: PathBuf,
@@ -132,12 +132,11 @@ impl fmt::Display for Mismatch {
         write!(f, "{} of {} tensors of {} match", self.matched, self.expected, self.network)?;
         for (what, names) in [("missing", &self.missing), ("unexpected", &self.unexpected)] {
             if !names.is_empty() {
-                write!(f, "; {}", listed(what, names))?;
+                write!(f, "; {}", listed(what, names.iter()))?;
             }
         }
         if !self.wrong.is_empty() {
-            let wrong: Vec<String> = self.wrong.iter().map(ToString::to_string).collect();
-            write!(f, "; {}", listed("wrong", &wrong))?;
+            write!(f, "; {}", listed("wrong", self.wrong.iter()))?;
         }
         Ok(())
     }
@@ -150,12 +149,16 @@ impl fmt::Display for WrongTensor {
 }
 
 /// `what (count): a, b, c`, of which at most eight are spelled out.
-pub(super) fn listed(what: &str, items: &[String]) -> String {
+pub(super) fn listed(
+    what: &str,
+    items: impl ExactSizeIterator<Item = impl fmt::Display>,
+) -> String {
     const SHOWN: usize = 8;
-    let mut text =
-        format!("{what} ({}): {}", items.len(), items[..items.len().min(SHOWN)].join(", "));
-    if items.len() > SHOWN {
-        text += &format!(" and {} more", items.len() - SHOWN);
+    let count = items.len();
+    let shown: Vec<String> = items.take(SHOWN).map(|item| item.to_string()).collect();
+    let mut text = format!("{what} ({count}): {}", shown.join(", "));
+    if count > SHOWN {
+        text += &format!(" and {} more", count - SHOWN);
     }
     text
 }

@@ -10,7 +10,7 @@ use super::file::{Contents, Dtype, StoredTensor};
 /// Bytes of the length at the start of the file.
 const PREFIX: usize = 8;
 /// Longest header that is believed to be one (the format's own limit).
-const MAX_HEADER: u64 = 100_000_000;
+pub(super) const MAX_HEADER: u64 = 100_000_000;
 
 /// Reads and checks the header of `file`; every byte range returned lies within `file`. The error is
 /// a reason for the user.

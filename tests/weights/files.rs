@@ -61,14 +61,6 @@ fn a_published_resnet20_loads_as_option_a() {
 }
 
 #[test]
-fn a_pytorch_file_is_called_one() {
-    for file in ["resnet20-12fca82f.th", "zheng-resnet20-zipformat.th"] {
-        let Some(path) = test_data(&format!("weights/cifar10/{file}")) else { return };
-        assert_error(TensorFile::open(&path), &[file, "looks like a PyTorch file"]);
-    }
-}
-
-#[test]
 fn what_is_written_is_read_back() {
     let options =
         Options { stride_in: Some(StrideIn::Conv1x1), classes: Some(3), ..Options::default() };

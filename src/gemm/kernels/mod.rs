@@ -3,7 +3,7 @@
 mod tile;
 
 use crate::simd::{Isa, Portable, Simd};
-pub(crate) use tile::{LINE, Tile};
+pub(crate) use tile::{Fetch, LINE, Tile};
 
 /// Computes one tile. The caller must hold the [`Isa`] it was compiled for and keep the promises of
 /// [`Tile`].

@@ -28,10 +28,20 @@ pub(crate) struct Tile {
     /// Rows `c_stride` apart.
     pub(crate) residual: *const f32,
     pub(crate) relu: bool,
-    /// A part of the next panel of B, to be fetched while this tile is computed: any address, and at
-    /// most `k` cache lines.
-    pub(crate) next_b: *const f32,
-    pub(crate) next_b_lines: usize,
+    /// What to fetch meanwhile.
+    pub(crate) fetch: Fetch,
+}
+
+/// Memory that will soon be needed, to be fetched into the second-level cache while a tile is computed:
+/// any address, and at most as many cache lines as the tile has steps of k.
+#[derive(Clone, Copy)]
+pub(crate) struct Fetch {
+    pub(crate) at: *const f32,
+    pub(crate) lines: usize,
+}
+
+impl Fetch {
+    pub(crate) const NOTHING: Fetch = Fetch { at: std::ptr::null(), lines: 0 };
 }
 
 /// f32 in a cache line.
@@ -72,14 +82,14 @@ impl Tile {
             }
         }
 
-        let (mut a, mut b, mut next_b) = (self.a, self.b, self.next_b);
-        for _ in 0..self.next_b_lines {
-            s.prefetch_read(next_b);
-            next_b = next_b.wrapping_add(LINE);
+        let (mut a, mut b, mut fetch) = (self.a, self.b, self.fetch.at);
+        for _ in 0..self.fetch.lines {
+            s.prefetch_read(fetch);
+            fetch = fetch.wrapping_add(LINE);
             // SAFETY: step < k.
             unsafe { self.step(s, &mut a, &mut b, &mut sums) };
         }
-        for _ in self.next_b_lines..self.k {
+        for _ in self.fetch.lines..self.k {
             // SAFETY: step < k.
             unsafe { self.step(s, &mut a, &mut b, &mut sums) };
         }

@@ -25,12 +25,7 @@ pub(super) fn parse(file: &[u8]) -> Result<(Pickle<'_>, Storages<'_>), String> {
     if !matches!(next()?.root, Value::Int(VERSION)) {
         return Err(format!("its version is not {VERSION}, the only one known"));
     }
-    let machine = next()?;
-    match machine.get(machine.root, "little_endian") {
-        Some(Value::Bool(true)) => {}
-        Some(Value::Bool(false)) => return Err(BIG_ENDIAN.to_owned()),
-        _ => return Err("it does not say which byte order it has".to_owned()),
-    }
+    check_byte_order(&next()?)?;
     let (pickle, keys) = (next()?, next()?);
     let keys = keys.sequence(keys.root).ok_or("its list of storages is missing")?;
 
@@ -54,4 +49,12 @@ pub(super) fn parse(file: &[u8]) -> Result<(Pickle<'_>, Storages<'_>), String> {
         storages.insert(key, Region { bytes: start..reader.at, crc: None });
     }
     Ok((pickle, storages))
+}
+
+fn check_byte_order(machine: &Pickle<'_>) -> Result<(), String> {
+    match machine.get(machine.root, "little_endian") {
+        Some(Value::Bool(true)) => Ok(()),
+        Some(Value::Bool(false)) => Err(BIG_ENDIAN.to_owned()),
+        _ => Err("it does not say which byte order it has".to_owned()),
+    }
 }

@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::file::Contents;
+use super::safetensors::MAX_HEADER;
 use values::Pickle;
 
 /// Bytes of the file that hold one storage or one entry of an archive.
@@ -41,7 +42,6 @@ impl Region {
     }
 }
 
-const PICKLE: &str = "data.pkl";
 const BIG_ENDIAN: &str = "its numbers are big-endian; only little-endian ones are read";
 
 /// Storages by their keys.
@@ -49,9 +49,9 @@ type Storages<'a> = HashMap<&'a str, Region>;
 
 /// Whether the file is a zip archive or a pickle, and so for [`parse`].
 pub(super) fn is_torch(file: &[u8]) -> bool {
-    // A safetensors file starts with the length of its header, whose upper half is zero.
-    is_zip(file)
-        || matches!(file, [opcodes::PROTO, 2..=5, _, _, rest @ ..] if !rest.starts_with(&[0; 4]))
+    // A safetensors file starts with the length of its header, which may look like a pickle.
+    let header = file.first_chunk().map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes));
+    is_zip(file) || (header > MAX_HEADER && matches!(file, [opcodes::PROTO, 2..=5, ..]))
 }
 
 /// Whether the file is a zip archive.
@@ -68,25 +68,24 @@ pub(super) fn parse(file: &[u8]) -> Result<Contents, String> {
 
 /// The layout since PyTorch 1.6: `NAME/data.pkl`, and a storage a file under `NAME/data/`.
 fn archive(file: &[u8]) -> Result<(Pickle<'_>, Storages<'_>), String> {
-    let mut entries = zip::entries(file)?;
+    let entries = zip::entries(file)?;
     if entries.keys().any(|name| name.ends_with("/constants.pkl")) {
         return Err("a TorchScript archive (torch.jit.save), which holds a program; save the \
                     model's state_dict() with torch.save"
             .to_owned());
     }
-    let folder = |name: &&'_ str| name.rsplit_once('/').is_some_and(|(_, last)| last == PICKLE);
-    let mut pickles = entries.keys().copied().filter(folder);
+    let mut pickles = entries.keys().copied().filter(|name| name.ends_with("/data.pkl"));
     let (Some(name), None) = (pickles.next(), pickles.next()) else {
         return Err("a zip archive without one data.pkl: torch.save did not write it".to_owned());
     };
-    let folder = &name[..name.len() - PICKLE.len()];
+    let folder = name.trim_end_matches("data.pkl");
     if let Some(order) = entries.get(&*format!("{folder}byteorder"))
         && order.read(file, "byteorder")? != b"little"
     {
         return Err(BIG_ENDIAN.to_owned());
     }
     let pickle = pickle::run(entries[name].read(file, name)?)?;
-    let storages = entries.drain().filter_map(|(name, region)| {
+    let storages = entries.into_iter().filter_map(|(name, region)| {
         Some((name.strip_prefix(folder)?.strip_prefix("data/")?, region))
     });
     Ok((pickle, storages.collect()))

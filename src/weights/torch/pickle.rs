@@ -10,8 +10,8 @@ use super::opcodes as op;
 use super::reader::{Reader, damaged, utf8};
 use super::values::{Pickle, Tuple, Value};
 
-/// Operations that one pickle may take: five times those of a ResNet-1202.
-const MAX_OPERATIONS: usize = 1 << 20;
+/// Operations that one pickle may take: three times those of a ResNet-1202.
+const MAX_OPERATIONS: usize = 3 << 18;
 /// Values that may wait to become parts of containers.
 const MAX_STACK: usize = 1 << 17;
 

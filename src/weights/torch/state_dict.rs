@@ -11,6 +11,8 @@ use crate::weights::file::{Contents, Dtype, StoredTensor};
 
 /// Under which training scripts keep the state dict of the model, in order of precedence.
 const WRAPPERS: [&str; 4] = ["state_dict", "model_state_dict", "model", "net"];
+/// Tensors that a state dict may have: seven times those of a ResNet-1202.
+const MAX_TENSORS: usize = 50_000;
 /// Dimensions that a tensor may have.
 const MAX_DIMENSIONS: usize = 8;
 /// Bytes that a tensor's name may have.
@@ -38,8 +40,8 @@ pub(super) fn read(
         (Some((key, entries)), _) => (Some(key), entries),
         (None, Some(entries)) => (None, entries),
         (None, None) => {
-            let entries: Vec<_> = root.iter().map(|&(key, _)| key_text(key)).collect();
-            let (wrappers, entries) = (WRAPPERS.join(", "), listed("entries", &entries));
+            let entries = listed("entries", root.iter().map(|&(key, _)| key_text(key)));
+            let wrappers = WRAPPERS.join(", ");
             return Err(format!("no state dict at the top or under {wrappers}; it has {entries}"));
         }
     };
@@ -49,9 +51,12 @@ pub(super) fn read(
     let (mut names, mut used, mut ignored) = (HashSet::new(), BTreeSet::new(), Vec::new());
     for &(key, value) in state {
         let (Value::Text(name), Value::Tensor(tensor)) = (key, value) else {
-            ignored.push(key_text(key));
+            ignored.push(key);
             continue;
         };
+        if names.len() == MAX_TENSORS {
+            return Err(format!("the state dict has more than {MAX_TENSORS} tensors"));
+        }
         if name.len() > MAX_NAME {
             return Err(format!("a tensor's name is longer than {MAX_NAME} bytes"));
         }
@@ -66,11 +71,11 @@ pub(super) fn read(
     }
     if let Some(wrapper) = wrapper {
         let beside = root.iter().filter(|(key, _)| !matches!(key, Value::Text(k) if *k == wrapper));
-        ignored.extend(beside.map(|&(key, _)| key_text(key)));
+        ignored.extend(beside.map(|&(key, _)| key));
         contents.notes.push(format!("the weights are those under {wrapper}"));
     }
     if !ignored.is_empty() {
-        contents.notes.push(listed("entries ignored", &ignored));
+        contents.notes.push(listed("entries ignored", ignored.into_iter().map(key_text)));
     }
     let damaged = |key: &&str| storages[*key].read(file, &format!("storage {}", shown(key))).err();
     match used.par_iter().find_map_first(damaged) {

@@ -2,22 +2,16 @@
 //!
 //! Only the central directory counts. What a sound archive never has is refused: compressed or
 //! encrypted entries, two of one name, entries that overlap or reach beyond the entries' part of the
-//! file. So nothing can be larger than the file, and no two readers see different things.
+//! file. So nothing can be larger than the file, and no two readers see different things. Archives of
+//! 4 GiB and more (zip64) are refused too: no weights of these networks take as much.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use super::{Region, shown};
 
-/// Entries that an archive may have: several times the tensors of a ResNet-1202.
-const MAX_ENTRIES: u64 = 100_000;
-
 const END: [u8; 4] = *b"PK\x05\x06";
 const END_LEN: usize = 22;
-const END64: [u8; 4] = *b"PK\x06\x06";
-const END64_LEN: usize = 56;
-const LOCATOR64: [u8; 4] = *b"PK\x06\x07";
-const LOCATOR64_LEN: usize = 20;
 const CENTRAL: [u8; 4] = *b"PK\x01\x02";
 const CENTRAL_LEN: usize = 46;
 const LOCAL: [u8; 4] = *b"PK\x03\x04";
@@ -38,11 +32,10 @@ pub(super) fn entries(file: &[u8]) -> Result<HashMap<&str, Region>, String> {
             return Err(damaged("an entry of the directory has no signature"));
         }
         let (name, rest) = split(rest, u16_at(header, 28).into())?;
-        let (extra, rest) = split(rest, u16_at(header, 30).into())?;
-        let (_comment, rest) = split(rest, u16_at(header, 32).into())?;
-        headers = rest;
+        let (_extra, rest) = split(rest, u16_at(header, 30).into())?;
+        (_, headers) = split(rest, u16_at(header, 32).into())?;
         let name = str::from_utf8(name).map_err(|_| damaged("a name that is not UTF-8"))?;
-        let (start, region) = entry(&file[..data_end], header, name, extra)
+        let (start, region) = entry(&file[..data_end], header, name)
             .map_err(|reason| format!("entry {}: {reason}", shown(name)))?;
         taken.push((start..region.bytes.end, name));
         if entries.insert(name, region).is_some() {
@@ -60,7 +53,7 @@ pub(super) fn entries(file: &[u8]) -> Result<HashMap<&str, Region>, String> {
 }
 
 /// Where the entry that `header` describes starts, and its content. `data` is all before the directory.
-fn entry(data: &[u8], header: &[u8], name: &str, extra: &[u8]) -> Result<(usize, Region), String> {
+fn entry(data: &[u8], header: &[u8], name: &str) -> Result<(usize, Region), String> {
     let (flags, method, crc) = (u16_at(header, 8), u16_at(header, 10), u32_at(header, 16));
     if flags & 1 != 0 {
         return Err("it is encrypted".to_owned());
@@ -68,33 +61,28 @@ fn entry(data: &[u8], header: &[u8], name: &str, extra: &[u8]) -> Result<(usize,
     if method != 0 {
         return Err("it is compressed, which torch.save never does".to_owned());
     }
-    let mut long = wide(extra)?.chunks_exact(8);
-    let mut field = |at| match u32_at(header, at) {
-        u32::MAX => long.next().map(|bytes| u64_at(bytes, 0)).ok_or_else(cut),
-        value => Ok(u64::from(value)),
-    };
-    let (size, stored, start) = (field(24)?, field(20)?, field(42)?);
+    let (stored, size, start) = (u32_at(header, 20), u32_at(header, 24), u32_at(header, 42));
     if size != stored {
         return Err(damaged("its two sizes differ"));
     }
     let beyond = || "it lies beyond the end of the archive's data".to_owned();
-    let start = usize::try_from(start).ok().filter(|&start| start <= data.len());
-    let start = start.ok_or_else(beyond)?;
-    let (local, rest) = data[start..].split_at_checked(LOCAL_LEN).ok_or_else(beyond)?;
+    let start = start as usize;
+    let (local, rest) =
+        data.get(start..).and_then(|data| data.split_at_checked(LOCAL_LEN)).ok_or_else(beyond)?;
     let name_len = usize::from(u16_at(local, 26));
     if local[..4] != LOCAL || rest.get(..name_len) != Some(name.as_bytes()) {
         return Err(damaged("directory and entry contradict each other"));
     }
     let first = start + LOCAL_LEN + name_len + usize::from(u16_at(local, 28));
-    let last = usize::try_from(size).ok().and_then(|size| first.checked_add(size));
-    let last = last.filter(|&last| last <= data.len()).ok_or_else(beyond)?;
+    let last = first.checked_add(size as usize).filter(|&last| last <= data.len());
+    let last = last.ok_or_else(beyond)?;
     // Zero if PyTorch was told to do without.
     let crc = Some(crc).filter(|&crc| crc != 0);
     Ok((start, Region { bytes: first..last, crc }))
 }
 
 /// The number of entries, and where their directory is.
-fn directory(file: &[u8]) -> Result<(u64, Range<usize>), String> {
+fn directory(file: &[u8]) -> Result<(u16, Range<usize>), String> {
     // The end record is last, but for a comment of up to 64 KiB.
     let first = file.len().saturating_sub(END_LEN + usize::from(u16::MAX));
     let is_end = |at: &usize| {
@@ -107,42 +95,12 @@ fn directory(file: &[u8]) -> Result<(u64, Range<usize>), String> {
     })?;
     let end = &file[at..];
     let (count, len, start) = (u16_at(end, 10), u32_at(end, 12), u32_at(end, 16));
-    let (count, len, start, limit) = if count == u16::MAX || len == u32::MAX || start == u32::MAX {
-        directory64(file, at)?
-    } else {
-        (count.into(), len.into(), start.into(), at)
-    };
-    if count > MAX_ENTRIES {
-        return Err(format!("the archive has {count} entries, more than {MAX_ENTRIES}"));
+    if count == u16::MAX || len == u32::MAX || start == u32::MAX {
+        return Err("a zip archive of 4 GiB or more (zip64)".to_owned());
     }
-    let range = usize::try_from(start).ok().zip(usize::try_from(len).ok());
-    let range = range.and_then(|(start, len)| Some(start..start.checked_add(len)?));
-    let range = range.filter(|range| range.end <= limit);
+    let range = (start as usize).checked_add(len as usize).map(|end| start as usize..end);
+    let range = range.filter(|range| range.end <= at);
     Ok((count, range.ok_or_else(|| damaged("its directory is not before its end"))?))
-}
-
-/// As [`directory`] says, for archives with large numbers; and where the directory must end.
-fn directory64(file: &[u8], end: usize) -> Result<(u64, u64, u64, usize), String> {
-    let locator = end.checked_sub(LOCATOR64_LEN).map(|at| &file[at..end]);
-    let locator = locator.filter(|l| l.starts_with(&LOCATOR64)).ok_or_else(cut)?;
-    let at = usize::try_from(u64_at(locator, 8)).ok().filter(|&at| at <= end).ok_or_else(cut)?;
-    let (end64, _) = split(&file[at..end], END64_LEN)?;
-    if end64[..4] != END64 {
-        return Err(damaged("its zip64 end has no signature"));
-    }
-    Ok((u64_at(end64, 32), u64_at(end64, 40), u64_at(end64, 48), at))
-}
-
-/// The 64-bit numbers among the extra fields.
-fn wide(mut extra: &[u8]) -> Result<&[u8], String> {
-    while let Some((head, rest)) = extra.split_at_checked(4) {
-        let (field, rest) = split(rest, u16_at(head, 2).into())?;
-        if u16_at(head, 0) == 1 {
-            return Ok(field);
-        }
-        extra = rest;
-    }
-    Ok(&[])
 }
 
 fn split(bytes: &[u8], at: usize) -> Result<(&[u8], &[u8]), String> {
@@ -163,8 +121,4 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from(u16_at(bytes, at)) | u32::from(u16_at(bytes, at + 2)) << 16
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }

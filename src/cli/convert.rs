@@ -1,0 +1,119 @@
+//! `resnet-cpu convert`: weights of any readable format to safetensors that need no assumptions.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use resnet_cpu::data::{Mean, Preprocessing};
+use resnet_cpu::infer::{InferError, class_names, labels};
+use resnet_cpu::weights::{self, Metadata, PixelMean, WeightsFile, write_weights};
+
+use super::error::CliError;
+use super::machine::Machine;
+use super::network::NetworkArgs;
+use super::output::{grouped, one_line};
+use super::preprocessing::PreprocessingArgs;
+use super::weights::note_weights;
+
+/// What a header says to this program only; `convert` writes it anew.
+const OURS: &str = "resnet_cpu.";
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Weights: .pth, .th, .pt or .safetensors (the content tells)
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    /// The safetensors file to write: f32, torchvision's names, metadata that say all that was stated
+    /// or assumed
+    #[arg(value_name = "OUT")]
+    output: PathBuf,
+    /// Replace OUT if it exists
+    #[arg(long)]
+    force: bool,
+    /// Network that the weights belong to [default: as the file says]
+    #[arg(long, value_name = "NAME")]
+    arch: Option<String>,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    preprocessing: PreprocessingArgs,
+    /// Class names, one a line in order of index [default: as the file says, else those of ImageNet
+    /// or CIFAR-10 if it has as many classes]
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
+    let Args { input, output, .. } = args;
+    let overrides = args.network.overrides(args.arch.as_deref())?;
+    check_output(input, output, args.force)?;
+    let weights = WeightsFile::open(input, &overrides).map_err(CliError::failed)?;
+    note_weights(machine, input, &weights);
+    let used = args.preprocessing.resolve(machine, input, &weights)?;
+    let classes = match &args.labels {
+        Some(file) => Some(read_labels(file, weights.spec().classes)?),
+        None => class_names(&weights),
+    };
+
+    let (preprocessing, pixel_mean) = stated(&used);
+    let metadata = Metadata { preprocessing, classes, ..weights.metadata().clone() };
+    let foreign = weights.file().metadata().iter().filter(|(key, _)| !key.starts_with(OURS));
+    let mut entries: BTreeMap<String, String> =
+        foreign.map(|(key, value)| (key.clone(), value.clone())).collect();
+    entries.extend(metadata.entries());
+    write_weights(output, weights.network(), &weights, pixel_mean.as_ref(), &entries)
+        .map_err(CliError::failed)?;
+
+    let bytes = std::fs::metadata(output).map_or(0, |attributes| attributes.len());
+    let (path, spec) = (output.to_string_lossy(), weights.spec());
+    let tensors = weights.network().tensors().len() + usize::from(pixel_mean.is_some());
+    Ok(writeln!(
+        std::io::stdout(),
+        "{}: {spec}, {} classes; {tensors} tensors, {} bytes",
+        one_line(&path),
+        spec.classes,
+        grouped(bytes)
+    )?)
+}
+
+/// Refuses to write over the input, and without `force` over anything.
+fn check_output(input: &Path, output: &Path, force: bool) -> Result<(), CliError> {
+    let Ok(existing) = output.canonicalize() else { return Ok(()) };
+    if input.canonicalize().is_ok_and(|input| input == existing) {
+        return Err(CliError::usage(format!("{}: IN and OUT are one file", output.display())));
+    }
+    if force {
+        return Ok(());
+    }
+    Err(CliError::failed(format!("{}: it exists; --force replaces it", output.display())))
+}
+
+fn read_labels(file: &Path, classes: usize) -> Result<Vec<String>, CliError> {
+    let names = labels::read_labels(file).map_err(CliError::failed)?;
+    if names.len() == classes {
+        return Ok(names);
+    }
+    let error = InferError::Labels { classes, found: names.len() };
+    Err(CliError::failed(format!("{}: {error}", file.display())))
+}
+
+/// The preprocessing as metadata say it, and the per-pixel mean if there is one; then the channels'
+/// mean is 0 and their deviation 1.
+fn stated(used: &Preprocessing) -> (weights::Preprocessing, Option<PixelMean<'_>>) {
+    let side = used.crop;
+    let (mean, std, pixel_mean) = match &used.mean {
+        Mean::Channel { mean, std } => (*mean, *std, None),
+        Mean::Pixel(values) => {
+            let values = Cow::Borrowed(&values[..]);
+            ([0.0; 3], [1.0; 3], Some(PixelMean { height: side, width: side, values }))
+        }
+    };
+    let stated = weights::Preprocessing {
+        mean: Some(mean),
+        std: Some(std),
+        resize: used.resize,
+        crop: Some(side),
+    };
+    (stated, pixel_mean)
+}

@@ -1,0 +1,47 @@
+//! Which algorithm computes a convolution: a rule over its shape, measured, and nothing else.
+
+use super::{ConvShape, WinogradTile};
+use crate::gemm::Backend;
+use crate::simd::Isa;
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// The definition, as one product of patches and filters.
+    Direct,
+    /// Winograd's, for filters of 3x3 and stride 1.
+    Winograd(WinogradTile),
+}
+
+/// Tiles of 4x4 outputs from which F(4x4, 3x3)'s filters are worth reading.
+const F4_TILES: usize = 48;
+/// Tiles of 4x4 outputs from which F(2x2, 3x3)'s are.
+const F2_TILES: usize = 16;
+
+impl Algorithm {
+    /// The faster one for a convolution of `shape`. The choice depends on the shape alone, so results
+    /// do, too. Always direct are a backend other than ours and the `portable` instruction set, whose
+    /// transforms would lose twice the digits for want of a fused multiply-add.
+    pub fn of(backend: Backend, shape: &ConvShape) -> Self {
+        if !Self::winograd_isa(backend, shape).is_some_and(Isa::is_exact) {
+            return Self::Direct;
+        }
+        let tiles = shape.batch * shape.out_height().div_ceil(4) * shape.out_width().div_ceil(4);
+        match tiles {
+            F4_TILES.. => Self::Winograd(WinogradTile::F4),
+            F2_TILES.. => Self::Winograd(WinogradTile::F2),
+            _ => Self::Direct,
+        }
+    }
+
+    /// The instruction set on which a convolution of `shape` can run by Winograd, if it can.
+    pub(super) fn winograd_isa(backend: Backend, shape: &ConvShape) -> Option<Isa> {
+        let Backend::Native(isa) = backend else { return None };
+        let channels = [shape.in_channels, shape.out_channels];
+        let fits = shape.kernel == 3
+            && shape.stride == 1
+            && shape.padding <= 2
+            && channels.iter().all(|channels| channels.is_multiple_of(16));
+        fits.then_some(isa)
+    }
+}
