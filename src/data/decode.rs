@@ -13,7 +13,7 @@ use std::path::Path;
 use image::error::ImageError;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
-use super::{Error, RgbImage, jpeg};
+use super::{Error, RgbImage, jpeg, webp};
 
 /// How large a picture may be; checked against the header, before memory is allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +49,8 @@ pub fn read_image(path: &Path, limits: &Limits) -> Result<RgbImage, Error> {
 /// As for [`read_image`].
 pub fn decode(bytes: &[u8], path: &Path, limits: &Limits) -> Result<RgbImage, Error> {
     let format = format_of(bytes, path)?;
-    if format == ImageFormat::Jpeg && !jpeg::is_complete(bytes) {
-        let detail = format!("{} bytes without an end-of-image marker", bytes.len());
-        return Err(Error::Truncated { path: path.to_path_buf(), detail });
-    }
+    let bytes = whole(bytes, format)
+        .map_err(|detail| Error::Truncated { path: path.to_path_buf(), detail })?;
     let translate = |error| translate(error, path, limits);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits.of_memory());
@@ -92,6 +90,19 @@ fn format_of(bytes: &[u8], path: &Path) -> Result<ImageFormat, Error> {
     Ok(format)
 }
 
+/// The bytes of the picture, unless the file is cut where the decoder would not notice.
+fn whole(bytes: &[u8], format: ImageFormat) -> Result<&[u8], String> {
+    let len = bytes.len();
+    match format {
+        ImageFormat::Jpeg if !jpeg::is_complete(bytes) => {
+            Err(format!("{len} bytes without an end-of-image marker"))
+        }
+        ImageFormat::WebP => webp::picture(bytes)
+            .ok_or_else(|| format!("{len} bytes, fewer than its chunks announce")),
+        _ => Ok(bytes),
+    }
+}
+
 fn check_size(decoder: &impl ImageDecoder, path: &Path, limits: &Limits) -> Result<(), Error> {
     let (width, height) = decoder.dimensions();
     let path = || path.to_path_buf();
@@ -112,7 +123,9 @@ fn check_size(decoder: &impl ImageDecoder, path: &Path, limits: &Limits) -> Resu
 }
 
 fn translate(error: ImageError, path: &Path, limits: &Limits) -> Error {
-    let (path, detail) = (path.to_path_buf(), error.to_string());
+    // Some decoders' messages have several lines.
+    let detail = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    let path = path.to_path_buf();
     match error {
         ImageError::Limits(_) => {
             let limit =

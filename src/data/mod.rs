@@ -27,6 +27,7 @@ mod resize;
 mod rgb;
 mod sampler;
 mod view;
+mod webp;
 
 pub use augment::Augment;
 pub use batches::Batches;
