@@ -45,4 +45,4 @@ pub use preprocess::Preprocessing;
 pub use resize::{Window, resize, resize_window};
 pub use rgb::RgbImage;
 pub use sampler::{Batch, Sampler, epoch_order};
-pub use view::View;
+pub use view::{Crops, View};
