@@ -2,63 +2,10 @@
 
 mod common;
 
-use common::program::{Run, finish, program};
-use resnet_cpu::data::demo;
-use resnet_cpu::model::{InitOptions, ModelSpec, Network, Options, Params, initialize};
-use resnet_cpu::weights::write_weights;
-use serde_json::Value;
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use tempfile::TempDir;
-
-/// A folder with a ResNet-20 of random weights and three pictures.
-struct Fixture {
-    folder: TempDir,
-}
-
-impl Fixture {
-    fn new() -> Self {
-        let fixture = Self { folder: TempDir::new().unwrap() };
-        fixture.weights("weights.safetensors", |_| {});
-        std::fs::create_dir(fixture.path("pictures")).unwrap();
-        for (i, name) in ["b.png", "a.png", "c.jpg"].iter().enumerate() {
-            let (image, _) = demo::picture(1, i as u64);
-            let path = fixture.path("pictures").join(name);
-            let (side, rgb) = (demo::SIDE as u32, image::ColorType::Rgb8);
-            image::save_buffer(path, image.pixels(), side, side, rgb).unwrap();
-        }
-        fixture
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn weights(&self, name: &str, change: impl FnOnce(&mut Params)) {
-        let network = Network::new(&ModelSpec::new("resnet20", Options::default()).unwrap());
-        let mut params = initialize(&network, 1, InitOptions::default());
-        change(&mut params);
-        write_weights(&self.path(name), &network, &params, None, &BTreeMap::new()).unwrap();
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) {
-        std::fs::write(self.path(name), bytes).unwrap();
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        program(self.folder.path(), args)
-    }
-
-    fn run(&self, args: &[&str]) -> Run {
-        finish(&mut self.command(args))
-    }
-
-    /// `infer` with the folder's weights.
-    fn infer(&self, args: &[&str]) -> Run {
-        self.run(&[&["infer", "--weights", "weights.safetensors"], args].concat())
-    }
-}
+use common::fixture::Fixture;
+use common::program::finish;
+use std::path::Path;
+use std::process::Stdio;
 
 #[test]
 fn json_has_the_promised_shape_and_order() {
@@ -385,18 +332,4 @@ fn bench_prints_the_promised_fields() {
             assert!(row[key].as_f64().unwrap() > 0.0, "{key}: {row}");
         }
     }
-}
-
-#[test]
-fn odd_and_broken_files_give_a_prediction_or_one_error() {
-    let Some(formats) = common::test_data("formats") else { return };
-    let run = Fixture::new().infer(&["--json", formats.to_str().unwrap()]);
-    assert_eq!(run.code, 1);
-    assert!(!run.err.contains("panicked"), "{}", run.err);
-    let (failed, named): (Vec<Value>, Vec<Value>) =
-        run.json().into_iter().partition(|line| line["error"].is_string());
-    println!("{} named, {} refused", named.len(), failed.len());
-    assert!(named.len() >= 15 && failed.len() >= 4, "{}", run.err);
-    let errors = run.err.lines().filter(|line| line.starts_with("resnet-cpu: error: ")).count();
-    assert_eq!(errors, failed.len());
 }

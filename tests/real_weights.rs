@@ -22,7 +22,7 @@ fn isa() -> Isa {
 /// Logits that belong to the largest and the second largest value.
 fn margin(row: &[f32]) -> f32 {
     let top = top_k(row, 2);
-    top[0].logit - top[1].logit
+    top[0].logit.unwrap() - top[1].logit.unwrap()
 }
 
 #[test]

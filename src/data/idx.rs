@@ -45,9 +45,8 @@ pub(super) fn open(
         })
     })?;
     let ([_], bytes) = read(labels, |[labelled]| {
-        (labelled != count).then(|| {
-            format!("expected {count} labels for {}, found {labelled}", images.display())
-        })
+        (labelled != count)
+            .then(|| format!("expected {count} labels for {}, found {labelled}", images.display()))
     })?;
     let classes = match classes {
         None => count_classes(labels, &bytes)?,
