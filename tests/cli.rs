@@ -225,7 +225,7 @@ fn version_help_and_a_closed_pipe_are_successes() {
     assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
 }
 
-const VERBS: [&str; 6] = ["train", "infer", "inspect", "bench", "completions", "man"];
+const VERBS: [&str; 7] = ["train", "infer", "inspect", "convert", "bench", "completions", "man"];
 
 #[test]
 fn every_shell_is_offered_every_verb() {
@@ -250,8 +250,8 @@ fn the_completion_script_is_one_that_bash_reads() {
     fixture.write("completions", fixture.run(&["completions", "bash"]).out.as_bytes());
     let question = ". ./completions; COMP_WORDS=(resnet-cpu inf); COMP_CWORD=1; \
         _resnet__cpu resnet-cpu inf resnet-cpu; echo ${COMPREPLY[*]}";
-    let mut bash = Command::new("bash");
-    match bash.current_dir(fixture.folder.path()).args(["--norc", "-c", question]).output() {
+    let mut bash = std::process::Command::new("bash");
+    match bash.current_dir(fixture.path(".")).args(["--norc", "-c", question]).output() {
         Ok(output) => assert_eq!(String::from_utf8(output.stdout).unwrap(), "infer\n"),
         Err(_) => eprintln!("SKIPPED: no bash"),
     }

@@ -123,7 +123,7 @@ fn what_is_refused_says_why() {
         ("tiff/refused-grey-alpha.tif", "unsupported picture"),
         ("tiff/refused-huge.tif", "at most 16384 pixels a side, found 1073741824x11"),
         ("tiff/refused-palette.tif", "unsupported picture"),
-        ("webp/refused-cut.webp", "Corrupt bitstream"),
+        ("webp/refused-cut.webp", "truncated picture"),
     ];
     for (file, words) in refused {
         let path = folder().join(file);

@@ -31,8 +31,9 @@ pub const MAX_INPUT_SIDE: usize = 4096;
 /// ```
 ///
 /// It runs on the threads of the current rayon pool ([`runtime::pool`](crate::runtime::pool) makes
-/// one of the physical cores). The predictions for a picture do not depend on the other pictures of
-/// the call, nor on the number of threads.
+/// one of the physical cores). The predictions for a picture do not depend on what else is in the
+/// batch, nor on the number of threads; how many pictures run together, which decides how a convolution
+/// is computed, can change their last digits.
 pub struct Classifier {
     session: Session,
     preprocessing: Preprocessing,
