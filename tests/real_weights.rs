@@ -138,6 +138,5 @@ fn a_pytorch_file_of_another_network_is_refused_with_the_reason() {
     let path = "weights/imagenet/original/resnet18_small_blocks.pth";
     let Some(path) = test_data(path) else { return };
     let error = WeightsFile::open(&path, &Overrides::default()).unwrap_err().to_string();
-    println!("{error}");
-    assert!(error.contains("resnet18_small_blocks.pth: "), "{error}");
+    assert!(error.contains("no state dict") && error.contains("layer1.0.conv1"), "{error}");
 }
