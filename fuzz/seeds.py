@@ -1,6 +1,7 @@
-"""Writes the seeds of the fuzz targets to fuzz/seeds/TARGET/, small valid files of every kind.
+"""Writes the seeds of the fuzz targets to fuzz/seeds/TARGET/, small valid files of every kind. (Those of
+`torch` are the pickles in the files of tests/torch_files/data/, which are seeds too.)
 
-Usage: python fuzz/seeds.py [CHECKPOINT] (needs Pillow, NumPy and PyTorch). The header of CHECKPOINT, a run's
+Usage: python fuzz/seeds.py [CHECKPOINT] (needs Pillow and NumPy). The header of CHECKPOINT, a run's
 last.safetensors of resnet20, becomes a seed of `weights`.
 """
 
@@ -10,11 +11,9 @@ import json
 import struct
 import sys
 import zipfile
-from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 ROOT = Path(__file__).parent / "seeds"
@@ -139,24 +138,11 @@ def weights(checkpoint):
         put("weights", "run", json.dumps(only, separators=(",", ":")).encode())
 
 
-def torch_files():
-    shared = torch.arange(6, dtype=torch.float32)
-    state = OrderedDict([
-        ("module.a.weight", shared.reshape(2, 3).t()),
-        ("module.a.bias", torch.nn.Parameter(shared[2:4])),
-        ("half", torch.ones(2, dtype=torch.float16)),
-        ("counter", torch.tensor(7)),
-    ])
-    checkpoint = {"epoch": 3, "best": 0.5, "args": ("a", [1, None, True]), "state_dict": state}
-    for name, content in [("bare", state), ("checkpoint", checkpoint)]:
-        for layout, zipped in [("zip", True), ("legacy", False)]:
-            out = io.BytesIO()
-            torch.save(content, out, _use_new_zipfile_serialization=zipped)
-            put("torch", f"{name}.{layout}", out.getvalue())
-            if zipped:
-                with zipfile.ZipFile(out) as archive:
-                    pickle = next(n for n in archive.namelist() if n.endswith("/data.pkl"))
-                    put("torch", f"{name}.pkl", archive.read(pickle))
+def pickles():
+    for path in (ROOT / "../../tests/torch_files/data").glob("zip_[!w]*.pth"):
+        with zipfile.ZipFile(path) as archive:
+            name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+            put("torch", f"{path.stem}.pkl", archive.read(name))
 
 
 def small_sets():
@@ -175,4 +161,4 @@ def small_sets():
 images()
 weights(sys.argv[1] if len(sys.argv) > 1 else None)
 small_sets()
-torch_files()
+pickles()

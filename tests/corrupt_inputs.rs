@@ -3,7 +3,8 @@
 //!
 //! The files are the seeds of the fuzz targets (`fuzz/seeds/`). Inputs that fuzzing found wanting are
 //! kept in `tests/data/regressions/`, one folder a target. Whole networks and checkpoints, which are
-//! too large for every byte, are in `tests/weights/damage.rs` and `tests/train_checkpoint/damage.rs`.
+//! too large for every byte, are in `tests/weights/damage.rs` and `tests/train_checkpoint/damage.rs`,
+//! PyTorch files in `tests/torch_files/damage.rs`.
 
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -97,13 +98,6 @@ fn read_tensors(bytes: &[u8], folder: &Path) -> Result<Content, String> {
     Ok(content)
 }
 
-fn read_torch(bytes: &[u8], _: &Path) -> Result<Content, String> {
-    let file = TensorFile::from_bytes(bytes.to_vec(), Path::new("weights.pth"));
-    let file = file.map_err(|e| e.to_string())?;
-    let values = file.tensors().iter().filter_map(|tensor| file.values(tensor));
-    Ok(values.flat_map(|values| format!("{values:?}").into_bytes()).collect())
-}
-
 fn read_cifar(bytes: &[u8], folder: &Path) -> Result<Content, String> {
     let path = folder.join("test.bin");
     std::fs::write(&path, bytes).unwrap();
@@ -130,11 +124,6 @@ fn images() {
 #[test]
 fn safetensors() {
     damage_seeds("safetensors", read_tensors, usize::MAX, |_| false);
-}
-
-#[test]
-fn torch_files() {
-    damage_seeds("torch", read_torch, usize::MAX, |_| false);
 }
 
 #[test]
