@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::error::CliError;
+use super::layer_times::print_layer_times;
 use super::machine::Machine;
 use super::network::NetworkArgs;
 use super::output::{one_line, print_error, write_json};
@@ -55,6 +56,9 @@ pub(super) struct Args {
     /// Pictures that run together; changes speed and memory, never the result
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: u32,
+    /// Where the time of the last batch went, layer by layer, on stderr
+    #[arg(long, conflicts_with = "quiet")]
+    verbose: bool,
 }
 
 /// The line of JSON for a picture.
@@ -88,7 +92,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let names = names.map_err(CliError::failed)?;
     machine.note_itself();
     let weights = WeightsFile::open(&path, &overrides).map_err(CliError::failed)?;
-    let (classifier, arch) = prepare(args, machine, &path, weights, names)?;
+    let (mut classifier, arch) = prepare(args, machine, &path, weights, names)?;
+    classifier.session_mut().set_profiling(args.verbose);
 
     let found = data::collect_images(&args.paths);
     let mut report = Report::new(args, arch, found.len() > 1);
@@ -103,6 +108,9 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         }
         report.out.flush()?;
     }
+    if args.verbose {
+        print_layer_times(&runner.classifier.session().layer_times(), machine);
+    }
     if report.failed { Err(CliError::Reported) } else { Ok(()) }
 }
 
@@ -113,7 +121,7 @@ fn prepare(
     path: &Path,
     weights: WeightsFile,
     names: Option<Vec<String>>,
-) -> Result<(Classifier, String), CliError> {
+) -> Result<(Classifier<'static>, String), CliError> {
     let spec = weights.spec().clone();
     machine.note(&format!("weights {}: {spec}, {} classes", path.display(), spec.classes));
     for note in weights.notes() {
@@ -129,8 +137,8 @@ fn prepare(
         .map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
     note_preprocessing(machine, &preprocessing, &assumed);
 
-    let session = Session::new(weights.network(), &weights, machine.backend);
     let names = names.or_else(|| class_names(&weights));
+    let session = Session::new(&weights.network().clone(), weights, machine.backend);
     if names.is_none() {
         machine.note(&format!("no names are known for the {} classes; see --labels", spec.classes));
     }
@@ -160,7 +168,7 @@ fn note_preprocessing(machine: &Machine, used: &Preprocessing, assumed: &[&str])
 
 /// Reads and classifies batches of files.
 struct Runner {
-    classifier: Classifier,
+    classifier: Classifier<'static>,
     top: usize,
 }
 

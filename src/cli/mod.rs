@@ -9,6 +9,7 @@ mod bench;
 mod error;
 mod infer;
 mod inspect;
+mod layer_times;
 mod machine;
 mod network;
 mod output;

@@ -2,6 +2,35 @@
 
 use super::{ConvShape, Im2col};
 use crate::gemm::{Backend, Epilogue, Matrix, PackedB, gemm};
+use std::ops::Range;
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// The pixels, as they lie in memory, times the filters.
+    Pixels,
+    /// The patches under the filters, gathered panel by panel, times the filters.
+    Im2col,
+}
+
+impl Algorithm {
+    /// The algorithm for `shape`.
+    pub fn of(shape: &ConvShape) -> Self {
+        if shape.kernel == 1 && shape.stride == 1 && shape.padding == 0 {
+            Self::Pixels
+        } else {
+            Self::Im2col
+        }
+    }
+
+    /// What it is called in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pixels => "1x1 gemm",
+            Self::Im2col => "im2col gemm",
+        }
+    }
+}
 
 /// The filters of a convolution, packed once for many uses.
 pub struct Filter {
@@ -23,18 +52,22 @@ impl Filter {
     /// # Panics
     /// If `weights` or `scale` has another size than the shape says.
     pub fn pack(&mut self, weights: &[f32], scale: Option<&[f64]>) {
-        let &mut Self { ref mut packed, in_channels, kernel } = self;
-        assert_eq!(weights.len(), packed.k() * packed.n(), "number of weights");
-        assert!(scale.is_none_or(|s| s.len() == packed.n()), "number of scales");
-        packed.pack(|out, column| {
-            let filter = &weights[out * column.len()..][..column.len()];
-            let scale = scale.map_or(1.0, |scale| scale[out]);
-            for (channel, filter) in filter.chunks_exact(kernel * kernel).enumerate() {
-                for (tap, &weight) in filter.iter().enumerate() {
-                    column[tap * in_channels + channel] = (f64::from(weight) * scale) as f32;
-                }
-            }
-        });
+        assert_eq!(weights.len(), self.packed.k() * self.packed.n(), "number of weights");
+        self.pack_from(scale, |part, pack| pack(&weights[part]));
+    }
+
+    /// As [`pack`](Self::pack) with weights that `read` has: it calls what it is given with those in a
+    /// range, is asked for each once, for some at a time, from many threads.
+    ///
+    /// # Panics
+    /// If `read` gives another number of weights than it was asked for, or `scale` has another size than
+    /// the shape says.
+    pub fn pack_from(
+        &mut self,
+        scale: Option<&[f64]>,
+        read: impl Fn(Range<usize>, &mut dyn FnMut(&[f32])) + Sync,
+    ) {
+        self.packed.pack_filters(self.kernel * self.kernel, scale, read);
     }
 }
 
@@ -57,10 +90,11 @@ pub fn forward(
         (shape.kernel, shape.in_channels, shape.out_channels),
         "filter of {shape:?}"
     );
-    if shape.kernel == 1 && shape.stride == 1 && shape.padding == 0 {
-        let pixels = Matrix::new(input, shape.rows(), shape.in_channels);
-        gemm(&pixels, &filter.packed, output, epilogue);
-    } else {
-        gemm(&Im2col::new(input, shape), &filter.packed, output, epilogue);
+    match Algorithm::of(shape) {
+        Algorithm::Pixels => {
+            let pixels = Matrix::new(input, shape.rows(), shape.in_channels);
+            gemm(&pixels, &filter.packed, output, epilogue);
+        }
+        Algorithm::Im2col => gemm(&Im2col::new(input, shape), &filter.packed, output, epilogue),
     }
 }

@@ -18,7 +18,7 @@ mod shape;
 
 pub use backward_data::{BackwardFilter, backward_data};
 pub use backward_weights::backward_weights;
-pub use forward::{Filter, forward};
+pub use forward::{Algorithm, Filter, forward};
 pub use im2col::Im2col;
 pub use shape::ConvShape;
 

@@ -11,6 +11,10 @@ use memmap2::Mmap;
 
 use super::{WeightsError, safetensors};
 
+/// Bytes before and after those asked for that Linux maps along with them, at most.
+#[cfg(unix)]
+const MAPPED_AROUND: usize = 64 << 10;
+
 /// Element types that become f32. F32 is used in place; F16 and BF16 convert exactly, F64 rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FloatType {
@@ -22,6 +26,17 @@ pub enum FloatType {
     Bf16,
     /// IEEE double precision.
     F64,
+}
+
+impl FloatType {
+    /// Bytes of an element.
+    pub(super) fn size(self) -> usize {
+        match self {
+            Self::F16 | Self::Bf16 => 2,
+            Self::F32 => 4,
+            Self::F64 => 8,
+        }
+    }
 }
 
 /// The type of a stored tensor's elements.
@@ -128,6 +143,24 @@ impl TensorFile {
     /// The bytes of one of [`TensorFile::tensors`].
     pub fn bytes(&self, tensor: &StoredTensor) -> &[u8] {
         &self.map[tensor.bytes.clone()]
+    }
+
+    /// Calls `read` with bytes of the file as f32. They are mapped at once, not page by page, and take
+    /// memory only meanwhile.
+    pub(super) fn read(&self, float: FloatType, bytes: Range<usize>, read: &mut dyn FnMut(&[f32])) {
+        // Advice is a hint: where it is refused, pages come when they are touched and stay.
+        #[cfg(target_os = "linux")]
+        let _ = self.map.advise_range(memmap2::Advice::PopulateRead, bytes.start, bytes.len());
+        read(&self.decode(float, bytes.clone()));
+        #[cfg(unix)]
+        {
+            let start = bytes.start.saturating_sub(MAPPED_AROUND);
+            let end = self.map.len().min(bytes.end + MAPPED_AROUND);
+            let advice = memmap2::UncheckedAdvice::DontNeed;
+            // SAFETY: the mapping is shared with the file and never written, so that pages which are
+            // dropped come back with the same bytes, also under a slice that is in use.
+            let _ = unsafe { self.map.unchecked_advise_range(advice, start, end - start) };
+        }
     }
 
     /// Bytes of the file as f32.
