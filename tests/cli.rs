@@ -333,3 +333,39 @@ fn bench_prints_the_promised_fields() {
         }
     }
 }
+
+#[test]
+fn verbose_shows_where_the_time_went() {
+    let fixture = Fixture::new();
+    let run = fixture.infer(&["--verbose", "pictures/a.png"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let table: Vec<&str> = run.err.lines().skip_while(|line| !line.contains("GFLOP/s")).collect();
+    let layer = |line: &&str| line.split_whitespace().nth(1).unwrap().to_owned();
+    // The stem, 9 blocks of two convolutions and two shortcuts of padding, pool and classifier.
+    let layers: Vec<String> = table.iter().skip(1).map(layer).collect();
+    assert_eq!(layers.len(), 1 + 18 + 2 + 2 + "total, peak".split(',').count(), "{}", run.err);
+    assert_eq!([&layers[0], &layers[22], &layers[23]], ["conv1", "fc", "total"]);
+    assert!(layers.contains(&"layer2.0.shortcut".to_owned()));
+    assert!(table[1].contains("32x32x3 -> 32x32x16  im2col gemm"), "{}", table[1]);
+
+    let end = |i: usize| table[0].find(["ms", "GFLOP/s", "% of peak"][i]).unwrap() + [2, 7, 9][i];
+    let number = |line: &str, i: usize| -> Option<f64> {
+        line[..end(i)].split_whitespace().next_back()?.parse().ok()
+    };
+    let ms: Vec<f64> = table[1..25].iter().map(|line| number(line, 0).unwrap()).collect();
+    let sum: f64 = ms[..23].iter().sum();
+    assert!(sum > 0.0 && (sum - ms[23]).abs() < 0.0006 * 24.0, "{ms:?}");
+    // 40.8 million multiply-adds.
+    let rate = number(table[24], 1).unwrap();
+    assert!((rate * ms[23] / 81.6 - 1.0).abs() < 0.01, "{rate} GFLOP/s in {} ms", ms[23]);
+    let (percent, peak) = (number(table[24], 2).unwrap(), table[25].split_whitespace().nth(5));
+    let peak: f64 = peak.unwrap().parse().unwrap();
+    assert!(
+        (percent - 100.0 * rate / peak).abs() < 0.1 + percent * 0.01,
+        "{percent} {rate} {peak}"
+    );
+
+    let run = fixture.infer(&["pictures/a.png"]);
+    assert!(!run.err.contains("GFLOP/s"), "{}", run.err);
+    fixture.infer(&["--verbose", "--quiet", "pictures/a.png"]).fails(2, &["--verbose"]);
+}

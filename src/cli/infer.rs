@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::error::CliError;
+use super::layer_times::print_layer_times;
 use super::machine::Machine;
 use super::network::NetworkArgs;
 use super::output::{one_line, print_error, write_json};
@@ -56,6 +57,9 @@ pub(super) struct Args {
     /// Crops that run together; changes speed and memory, and the last digits at most
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: u32,
+    /// Where the time of the last batch went, layer by layer, on stderr
+    #[arg(long, conflicts_with = "quiet")]
+    verbose: bool,
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]
@@ -105,7 +109,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let names = names.map_err(CliError::failed)?;
     machine.note_itself();
     let weights = WeightsFile::open(&path, &overrides).map_err(CliError::failed)?;
-    let (classifier, arch) = prepare(args, machine, &path, weights, names)?;
+    let (mut classifier, arch) = prepare(args, machine, &path, weights, names)?;
+    classifier.session_mut().set_profiling(args.verbose);
 
     let found: Vec<_> = args.paths.iter().flat_map(|path| find(path)).collect();
     let mut report = Report::new(args, arch, found.len() > 1);
@@ -121,6 +126,9 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
             report.add(path, ms, result, &runner.classifier)?;
         }
         report.out.flush()?;
+    }
+    if args.verbose {
+        print_layer_times(&runner.classifier.session().layer_times(), machine);
     }
     if report.failed { Err(CliError::Reported) } else { Ok(()) }
 }
@@ -140,7 +148,7 @@ fn prepare(
     path: &Path,
     weights: WeightsFile,
     names: Option<Vec<String>>,
-) -> Result<(Classifier, String), CliError> {
+) -> Result<(Classifier<'static>, String), CliError> {
     let spec = weights.spec().clone();
     note_weights(machine, path, &weights);
     let preprocessing = args.preprocessing.resolve(machine, path, &weights)?;
@@ -149,8 +157,8 @@ fn prepare(
         machine.note("ten crops of each picture, whose probabilities are averaged");
     }
 
-    let session = Session::new(weights.network(), &weights, machine.backend);
     let names = names.or_else(|| class_names(&weights));
+    let session = Session::new(&weights.network().clone(), weights, machine.backend);
     if names.is_none() {
         machine.note(&format!("no names are known for the {} classes; see --labels", spec.classes));
     }
@@ -166,7 +174,7 @@ fn prepare(
 
 /// Reads and classifies batches of files.
 struct Runner {
-    classifier: Classifier,
+    classifier: Classifier<'static>,
     limits: Limits,
     top: usize,
 }

@@ -11,6 +11,7 @@ mod docs;
 mod error;
 mod infer;
 mod inspect;
+mod layer_times;
 mod machine;
 mod network;
 mod output;

@@ -34,6 +34,16 @@ impl Algorithm {
         }
     }
 
+    /// What tables call it, computing a convolution of `shape`.
+    pub fn name(self, shape: &ConvShape) -> &'static str {
+        match self {
+            Self::Direct if shape.is_product() => "1x1 gemm",
+            Self::Direct => "im2col gemm",
+            Self::Winograd(WinogradTile::F2) => "winograd F(2x2)",
+            Self::Winograd(WinogradTile::F4) => "winograd F(4x4)",
+        }
+    }
+
     /// The instruction set on which a convolution of `shape` can run by Winograd, if it can.
     pub(super) fn winograd_isa(backend: Backend, shape: &ConvShape) -> Option<Isa> {
         let Backend::Native(isa) = backend else { return None };

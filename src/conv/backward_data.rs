@@ -162,7 +162,7 @@ fn class_gradient(
     values: &mut [f32],
 ) {
     let Some(ClassFilter { packed, .. }) = filter else { return values.fill(0.0) };
-    if shape.kernel == 1 && shape.stride == 1 && shape.padding == 0 {
+    if shape.is_product() {
         let pixels = Matrix::new(gradient, shape.rows(), shape.out_channels);
         gemm(&pixels, packed, values, &Epilogue::default());
     } else {

@@ -26,7 +26,7 @@ pub fn backward_weights(
     let mut scratch = PRODUCT.take();
     scratch.grow_to(k * n);
     let product = &mut scratch[..k * n];
-    if shape.kernel == 1 && shape.stride == 1 && shape.padding == 0 {
+    if shape.is_product() {
         let pixels = Matrix::new(input, shape.rows(), shape.in_channels);
         gemm_transposed(backend, &pixels, gradient, n, product);
     } else {

@@ -3,6 +3,7 @@
 use super::winograd::{self, WinogradFilter};
 use super::{Algorithm, ConvShape, Im2col};
 use crate::gemm::{Backend, Epilogue, Matrix, PackedB, gemm};
+use std::ops::Range;
 
 /// The filters of a convolution, packed once for many uses by one algorithm.
 pub struct Filter {
@@ -43,22 +44,26 @@ impl Filter {
     /// # Panics
     /// If `weights` or `scale` has another size than the shape says.
     pub fn pack(&mut self, weights: &[f32], scale: Option<&[f64]>) {
-        let &ConvShape { in_channels, out_channels, kernel, .. } = &self.shape;
         assert_eq!(weights.len(), self.shape.weight_len(), "number of weights");
-        assert!(scale.is_none_or(|s| s.len() == out_channels), "number of scales");
-        let packed = match &mut self.form {
-            Form::Direct(packed) => packed,
-            Form::Winograd(filter) => return filter.pack(weights, scale),
-        };
-        packed.pack(|out, column| {
-            let filter = &weights[out * column.len()..][..column.len()];
-            let scale = scale.map_or(1.0, |scale| scale[out]);
-            for (channel, filter) in filter.chunks_exact(kernel * kernel).enumerate() {
-                for (tap, &weight) in filter.iter().enumerate() {
-                    column[tap * in_channels + channel] = (f64::from(weight) * scale) as f32;
-                }
-            }
-        });
+        self.pack_from(scale, |part, pack| pack(&weights[part]));
+    }
+
+    /// As [`pack`](Self::pack) with weights that `read` has: it calls what it is given with those in a
+    /// range, is asked for each once, for some at a time, from many threads.
+    ///
+    /// # Panics
+    /// If `read` gives another number of weights than it was asked for, or `scale` has another size than
+    /// the shape says.
+    pub fn pack_from(
+        &mut self,
+        scale: Option<&[f64]>,
+        read: impl Fn(Range<usize>, &mut dyn FnMut(&[f32])) + Sync,
+    ) {
+        let taps = self.shape.kernel * self.shape.kernel;
+        match &mut self.form {
+            Form::Direct(packed) => packed.pack_filters(taps, scale, read),
+            Form::Winograd(filter) => filter.pack_from(scale, read),
+        }
     }
 
     /// The algorithm that they are packed for.
@@ -88,7 +93,7 @@ pub fn forward(
     assert_eq!(geometry(&filter.shape), geometry(shape), "filter of {shape:?}");
     match &filter.form {
         Form::Winograd(filter) => winograd::forward(shape, input, filter, epilogue, output),
-        Form::Direct(packed) if (shape.kernel, shape.stride, shape.padding) == (1, 1, 0) => {
+        Form::Direct(packed) if shape.is_product() => {
             let pixels = Matrix::new(input, shape.rows(), shape.in_channels);
             gemm(&pixels, packed, output, epilogue);
         }

@@ -36,6 +36,11 @@ impl ConvShape {
         (size + 2 * self.padding).checked_sub(self.kernel).map_or(0, |room| room / self.stride + 1)
     }
 
+    /// Whether the pixels, as they lie in memory, are the rows of A.
+    pub fn is_product(&self) -> bool {
+        (self.kernel, self.stride, self.padding) == (1, 1, 0)
+    }
+
     /// Values under the filter: rows of B.
     pub fn k(&self) -> usize {
         self.kernel * self.kernel * self.in_channels

@@ -16,6 +16,7 @@ mod driver;
 mod epilogue;
 pub mod kernels;
 mod pack;
+mod pack_filters;
 pub mod reference;
 mod transposed;
 

@@ -2,9 +2,11 @@
 
 use super::Backend;
 use super::kernels::Kernel;
+use super::pack_filters::{PackFilters, scaled};
 use crate::runtime::AlignedBuf;
 use crate::simd::{Isa, Simd, SimdOp};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// The left operand: `rows` x `k`, wherever its values are.
 pub trait ASource: Sync {
@@ -132,17 +134,57 @@ impl PackedB {
 
     /// Packs another matrix of the same size in its place.
     pub fn pack(&mut self, write: impl Fn(usize, &mut [f32]) + Sync) {
+        let k = self.k;
+        self.pack_panels(|columns, values| {
+            for (j, column) in columns.zip(values.chunks_exact_mut(k.max(1))) {
+                write(j, column);
+            }
+        });
+    }
+
+    /// As [`pack`](Self::pack), where `write` writes some columns at a time, one after the other.
+    pub fn pack_panels(&mut self, write: impl Fn(Range<usize>, &mut [f32]) + Sync) {
         match &mut self.layout {
             Layout::Panels(panels) => panels.pack(write),
             Layout::Plain(values) => {
                 let mut column = vec![0.0; self.k];
                 for j in 0..self.n {
-                    write(j, &mut column);
+                    write(j..j + 1, &mut column);
                     for (row, &value) in values.chunks_exact_mut(self.n).zip(&column) {
                         row[j] = value;
                     }
                 }
             }
+        }
+    }
+
+    /// Packs filters, `[n, k / taps, taps]`, each times its `scale` (rounded once): filter j becomes
+    /// column j, tap by tap. `read` calls what it is given with the filters' values in a range; it is
+    /// asked for each filter once, for some at a time, from many threads.
+    ///
+    /// # Panics
+    /// If `read` gives another number of values than it was asked for, there are not n factors, or
+    /// `taps` does not divide k.
+    pub fn pack_filters(
+        &mut self,
+        taps: usize,
+        scale: Option<&[f64]>,
+        read: impl Fn(Range<usize>, &mut dyn FnMut(&[f32])) + Sync,
+    ) {
+        let &mut Self { k, n, ref mut layout } = self;
+        assert!(k.is_multiple_of(taps), "{taps} taps in a filter of {k}");
+        assert!(scale.is_none_or(|scale| scale.len() == n), "number of scales");
+        let channels = k / taps;
+        match layout {
+            Layout::Panels(panels) => panels.pack_filters([channels, taps], scale, read),
+            Layout::Plain(values) => read(0..n * k, &mut |filters| {
+                assert_eq!(filters.len(), n * k, "number of weights");
+                for (i, &weight) in filters.iter().enumerate() {
+                    let (column, channel, tap) = (i / k, i % k / taps, i % taps);
+                    let scale = scale.map_or(1.0, |scale| scale[column]);
+                    values[(tap * channels + channel) * n + column] = scaled(weight, scale);
+                }
+            }),
         }
     }
 
@@ -180,27 +222,62 @@ pub(super) struct Panels {
     values: AlignedBuf,
 }
 
+/// Floats of filters that a task packs, at least: half a megabyte.
+const TASK: usize = 128 * 1024;
+
 impl Panels {
     fn zeros(kernel: Kernel, k: usize, n: usize) -> Self {
         Self { kernel, k, n, values: AlignedBuf::zeroed(k * n.next_multiple_of(kernel.lanes)) }
     }
 
-    fn pack(&mut self, write: impl Fn(usize, &mut [f32]) + Sync) {
+    fn pack(&mut self, write: impl Fn(Range<usize>, &mut [f32]) + Sync) {
         let &mut Self { kernel, k, n, ref mut values } = self;
         values.par_chunks_mut((kernel.nr * k).max(1)).enumerate().for_each(|(panel, values)| {
             let first = panel * kernel.nr;
             let columns = kernel.nr.min(n - first);
             let width = columns.next_multiple_of(kernel.lanes);
             let mut by_column = vec![0.0; columns * k];
-            for (j, column) in by_column.chunks_exact_mut(k).enumerate() {
-                write(first + j, column);
-            }
+            write(first..first + columns, &mut by_column);
             for (p, step) in values.chunks_exact_mut(width).enumerate() {
                 for (j, v) in step[..columns].iter_mut().enumerate() {
                     *v = by_column[j * k + p];
                 }
             }
         });
+    }
+
+    /// As [`PackedB::pack_filters`].
+    fn pack_filters(
+        &mut self,
+        [channels, taps]: [usize; 2],
+        scale: Option<&[f64]>,
+        read: impl Fn(Range<usize>, &mut dyn FnMut(&[f32])) + Sync,
+    ) {
+        let &mut Self { kernel, k, n, ref mut values } = self;
+        // The last panel is the only one that may be narrower.
+        let panel_len = (kernel.nr * k).max(1);
+        let panels = TASK.div_ceil(panel_len);
+        let task = |(task, values): (usize, &mut [f32])| {
+            let first = task * panels * kernel.nr;
+            let columns = first..n.min(first + panels * kernel.nr);
+            read(columns.start * k..columns.end * k, &mut |filters| {
+                assert_eq!(filters.len(), columns.len() * k, "number of weights");
+                for (panel, values) in values.chunks_mut(panel_len).enumerate() {
+                    let first = panel * kernel.nr;
+                    let panel_columns = first..columns.len().min(first + kernel.nr);
+                    let scale = scale.map(|scale| &scale[columns.clone()][panel_columns.clone()]);
+                    kernel.isa().dispatch(PackFilters {
+                        filters: &filters[panel_columns.start * k..panel_columns.end * k],
+                        scale,
+                        channels,
+                        taps,
+                        panel: values,
+                        width: panel_columns.len().next_multiple_of(kernel.lanes),
+                    });
+                }
+            });
+        };
+        values.par_chunks_mut(panel_len * panels).enumerate().for_each(task);
     }
 
     /// The values of `panel` from step `k` on, and how many columns it has.

@@ -5,6 +5,7 @@ use super::{ASource, Backend, Epilogue, Matrix, PackedB, Part, gemm, reference};
 use crate::runtime::Rng;
 use crate::simd::Isa;
 use proptest::prelude::*;
+use std::sync::Mutex;
 
 /// One product: the case table of correctness and of equality between instruction sets.
 #[derive(Clone, Debug)]
@@ -108,6 +109,50 @@ fn large_enough_for_every_loop() {
     for (m, n, k) in [(700, 70, 600), (3, 1000, 1024), (500, 33, 513), (1, 1, 5000)] {
         check(&Case { m, n, k, bias: true, residual: false, relu: true, seed: 2 });
     }
+}
+
+/// A product with packed filters, and with columns packed one by one by the definition, must be the
+/// same; and each filter must be asked for once.
+fn check_filters(n: usize, channels: usize, taps: usize, scaled: bool) {
+    let k = channels * taps;
+    let mut rng = Rng::new(4, &[n as u64, k as u64]);
+    let (a, filters) = (draw(&mut rng, 2 * k), draw(&mut rng, n * k));
+    let scale: Option<Vec<f64>> = scaled.then(|| (0..n).map(|j| 1.0 / (j + 3) as f64).collect());
+    for backend in Kernel::all().iter().map(|kernel| Backend::Native(kernel.isa())) {
+        for backend in [backend, Backend::Matrixmultiply] {
+            let by_column = PackedB::new(backend, k, n, |j, column| {
+                for (i, &weight) in filters[j * k..][..k].iter().enumerate() {
+                    let scale = scale.as_ref().map_or(1.0, |scale| scale[j]);
+                    let scaled = (f64::from(weight) * scale) as f32;
+                    column[i % taps * channels + i / taps] = scaled;
+                }
+            });
+            let mut packed = PackedB::zeros(backend, k, n);
+            let asked = Mutex::new(vec![0; n * k]);
+            packed.pack_filters(taps, scale.as_deref(), |part, pack| {
+                asked.lock().unwrap()[part.clone()].iter_mut().for_each(|times| *times += 1);
+                pack(&filters[part]);
+            });
+            assert_eq!(asked.into_inner().unwrap(), vec![1; n * k]);
+            let [got, want] = [&packed, &by_column].map(|b| {
+                let mut c = vec![f32::NAN; 2 * n];
+                gemm(&Matrix::new(&a, 2, k), b, &mut c, &Epilogue::default());
+                c
+            });
+            assert!(got == want, "{backend:?}: {n} filters of {channels} x {taps}");
+        }
+    }
+}
+
+#[test]
+fn filters_become_columns_tap_by_tap() {
+    for n in [1, 3, 12, 31, 32, 33, 70] {
+        for (channels, taps) in [(1, 1), (3, 49), (5, 9), (64, 9), (127, 1), (130, 1)] {
+            check_filters(n, channels, taps, n % 2 == 0);
+        }
+    }
+    // More than a task.
+    check_filters(100, 512, 9, true);
 }
 
 #[test]

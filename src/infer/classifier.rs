@@ -34,8 +34,8 @@ pub const MAX_INPUT_SIDE: usize = 4096;
 /// one of the physical cores). The predictions for a picture do not depend on what else is in the
 /// batch, nor on the number of threads; how many pictures run together, which decides how a convolution
 /// is computed, can change their last digits.
-pub struct Classifier {
-    session: Session,
+pub struct Classifier<'w> {
+    session: Session<'w>,
     preprocessing: Preprocessing,
     normalizer: Normalizer,
     crops: Crops,
@@ -54,7 +54,7 @@ pub enum ClassifierError {
     Infer(#[from] InferError),
 }
 
-impl Classifier {
+impl Classifier<'static> {
     /// The network in the file of weights at `path`, on the fastest instruction set, with the
     /// preprocessing and the class names that the file states or, where it does not, the standard
     /// ones of its family.
@@ -63,18 +63,21 @@ impl Classifier {
     /// If the file cannot be used; see [`WeightsFile::open`].
     pub fn open(path: &Path) -> Result<Self, ClassifierError> {
         let weights = WeightsFile::open(path, &Overrides::default())?;
-        let session = Session::new(weights.network(), &weights, Backend::Native(Isa::best()));
         let (preprocessing, _) = preprocessing(&weights, &Stated::default())?;
-        Ok(Self::new(session, preprocessing, class_names(&weights))?)
+        let (network, names) = (weights.network().clone(), class_names(&weights));
+        let session = Session::new(&network, weights, Backend::Native(Isa::best()));
+        Ok(Self::new(session, preprocessing, names)?)
     }
+}
 
+impl<'w> Classifier<'w> {
     /// A classifier from its parts. `labels` are in order of index.
     ///
     /// # Errors
     /// If there are not as many labels as classes, a per-pixel mean is not of the crop's size, or the
     /// network cannot take inputs of `preprocessing.crop` pixels.
     pub fn new(
-        session: Session,
+        session: Session<'w>,
         preprocessing: Preprocessing,
         labels: Option<Vec<String>>,
     ) -> Result<Self, InferError> {
@@ -103,6 +106,16 @@ impl Classifier {
     /// several crops are by the mean of their softmax.
     pub fn with_crops(self, crops: Crops) -> Self {
         Self { crops, ..self }
+    }
+
+    /// The session that runs the network.
+    pub fn session(&self) -> &Session<'w> {
+        &self.session
+    }
+
+    /// The session that runs the network, to set it up.
+    pub fn session_mut(&mut self) -> &mut Session<'w> {
+        &mut self.session
     }
 
     /// How pictures become inputs.
@@ -136,31 +149,38 @@ impl Classifier {
         k: usize,
         image: impl Fn(usize) -> Result<I, E> + Sync,
     ) -> Vec<Result<Vec<Prediction>, E>> {
+        if count == 0 {
+            return Vec::new();
+        }
         let Self { session, preprocessing, normalizer, crops, input, .. } = self;
-        let (crops, view) = (*crops, preprocessing.view());
+        let (crops, view, side) = (*crops, preprocessing.view(), preprocessing.crop);
         let len = crops.count() * preprocessing.input_len();
         input.resize(count * len, 0.0);
-        let read: Vec<Result<(), E>> = input
-            .par_chunks_exact_mut(len)
-            .enumerate()
-            .with_max_len(1)
-            .map(|(i, input)| {
+        let read = || {
+            let inputs = input.par_chunks_exact_mut(len).enumerate().with_max_len(1);
+            let read = inputs.map(|(i, input)| {
                 let squares = view.crops(image(i)?.borrow(), crops);
                 let inputs = input.chunks_exact_mut(preprocessing.input_len());
                 squares.iter().zip(inputs).for_each(|(square, to)| normalizer.apply(square, to));
                 Ok(())
-            })
-            .collect();
+            });
+            read.collect::<Vec<Result<(), E>>>()
+        };
+        // Threads that have no picture to read pack weights, if there are any left to pack.
+        let (read, prepared) =
+            rayon::join(read, || session.prepare(count * crops.count(), side, side));
 
         let mut batch = 0;
         for (i, _) in read.iter().enumerate().filter(|(_, read)| read.is_ok()) {
             input.copy_within(i * len..(i + 1) * len, batch * len);
             batch += 1;
         }
-        let (side, classes) = (preprocessing.crop, session.network().fc.out_features);
+        let classes = session.network().fc.out_features;
         let logits = match batch {
             0 => Ok(&[][..]),
-            _ => session.run(&input[..batch * len], batch * crops.count(), side, side),
+            _ => prepared.and_then(|()| {
+                session.run(&input[..batch * len], batch * crops.count(), side, side)
+            }),
         };
         let mut rows = logits.map(|logits| logits.chunks_exact(crops.count() * classes));
         let mut next = || match &mut rows {
@@ -242,11 +262,11 @@ mod tests {
     use super::*;
     use crate::model::{InitOptions, ModelSpec, Network, Options, initialize};
 
-    fn session(edit: impl Fn(&mut crate::model::Params)) -> Session {
+    fn session(edit: impl Fn(&mut crate::model::Params)) -> Session<'static> {
         let network = Network::new(&ModelSpec::new("resnet20", Options::default()).unwrap());
         let mut params = initialize(&network, 1, InitOptions::default());
         edit(&mut params);
-        Session::new(&network, &params, Backend::Native(Isa::best()))
+        Session::new(&network, params, Backend::Native(Isa::best()))
     }
 
     fn picture(value: u8) -> RgbImage {

@@ -43,6 +43,12 @@ pub(super) enum Op {
 /// One step: read, compute, write `len` values.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
+    /// The layer's name.
+    pub(super) name: String,
+    /// Height, width and channels of an image it reads.
+    pub(super) input: [usize; 3],
+    /// Height, width and channels of an image it writes.
+    pub(super) output: [usize; 3],
     pub(super) op: Op,
     pub(super) from: Source,
     pub(super) from_len: usize,
@@ -82,7 +88,21 @@ struct Activation {
     channels: usize,
 }
 
+impl Activation {
+    fn shape(&self) -> [usize; 3] {
+        [self.height, self.width, self.channels]
+    }
+}
+
 impl Plan {
+    /// The shapes of the convolutions, in the order of [`convs`].
+    pub(super) fn convs(&self) -> impl Iterator<Item = &ConvShape> {
+        self.steps.iter().filter_map(|step| match &step.op {
+            Op::Conv { shape, .. } => Some(shape),
+            _ => None,
+        })
+    }
+
     /// The plan for `batch` images of `height` x `width`.
     pub(super) fn new(
         network: &Network,
@@ -94,20 +114,21 @@ impl Plan {
         let image = Activation { at: Source::Input, height, width, channels: 3 };
         let mut x = planner.conv(&network.stem, image, None, true);
         if network.stem_pool {
-            x = planner.replace(x, |planner, x| planner.max_pool(x, 3, 2, 1));
+            x = planner.replace(x, |planner, x| planner.max_pool("maxpool", x, [3, 2, 1]));
         }
         for block in &network.blocks {
             let residual = match &block.shortcut {
                 BlockShortcut::None => None,
                 BlockShortcut::Identity => Some(x),
                 BlockShortcut::Pad { stride, channels_before, channels_after } => {
-                    Some(planner.shortcut_pad(x, *stride, *channels_before, *channels_after))
+                    let channels = [*channels_before, *channels_after];
+                    Some(planner.shortcut_pad(&block.name, x, *stride, channels))
                 }
                 BlockShortcut::Project(conv) => Some(planner.conv(conv, x, None, false)),
             };
             let mut y = x;
             if block.pool {
-                y = planner.max_pool(y, 2, 2, 0);
+                y = planner.max_pool(&format!("{}.pool", block.name), y, [2, 2, 0]);
             }
             for (i, conv) in block.convs.iter().enumerate() {
                 let last = i + 1 == block.convs.len();
@@ -128,10 +149,11 @@ impl Plan {
         }
         let pooled = planner.replace(x, |planner, x| {
             let op = Op::GlobalAvgPool { pixels: x.height * x.width, channels: x.channels };
-            planner.step(op, x, Activation { height: 1, width: 1, ..x })
+            planner.step("avgpool", op, x, Activation { height: 1, width: 1, ..x })
         });
         let classes = network.fc.out_features;
-        let logits = planner.step(Op::Linear, pooled, Activation { channels: classes, ..pooled });
+        let logits = Activation { channels: classes, ..pooled };
+        let logits = planner.step("fc", Op::Linear, pooled, logits);
         let Source::Slot(logits) = logits.at else { unreachable!("a step writes to a buffer") };
         Ok(Plan { batch, height, width, steps: planner.steps, slots: planner.slots, logits })
     }
@@ -166,29 +188,28 @@ impl Planner {
             width: shape.out_width(),
             channels: conv.out_channels,
         };
-        self.step(op, x, y)
+        self.step(&conv.name, op, x, y)
     }
 
     fn max_pool(
         &mut self,
+        name: &str,
         x: Activation,
-        kernel: usize,
-        stride: usize,
-        padding: usize,
+        [kernel, stride, padding]: [usize; 3],
     ) -> Activation {
         let Activation { height, width, channels, .. } = x;
         let shape =
             PoolShape { batch: self.batch, height, width, channels, kernel, stride, padding };
         let y = Activation { height: shape.out_height(), width: shape.out_width(), ..x };
-        self.step(Op::MaxPool(shape), x, y)
+        self.step(name, Op::MaxPool(shape), x, y)
     }
 
     fn shortcut_pad(
         &mut self,
+        block: &str,
         x: Activation,
         stride: usize,
-        before: usize,
-        after: usize,
+        [before, after]: [usize; 2],
     ) -> Activation {
         let Activation { height, width, channels, .. } = x;
         let shape =
@@ -199,14 +220,16 @@ impl Planner {
             width: shape.out_width(),
             channels: shape.out_channels(),
         };
-        self.step(Op::ShortcutPad(shape), x, y)
+        self.step(&format!("{block}.shortcut"), Op::ShortcutPad(shape), x, y)
     }
 
     /// Appends a step from `x` to an activation shaped like `y`, in a free buffer.
-    fn step(&mut self, op: Op, x: Activation, y: Activation) -> Activation {
-        let len = self.len(&y);
+    fn step(&mut self, name: &str, op: Op, x: Activation, y: Activation) -> Activation {
+        let (from_len, len) = (self.len(&x), self.len(&y));
         let to = self.acquire(len);
-        self.steps.push(Step { op, from: x.at, from_len: self.len(&x), to, len });
+        let name = name.to_owned();
+        let (input, output) = (x.shape(), y.shape());
+        self.steps.push(Step { name, input, output, op, from: x.at, from_len, to, len });
         Activation { at: Source::Slot(to), ..y }
     }
 
@@ -222,7 +245,7 @@ impl Planner {
     }
 
     fn len(&self, x: &Activation) -> usize {
-        self.batch * x.height * x.width * x.channels
+        self.batch * x.shape().iter().product::<usize>()
     }
 
     /// The smallest free buffer that is large enough, else the largest free one, enlarged.

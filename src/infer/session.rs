@@ -1,12 +1,14 @@
 //! A network prepared for inference, and its runs.
 
 use super::MAX_INPUT_SIDE;
+use super::folded::Folded;
+use super::layer_time::LayerTime;
 use super::plan::{Op, Plan, Source, Step, convs};
-use crate::conv::{self, Filter};
+use crate::conv::{self, Algorithm, ConvShape};
 use crate::gemm::{Backend, Epilogue};
-use crate::model::{BN_EPSILON, ConvBn, Network, ParamSource};
+use crate::model::{ConvBn, Network, ParamSource};
 use crate::ops::{Linear, global_avg_pool, max_pool, shortcut_pad};
-use crate::runtime::{AlignedBuf, awake};
+use crate::runtime::{AlignedBuf, Profile, awake};
 use crate::simd::Isa;
 use rayon::prelude::*;
 
@@ -50,38 +52,42 @@ pub enum InferError {
     NotFinite,
 }
 
-/// A convolution with its batch norm folded in.
-struct Folded {
-    filter: Filter,
-    bias: Vec<f32>,
-}
-
 /// A network with its weights, ready to run on the threads of the current rayon pool.
 ///
 /// Batch norm after a convolution is an affine map of each channel, so it moves into the filters
-/// (scale, rounded once from f64) and a bias.
-pub struct Session {
+/// (scale, rounded once from f64) and a bias. A layer's weights are read, folded and packed when a
+/// run first needs them; the session keeps their source for that.
+pub struct Session<'w> {
     network: Network,
+    weights: Box<dyn ParamSource + Send + 'w>,
+    backend: Backend,
     isa: Isa,
-    convs: Vec<Folded>,
-    linear: Linear,
+    /// By the number that plans give the layer: one for each algorithm that a plan has asked for.
+    convs: Vec<Vec<Folded>>,
+    linear: Option<Linear>,
     plan: Option<Plan>,
     buffers: Vec<AlignedBuf>,
+    profile: Option<Profile>,
 }
 
-impl Session {
-    /// Prepares `network` with the weights of `params`.
-    pub fn new(network: &Network, params: &dyn ParamSource, backend: Backend) -> Self {
+impl<'w> Session<'w> {
+    /// A session of `network` with the weights of `params`.
+    pub fn new(network: &Network, params: impl ParamSource + Send + 'w, backend: Backend) -> Self {
         let isa = match backend {
             Backend::Native(isa) => isa,
             Backend::Matrixmultiply => Isa::best(),
         };
-        let layers: Vec<&ConvBn> = convs(network).collect();
-        let convs = layers.par_iter().map(|conv| fold(conv, params, backend)).collect();
-        let fc = &network.fc;
-        let linear = Linear::new(backend, &params.tensor(fc.weight), &params.tensor(fc.bias));
-        let network = network.clone();
-        Self { network, isa, convs, linear, plan: None, buffers: Vec::new() }
+        Self {
+            network: network.clone(),
+            weights: Box::new(params),
+            backend,
+            isa,
+            convs: convs(network).map(|_| Vec::new()).collect(),
+            linear: None,
+            plan: None,
+            buffers: Vec::new(),
+            profile: None,
+        }
     }
 
     /// The network it runs.
@@ -89,9 +95,47 @@ impl Session {
         &self.network
     }
 
+    /// Does what the first run of a size does before it runs: plans, and packs the weights that have
+    /// not been needed so far.
+    ///
+    /// # Errors
+    /// If the images are too small for the network.
+    pub fn prepare(&mut self, batch: usize, height: usize, width: usize) -> Result<(), InferError> {
+        let planned = self.plan.as_ref().map(|plan| (plan.batch, plan.height, plan.width));
+        if planned != Some((batch, height, width)) {
+            let plan = Plan::new(&self.network, batch, height, width)?;
+            self.pack(&plan);
+            self.plan = Some(plan);
+        }
+        Ok(())
+    }
+
+    /// Packs what `plan` needs and is not packed yet, in parallel over layers and within them.
+    fn pack(&mut self, plan: &Plan) {
+        let Self { network, weights, backend, convs: packed, linear, .. } = self;
+        let (weights, fc, backend) = (&**weights, &network.fc, *backend);
+        // All are made before the first is written: so they share huge pages.
+        let needed = convs(network).zip(packed).zip(plan.convs());
+        let missing: Vec<(&ConvBn, &mut Folded)> = needed
+            .filter(|((_, forms), shape)| form_for(backend, shape, forms).is_none())
+            .map(|((conv, forms), shape)| {
+                forms.push(Folded::zeros(conv, backend, shape));
+                (conv, forms.last_mut().expect("just pushed"))
+            })
+            .collect();
+        missing.into_par_iter().for_each(|(conv, folded)| folded.pack(conv, weights));
+        linear.get_or_insert_with(|| {
+            let mut linear = Linear::zeros(backend, fc.in_features, fc.out_features);
+            let bias = weights.tensor(fc.bias);
+            linear.pack_from(&bias, |part, pack| weights.read(fc.weight, part, pack));
+            linear
+        });
+    }
+
     /// The logits, `[batch, classes]`, of `input`, `[batch, height, width, 3]` (preprocessed).
     ///
-    /// The first run of a size plans and allocates; those after it reuse the memory.
+    /// The first run of a size [prepares](Self::prepare) and allocates; those after it reuse the
+    /// memory.
     ///
     /// # Errors
     /// If the images are too small for the network.
@@ -107,19 +151,38 @@ impl Session {
     ) -> Result<&[f32], InferError> {
         assert!(batch > 0, "a batch has at least one image");
         assert_eq!(input.len(), batch * height * width * 3, "{batch} images of {width} x {height}");
-        let size = (batch, height, width);
-        let plan = match self.plan.take() {
-            Some(plan) if (plan.batch, plan.height, plan.width) == size => plan,
-            _ => Plan::new(&self.network, batch, height, width)?,
-        };
+        self.prepare(batch, height, width)?;
+        let plan = self.plan.take().expect("just prepared");
         self.buffers.resize_with(plan.slots.len(), AlignedBuf::default);
         for (buffer, &len) in self.buffers.iter_mut().zip(&plan.slots) {
             buffer.grow_to(len);
         }
-        awake(|| plan.steps.iter().for_each(|step| self.step(step, input)));
+        let mut profile = self.profile.take().map(|_| Profile::default());
+        awake(|| {
+            for step in &plan.steps {
+                match &mut profile {
+                    Some(profile) => profile.time(|| self.step(step, input)),
+                    None => self.step(step, input),
+                }
+            }
+        });
+        self.profile = profile;
         let logits = &self.buffers[plan.logits][..batch * self.network.fc.out_features];
         self.plan = Some(plan);
         Ok(logits)
+    }
+
+    /// Whether runs take the time of each layer, for [`layer_times`](Self::layer_times).
+    pub fn set_profiling(&mut self, on: bool) {
+        self.profile = on.then(Profile::default);
+    }
+
+    /// What each layer of the last run took, in the order of execution; none unless
+    /// [profiling](Self::set_profiling) was on.
+    pub fn layer_times(&self) -> Vec<LayerTime<'_>> {
+        let (Some(plan), Some(profile)) = (&self.plan, &self.profile) else { return Vec::new() };
+        let timed = plan.steps.iter().zip(profile.times());
+        timed.map(|(step, &time)| step.layer_time(self.backend, plan.batch, time)).collect()
     }
 
     fn step(&mut self, step: &Step, input: &[f32]) {
@@ -131,7 +194,8 @@ impl Session {
         };
         match &step.op {
             Op::Conv { layer, shape, residual, relu } => {
-                let Folded { filter, bias } = &self.convs[*layer];
+                let folded = form_for(self.backend, shape, &self.convs[*layer]);
+                let Folded { filter, bias } = folded.expect("packed with its plan");
                 let residual = residual.map(|slot| &self.buffers[slot][..step.len]);
                 let epilogue = Epilogue { bias: Some(bias), residual, relu: *relu };
                 conv::forward(shape, from, filter, &epilogue, output);
@@ -141,10 +205,18 @@ impl Session {
             Op::GlobalAvgPool { pixels, channels } => {
                 global_avg_pool(self.isa, *pixels, *channels, from, output);
             }
-            Op::Linear => self.linear.forward(from, output),
+            Op::Linear => {
+                self.linear.as_ref().expect("packed with its plan").forward(from, output);
+            }
         }
         self.buffers[step.to] = buffer;
     }
+}
+
+/// The one of `forms` that the algorithm for `shape` takes.
+fn form_for<'a>(backend: Backend, shape: &ConvShape, forms: &'a [Folded]) -> Option<&'a Folded> {
+    let algorithm = Algorithm::of(backend, shape);
+    forms.iter().find(|folded| folded.filter.algorithm() == algorithm)
 }
 
 /// Bytes of activations that a [`Session`] holds for batches of `batch` images of `height` x `width`.
@@ -159,26 +231,4 @@ pub fn activation_bytes(
 ) -> Result<usize, InferError> {
     let plan = Plan::new(network, batch, height, width)?;
     Ok(plan.slots.iter().sum::<usize>() * size_of::<f32>())
-}
-
-/// y = gamma · (conv(x) - mean) / √(var + ε) + beta as a convolution with a bias.
-fn fold(conv: &ConvBn, params: &dyn ParamSource, backend: Backend) -> Folded {
-    let (gamma, beta) = (params.tensor(conv.gamma), params.tensor(conv.beta));
-    let (mean, var) = (params.tensor(conv.running_mean), params.tensor(conv.running_var));
-    let scale: Vec<f64> = gamma
-        .iter()
-        .zip(&*var)
-        .map(|(&gamma, &var)| f64::from(gamma) / (f64::from(var) + f64::from(BN_EPSILON)).sqrt())
-        .collect();
-    let bias = beta
-        .iter()
-        .zip(&*mean)
-        .zip(&scale)
-        .map(|((&beta, &mean), scale)| (f64::from(beta) - f64::from(mean) * scale) as f32)
-        .collect();
-    // Filters do not depend on the size of the images.
-    let shape = conv.shape(0, 0, 0);
-    let mut filter = Filter::zeros(backend, &shape);
-    filter.pack(&params.tensor(conv.weight), Some(&scale));
-    Folded { filter, bias }
 }

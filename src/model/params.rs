@@ -4,6 +4,7 @@
 //! what inference asks for weights, whether they lie in memory or in a mapped file.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::network::Network;
@@ -14,6 +15,22 @@ use crate::runtime::AlignedBuf;
 pub trait ParamSource: Sync {
     /// The values of a tensor, in its shape's order (the last dimension varies fastest).
     fn tensor(&self, id: TensorId) -> Cow<'_, [f32]>;
+
+    /// Calls `read` with the values `part` of a tensor. A source that takes memory to show them gives it
+    /// back after that.
+    fn read(&self, id: TensorId, part: Range<usize>, read: &mut dyn FnMut(&[f32])) {
+        read(&self.tensor(id)[part]);
+    }
+}
+
+impl<S: ParamSource + ?Sized> ParamSource for &S {
+    fn tensor(&self, id: TensorId) -> Cow<'_, [f32]> {
+        (**self).tensor(id)
+    }
+
+    fn read(&self, id: TensorId, part: Range<usize>, read: &mut dyn FnMut(&[f32])) {
+        (**self).read(id, part, read);
+    }
 }
 
 /// All tensors of a network, in memory.

@@ -4,6 +4,7 @@
 
 use super::narrow;
 use crate::gemm::{Backend, Epilogue, Matrix, PackedB, gemm};
+use std::ops::Range;
 
 /// A linear layer, packed once for many uses.
 pub struct Linear {
@@ -19,10 +20,28 @@ impl Linear {
     pub fn new(backend: Backend, weight: &[f32], bias: &[f32]) -> Self {
         let (outputs, inputs) = (bias.len(), weight.len() / bias.len().max(1));
         assert_eq!(weight.len(), outputs * inputs, "weight of a linear layer");
-        let packed = PackedB::new(backend, inputs, outputs, |j, column| {
-            column.copy_from_slice(&weight[j * inputs..][..inputs]);
-        });
-        Self { packed, bias: bias.to_vec() }
+        let mut linear = Self::zeros(backend, inputs, outputs);
+        linear.pack_from(bias, |part, pack| pack(&weight[part]));
+        linear
+    }
+
+    /// A layer of zeros.
+    pub fn zeros(backend: Backend, inputs: usize, outputs: usize) -> Self {
+        Self { packed: PackedB::zeros(backend, inputs, outputs), bias: vec![0.0; outputs] }
+    }
+
+    /// Packs `bias` and a weight that `read` has, as
+    /// [`Filter::pack_from`](crate::conv::Filter::pack_from) does.
+    ///
+    /// # Panics
+    /// If the sizes are not those of the layer.
+    pub fn pack_from(
+        &mut self,
+        bias: &[f32],
+        read: impl Fn(Range<usize>, &mut dyn FnMut(&[f32])) + Sync,
+    ) {
+        self.packed.pack_filters(1, None, read);
+        self.bias.copy_from_slice(bias);
     }
 
     /// Values an input has.

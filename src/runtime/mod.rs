@@ -2,12 +2,14 @@
 
 mod awake;
 mod buffer;
+mod profile;
 mod rng;
 mod storage;
 mod threads;
 
 pub use awake::awake;
 pub use buffer::AlignedBuf;
+pub use profile::Profile;
 pub use rng::Rng;
 pub use storage::{Disk, Storage, StorageFile, write_durably};
 pub use threads::{MAX_THREADS, ThreadsError, default_threads, pool};

@@ -11,6 +11,10 @@ use memmap2::Mmap;
 
 use super::{WeightsError, safetensors, torch};
 
+/// Bytes before and after those asked for that Linux maps along with them, at most.
+#[cfg(unix)]
+const MAPPED_AROUND: usize = 64 << 10;
+
 /// Element types that become f32. F32 is used in place; F16 and BF16 convert exactly, F64 rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FloatType {
@@ -22,6 +26,30 @@ pub enum FloatType {
     Bf16,
     /// IEEE double precision.
     F64,
+}
+
+impl FloatType {
+    /// Bytes of an element.
+    fn size(self) -> usize {
+        match self {
+            Self::F16 | Self::Bf16 => 2,
+            Self::F32 => 4,
+            Self::F64 => 8,
+        }
+    }
+
+    /// Elements, little-endian, as f32: borrowed if they are aligned F32.
+    fn decode(self, bytes: &[u8]) -> Cow<'_, [f32]> {
+        match self {
+            Self::F32 => match bytemuck::try_cast_slice(bytes) {
+                Ok(values) if cfg!(target_endian = "little") => Cow::Borrowed(values),
+                _ => convert(bytes, f32::from_le_bytes),
+            },
+            Self::F16 => convert(bytes, |b| half::f16::from_le_bytes(b).to_f32()),
+            Self::Bf16 => convert(bytes, |b| half::bf16::from_le_bytes(b).to_f32()),
+            Self::F64 => convert(bytes, |b| f64::from_le_bytes(b) as f32),
+        }
+    }
 }
 
 /// The type of a stored tensor's elements.
@@ -186,36 +214,51 @@ impl TensorFile {
     /// floats.
     pub fn values(&self, tensor: &StoredTensor) -> Option<Cow<'_, [f32]>> {
         let Dtype::Float(float) = tensor.dtype else { return None };
-        Some(match float {
-            FloatType::F32 => match bytemuck::try_cast_slice(self.bytes(tensor)) {
-                Ok(values) if tensor.strides.is_none() && cfg!(target_endian = "little") => {
-                    Cow::Borrowed(values)
-                }
-                _ => self.convert(tensor, f32::from_le_bytes),
-            },
-            FloatType::F16 => self.convert(tensor, |b| half::f16::from_le_bytes(b).to_f32()),
-            FloatType::Bf16 => self.convert(tensor, |b| half::bf16::from_le_bytes(b).to_f32()),
-            FloatType::F64 => self.convert(tensor, |b| f64::from_le_bytes(b) as f32),
+        let bytes = self.bytes(tensor);
+        Some(match &tensor.strides {
+            None => float.decode(bytes),
+            Some(strides) => {
+                let elements = float.decode(bytes);
+                Indices::new(&tensor.shape, strides).map(|at| elements[at]).collect()
+            }
         })
+    }
+
+    /// Calls `read` with the values in `part` of a tensor of floats. Where they lie in order, they are
+    /// mapped at once, not page by page, and take memory only meanwhile.
+    ///
+    /// # Panics
+    /// If the tensor has no such part or is not of floats.
+    pub(super) fn read(
+        &self,
+        tensor: &StoredTensor,
+        part: Range<usize>,
+        read: &mut dyn FnMut(&[f32]),
+    ) {
+        let Dtype::Float(float) = tensor.dtype else { panic!("{} is not of floats", tensor.name) };
+        let (Bytes::Mapped(map), None) = (&self.bytes, &tensor.strides) else {
+            return read(&self.values(tensor).expect("floats")[part]);
+        };
+        let [start, end] = [part.start, part.end].map(|i| tensor.bytes.start + i * float.size());
+        assert!(start <= end && end <= tensor.bytes.end, "{part:?} of {}", tensor.name);
+        // Advice is a hint: where it is refused, pages come when they are touched and stay.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise_range(memmap2::Advice::PopulateRead, start, end - start);
+        read(&float.decode(&map[start..end]));
+        #[cfg(unix)]
+        {
+            let (start, end) = (start.saturating_sub(MAPPED_AROUND), end + MAPPED_AROUND);
+            let advice = memmap2::UncheckedAdvice::DontNeed;
+            // SAFETY: the mapping is shared with the file and never written, so that pages which are
+            // dropped come back with the same bytes, also under a slice that is in use.
+            let _ =
+                unsafe { map.unchecked_advise_range(advice, start, end.min(map.len()) - start) };
+        }
     }
 
     /// The bytes of one of [`TensorFile::tensors`], from its first element to its last.
     pub fn bytes(&self, tensor: &StoredTensor) -> &[u8] {
         &self.bytes[tensor.bytes.clone()]
-    }
-
-    fn convert<const N: usize>(
-        &self,
-        tensor: &StoredTensor,
-        to_f32: impl Fn([u8; N]) -> f32,
-    ) -> Cow<'static, [f32]> {
-        let (elements, _) = self.bytes(tensor).as_chunks::<N>();
-        match &tensor.strides {
-            None => elements.iter().map(|&element| to_f32(element)).collect(),
-            Some(strides) => {
-                Indices::new(&tensor.shape, strides).map(|at| to_f32(elements[at])).collect()
-            }
-        }
     }
 }
 
@@ -248,6 +291,10 @@ impl Iterator for Indices<'_> {
         }
         Some(at)
     }
+}
+
+fn convert<const N: usize>(bytes: &[u8], to_f32: impl Fn([u8; N]) -> f32) -> Cow<'static, [f32]> {
+    bytes.as_chunks::<N>().0.iter().map(|&chunk| to_f32(chunk)).collect()
 }
 
 fn unreadable(path: &Path, reason: String) -> WeightsError {

@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::Range;
 use std::path::Path;
+
+use rayon::prelude::*;
 
 use super::file::{Dtype, StoredTensor, TensorFile};
 use super::metadata::{CLASSES, Metadata, Preprocessing};
@@ -11,6 +14,10 @@ use super::names::{Canonical, PIXEL_MEAN, canonical};
 use super::resolve::{Overrides, resolve};
 use super::{Mismatch, WeightsError, WrongTensor};
 use crate::model::{ModelSpec, Network, ParamSource, Role, TensorId, TensorInfo};
+
+/// Values that one task checks.
+const CHECKED_TOGETHER: usize = 256 * 1024;
+const NOT_FINITE: &str = "NaN or infinite";
 
 /// A file of weights, mapped, with the network that it belongs to.
 #[derive(Debug)]
@@ -125,44 +132,54 @@ impl WeightsFile {
         &self.file
     }
 
-    /// Reads every value once: a single NaN would make every prediction NaN.
+    /// Reads every value once, in parallel: a single NaN would make every prediction NaN.
     fn check_values(&self) -> Result<(), WeightsError> {
-        let mut tensors = Vec::new();
-        for (id, info) in self.network.table().iter() {
-            let values = self.tensor(id);
-            // Counting without early exit lets the compiler use vectors.
-            let bad = values.iter().filter(|x| !x.is_finite()).count();
-            if bad > 0 {
-                tensors.push(format!("{} ({bad} NaN or infinite of {})", info.name, values.len()));
-            }
-            if info.role == Role::RunningVar {
-                let negative = values.iter().filter(|&&x| x < 0.0).count();
-                if negative > 0 {
-                    tensors.push(format!(
-                        "{} ({negative} negative of {})",
-                        info.name,
-                        values.len()
-                    ));
-                }
-            }
-        }
+        let tensors: Vec<(TensorId, &TensorInfo)> = self.network.table().iter().collect();
+        let found = tensors.par_iter().flat_map_iter(|&(id, info)| {
+            let negative = match info.role {
+                Role::RunningVar => self.count(id, |x| x < 0.0),
+                _ => 0,
+            };
+            let found = [(self.count(id, |x| !x.is_finite()), NOT_FINITE), (negative, "negative")];
+            let found = found.into_iter().filter(|&(count, _)| count > 0);
+            found.map(|(count, what)| format!("{} ({count} {what} of {})", info.name, info.len()))
+        });
+        let mut found: Vec<String> = found.collect();
         if let Some(mean) = self.pixel_mean() {
-            let bad = mean.values.iter().filter(|x| !x.is_finite()).count();
+            let (bad, all) =
+                (mean.values.iter().filter(|x| !x.is_finite()).count(), mean.values.len());
             if bad > 0 {
-                let all = mean.values.len();
-                tensors.push(format!("{PIXEL_MEAN} ({bad} NaN or infinite of {all})"));
+                found.push(format!("{PIXEL_MEAN} ({bad} {NOT_FINITE} of {all})"));
             }
         }
-        if tensors.is_empty() {
+        if found.is_empty() {
             return Ok(());
         }
-        Err(WeightsError::Values { path: self.file.path().to_owned(), tensors })
+        Err(WeightsError::Values { path: self.file.path().to_owned(), tensors: found })
+    }
+
+    /// How many values of a tensor are `wrong`.
+    fn count(&self, id: TensorId, wrong: impl Fn(f32) -> bool + Sync) -> usize {
+        let len = self.network.table().info(id).len();
+        let parts = (0..len).into_par_iter().step_by(CHECKED_TOGETHER);
+        let count = parts.map(|start| {
+            let mut count = 0;
+            // Counting without early exit lets the compiler use vectors.
+            let mut read = |values: &[f32]| count = values.iter().filter(|x| wrong(**x)).count();
+            self.read(id, start..len.min(start + CHECKED_TOGETHER), &mut read);
+            count
+        });
+        count.sum()
     }
 }
 
 impl ParamSource for WeightsFile {
     fn tensor(&self, id: TensorId) -> Cow<'_, [f32]> {
         self.file.values(&self.views[id.index()]).expect("checked to be floats")
+    }
+
+    fn read(&self, id: TensorId, part: Range<usize>, read: &mut dyn FnMut(&[f32])) {
+        self.file.read(&self.views[id.index()], part, read);
     }
 }
 

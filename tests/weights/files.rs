@@ -182,6 +182,27 @@ fn other_float_types_and_unaligned_tensors_are_converted() {
 }
 
 #[test]
+fn parts_are_those_of_the_tensor() {
+    let fixture = Fixture::new("resnet20", Options::default());
+    for (dtype, pad) in [("F32", 0), ("F32", 1), ("F64", 0)] {
+        let encode = |x: f32| match dtype {
+            "F64" => f64::from(x).to_le_bytes().to_vec(),
+            _ => x.to_le_bytes().to_vec(),
+        };
+        std::fs::write(fixture.path(), with_dtype(&fixture, dtype, encode, pad)).unwrap();
+        let weights = WeightsFile::open(&fixture.path(), &Overrides::default()).unwrap();
+        for (id, info) in weights.network().table().iter() {
+            let (all, third) = (info.len(), info.len() / 3);
+            for part in [0..0, 0..all, third..all, third..2 * third] {
+                let mut read = Vec::new();
+                weights.read(id, part.clone(), &mut |values| read.extend_from_slice(values));
+                assert!(read == fixture.params.get(id)[part], "{dtype} {pad}: {}", info.name);
+            }
+        }
+    }
+}
+
+#[test]
 fn any_file_of_tensors_can_be_listed() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("other.safetensors");

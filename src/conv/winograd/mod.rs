@@ -31,6 +31,15 @@ pub enum WinogradTile {
     F4,
 }
 
+impl WinogradTile {
+    fn transform_column(self, isa: Isa, taps: Taps, column: &mut [f32]) {
+        match self {
+            Self::F2 => transform_column::<2, 4, F2>(isa, taps, column),
+            Self::F4 => transform_column::<4, 6, F4>(isa, taps, column),
+        }
+    }
+}
+
 /// Filters of 3x3, stride 1, in the transformed domain.
 pub(super) struct WinogradFilter {
     tile: WinogradTile,
@@ -57,36 +66,45 @@ impl WinogradFilter {
         Self { tile, isa, packed, channels }
     }
 
-    /// Packs `weights`, `[out_channels, channels, 3, 3]`, each output channel times its `scale`.
-    pub(super) fn pack(&mut self, weights: &[f32], scale: Option<&[f64]>) {
-        let channels = self.channels;
-        self.pack_columns(|out| {
-            let weights = &weights[out * channels * 9..];
-            let scale = scale.map_or(1.0, |scale| scale[out]);
-            Taps { weights, channel_stride: 9, turned: false, scale }
+    /// Packs weights, `[out_channels, channels, 3, 3]`, each output channel times its `scale`; as
+    /// [`Filter::pack_from`](super::Filter::pack_from).
+    pub(super) fn pack_from(
+        &mut self,
+        scale: Option<&[f64]>,
+        read: impl Fn(Range<usize>, &mut dyn FnMut(&[f32])) + Sync,
+    ) {
+        let &mut Self { tile, isa, ref mut packed, channels } = self;
+        assert!(scale.is_none_or(|scale| scale.len() == packed.n()), "number of scales");
+        let len = 9 * channels;
+        packed.pack_panels(|outputs, columns| {
+            read(outputs.start * len..outputs.end * len, &mut |weights| {
+                assert_eq!(weights.len(), outputs.len() * len, "number of weights");
+                let columns = columns.chunks_exact_mut(columns.len() / outputs.len());
+                for ((out, weights), column) in
+                    outputs.clone().zip(weights.chunks_exact(len)).zip(columns)
+                {
+                    let scale = scale.map_or(1.0, |scale| scale[out]);
+                    let taps = Taps { weights, channel_stride: 9, turned: false, scale };
+                    tile.transform_column(isa, taps, column);
+                }
+            });
         });
     }
 
     /// Packs `weights`, `[channels, out_channels, 3, 3]`, turned round: for the gradient of the input
     /// of the convolution that they make.
     pub(super) fn pack_turned(&mut self, weights: &[f32]) {
-        let channel_stride = self.packed.n() * 9;
-        self.pack_columns(|out| {
+        let &mut Self { tile, isa, ref mut packed, .. } = self;
+        let channel_stride = packed.n() * 9;
+        packed.pack(|out, column| {
             let weights = &weights[out * 9..];
-            Taps { weights, channel_stride, turned: true, scale: 1.0 }
+            let taps = Taps { weights, channel_stride, turned: true, scale: 1.0 };
+            tile.transform_column(isa, taps, column);
         });
     }
 
     pub(super) fn tile(&self) -> WinogradTile {
         self.tile
-    }
-
-    fn pack_columns<'a>(&mut self, taps: impl Fn(usize) -> Taps<'a> + Sync) {
-        let &mut Self { tile, isa, ref mut packed, .. } = self;
-        packed.pack(|out, column| match tile {
-            WinogradTile::F2 => transform_column::<2, 4, F2>(isa, taps(out), column),
-            WinogradTile::F4 => transform_column::<4, 6, F4>(isa, taps(out), column),
-        });
     }
 }
 

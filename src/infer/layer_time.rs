@@ -1,0 +1,46 @@
+//! Which layer a step of a plan is, for whoever asks where a run's time goes.
+
+use super::plan::{Op, Step};
+use crate::conv::Algorithm;
+use crate::gemm::Backend;
+use std::time::Duration;
+
+/// What a layer took in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerTime<'a> {
+    /// torchvision's name of the layer, or one in its manner where it has no layer of its own.
+    pub name: &'a str,
+    /// Height, width and channels of what it reads.
+    pub input: [usize; 3],
+    /// Height, width and channels of what it writes.
+    pub output: [usize; 3],
+    /// How it is computed.
+    pub algorithm: &'static str,
+    /// Multiply-accumulates for the whole batch by the layer's definition; 0 for layers without
+    /// weights.
+    pub macs: u64,
+    /// Wall time.
+    pub time: Duration,
+}
+
+impl Step {
+    /// What the step took for `batch` images on `backend`.
+    pub(super) fn layer_time(
+        &self,
+        backend: Backend,
+        batch: usize,
+        time: Duration,
+    ) -> LayerTime<'_> {
+        let &Step { ref name, input, output, .. } = self;
+        let (algorithm, macs) = match &self.op {
+            Op::Conv { shape, .. } => {
+                (Algorithm::of(backend, shape).name(shape), shape.macs() as u64)
+            }
+            Op::MaxPool(_) => ("max pool", 0),
+            Op::ShortcutPad(_) => ("pad", 0),
+            Op::GlobalAvgPool { .. } => ("average pool", 0),
+            Op::Linear => ("gemm", (batch * input[2] * output[2]) as u64),
+        };
+        LayerTime { name, input, output, algorithm, macs, time }
+    }
+}
