@@ -170,9 +170,9 @@ fn idx_files_that_are_wrong() {
     let cut = message(&zipped[..zipped.len() - 12], &labels);
     assert!(cut.ends_with("truncated gzip data"), "{cut}");
     let huge = message(&idx(&[u32::MAX, u32::MAX, u32::MAX], &[]), &labels);
-    assert!(huge.ends_with("after the header, found 0"), "{huge}");
+    assert!(huge.contains("expected 1 to 1048576 pictures of "), "{huge}");
     let large = message(&idx(&[1, 1, 33], &[0; 33]), &idx(&[1], &[0]));
-    assert!(large.ends_with("expected pictures of 1x1 to 32x32, found 1 of 1x33"), "{large}");
+    assert!(large.ends_with("pictures of 1x1 to 32x32, found 1 of 1x33"), "{large}");
     assert!(message(&idx(&[0, 1, 1], &[]), &idx(&[0], &[])).ends_with("found 0 of 1x1"));
     let count = message(&images, &idx(&[3], &[0, 1, 0]));
     assert!(count.contains("expected 2 labels for ") && count.ends_with("found 3"), "{count}");

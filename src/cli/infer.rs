@@ -1,6 +1,7 @@
 //! `resnet-cpu infer`: what do these pictures show?
 
-use resnet_cpu::data::{self, Limits};
+use clap::ValueEnum;
+use resnet_cpu::data::{self, Crops, Limits};
 use resnet_cpu::infer::{Classifier, InferError, Prediction, Session, class_names, labels};
 use resnet_cpu::weights::WeightsFile;
 use serde::Serialize;
@@ -17,7 +18,8 @@ use super::weights::{find_weights, note_weights};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Pictures, and folders of pictures (with their subfolders, in sorted order)
+    /// Pictures, and folders of pictures (with their subfolders, in sorted order); - is a picture on
+    /// stdin
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
     /// Weights, a safetensors or PyTorch file [default: $RESNET_CPU_WEIGHTS, else the newest
@@ -41,9 +43,31 @@ pub(super) struct Args {
     labels: Option<PathBuf>,
     #[command(flatten)]
     preprocessing: PreprocessingArgs,
-    /// Pictures that run together; changes speed and memory, never the result
+    /// What the network sees of a picture: its centre, or the four corners, the centre and these
+    /// mirrored, whose probabilities are averaged
+    #[arg(long, value_enum, default_value_t)]
+    crops: CropsName,
+    /// Pixels that a side of a picture may have
+    #[arg(long, value_name = "N", default_value_t = Limits::default().side, value_parser = clap::value_parser!(u32).range(1..))]
+    max_side: u32,
+    /// Bytes that a picture may have, decoded and as a file
+    #[arg(long, value_name = "N", default_value_t = Limits::default().bytes, value_parser = clap::value_parser!(u64).range(1..=2 << 30))]
+    max_bytes: u64,
+    /// Crops that run together; changes speed and memory, and the last digits at most
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: u32,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum CropsName {
+    #[default]
+    Center,
+    Ten,
+}
+
+/// Whether the path means stdin.
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }
 
 /// The line of JSON for a picture.
@@ -60,7 +84,8 @@ struct Guess<'a> {
     index: usize,
     label: Option<&'a str>,
     probability: f64,
-    logit: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logit: Option<f32>,
 }
 
 /// The line of JSON for a picture that cannot be read.
@@ -71,6 +96,9 @@ struct Failure<'a> {
 }
 
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
+    if args.paths.iter().filter(|path| is_stdin(path)).count() > 1 {
+        return Err(CliError::usage("stdin (-) can be given once"));
+    }
     let overrides = args.network.overrides(args.arch.as_deref())?;
     let path = find_weights(args.weights.as_deref())?;
     let names = args.labels.as_deref().map(labels::read_labels).transpose();
@@ -79,10 +107,12 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let weights = WeightsFile::open(&path, &overrides).map_err(CliError::failed)?;
     let (classifier, arch) = prepare(args, machine, &path, weights, names)?;
 
-    let found = data::collect_images(&args.paths);
+    let found: Vec<_> = args.paths.iter().flat_map(|path| find(path)).collect();
     let mut report = Report::new(args, arch, found.len() > 1);
-    let mut runner = Runner { classifier, top: args.top.unwrap_or(5) as usize };
-    for batch in found.chunks(args.batch as usize) {
+    let limits = Limits { side: args.max_side, bytes: args.max_bytes };
+    let mut runner = Runner { classifier, limits, top: args.top.unwrap_or(5) as usize };
+    let pictures = (args.batch as usize / args.crops.crops().count()).max(1);
+    for batch in found.chunks(pictures) {
         let start = Instant::now();
         let results = runner.classify_files(batch);
         let ms = start.elapsed().as_secs_f64() * 1e3 / batch.len() as f64;
@@ -93,6 +123,14 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         report.out.flush()?;
     }
     if report.failed { Err(CliError::Reported) } else { Ok(()) }
+}
+
+/// The pictures at a path that the user gives, or what is wrong with it.
+fn find(path: &Path) -> Vec<Result<PathBuf, data::Error>> {
+    match is_stdin(path) {
+        true => vec![Ok(path.to_owned())],
+        false => data::collect_images(&[path.to_owned()]),
+    }
 }
 
 /// The classifier that file and flags describe, with notes of what was assumed.
@@ -106,6 +144,10 @@ fn prepare(
     let spec = weights.spec().clone();
     note_weights(machine, path, &weights);
     let preprocessing = args.preprocessing.resolve(machine, path, &weights)?;
+    let crops = args.crops.crops();
+    if crops == Crops::Ten {
+        machine.note("ten crops of each picture, whose probabilities are averaged");
+    }
 
     let session = Session::new(weights.network(), &weights, machine.backend);
     let names = names.or_else(|| class_names(&weights));
@@ -119,12 +161,13 @@ fn prepare(
         }
         _ => CliError::failed(error),
     })?;
-    Ok((classifier, spec.name))
+    Ok((classifier.with_crops(crops), spec.name))
 }
 
 /// Reads and classifies batches of files.
 struct Runner {
     classifier: Classifier,
+    limits: Limits,
     top: usize,
 }
 
@@ -134,10 +177,14 @@ impl Runner {
         &mut self,
         files: &[Result<PathBuf, data::Error>],
     ) -> Vec<Result<Vec<Prediction>, String>> {
-        let limits = Limits::default();
-        let results = self.classifier.classify_each(files.len(), self.top, |i| match &files[i] {
-            Ok(path) => data::read_image(path, &limits).map_err(|error| Reason::of(&error)),
-            Err(error) => Err(Reason::of(error)),
+        let limits = &self.limits;
+        let results = self.classifier.classify_each(files.len(), self.top, |i| {
+            let read = match &files[i] {
+                Ok(path) if is_stdin(path) => data::read_image_from(std::io::stdin(), path, limits),
+                Ok(path) => data::read_image(path, limits),
+                Err(error) => return Err(Reason::of(error)),
+            };
+            read.map_err(|error| Reason::of(&error))
         });
         results.into_iter().map(|result| result.map_err(|Reason(reason)| reason)).collect()
     }
@@ -150,7 +197,11 @@ impl Reason {
     fn of(error: &data::Error) -> Self {
         let text = error.to_string();
         let path = format!("{}: ", error.path().display());
-        Self(text.strip_prefix(&path).unwrap_or(&text).to_owned())
+        let reason = text.strip_prefix(&path).unwrap_or(&text);
+        match error {
+            data::Error::TooLarge { .. } => Self(format!("{reason} (see --max-side, --max-bytes)")),
+            _ => Self(reason.to_owned()),
+        }
     }
 }
 
@@ -225,5 +276,14 @@ impl<W: Write> Report<W> {
             writeln!(self.out, "{rank:3}  {percent:6.2} %  {class}")?;
         }
         Ok(())
+    }
+}
+
+impl CropsName {
+    fn crops(self) -> Crops {
+        match self {
+            Self::Center => Crops::Center,
+            Self::Ten => Crops::Ten,
+        }
     }
 }

@@ -7,6 +7,7 @@
 
 mod bench;
 mod convert;
+mod docs;
 mod error;
 mod infer;
 mod inspect;
@@ -49,6 +50,10 @@ enum Verb {
     Convert(convert::Args),
     /// Measure speed, beside the machine's own multiply-add peak
     Bench(bench::Args),
+    /// Print a shell's completion script
+    Completions(docs::CompletionsArgs),
+    /// Print the manual page, or write all of them
+    Man(docs::ManArgs),
 }
 
 /// Parses the arguments of the process, runs, reports.
@@ -67,14 +72,16 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), CliError> {
-    let machine = Machine::resolve(&cli.machine)?;
-    machine.install(|machine| match &cli.verb {
-        Verb::Train(args) => train::run(args, machine),
-        Verb::Infer(args) => infer::run(args, machine),
-        Verb::Inspect(args) => inspect::run(args, machine),
-        Verb::Convert(args) => convert::run(args, machine),
-        Verb::Bench(args) => bench::run(args, machine),
-    })
+    let machine = || Machine::resolve(&cli.machine);
+    match &cli.verb {
+        Verb::Train(args) => machine()?.install(|machine| train::run(args, machine)),
+        Verb::Infer(args) => machine()?.install(|machine| infer::run(args, machine)),
+        Verb::Inspect(args) => machine()?.install(|machine| inspect::run(args, machine)),
+        Verb::Convert(args) => machine()?.install(|machine| convert::run(args, machine)),
+        Verb::Bench(args) => machine()?.install(|machine| bench::run(args, machine)),
+        Verb::Completions(args) => docs::completions(args),
+        Verb::Man(args) => docs::man(args),
+    }
 }
 
 #[cfg(test)]

@@ -60,7 +60,8 @@ impl CifarRecords {
 
     /// The pictures as a set for training or evaluation.
     pub fn into_dataset(self) -> MemoryDataset {
-        let mut set = MemoryDataset::new("CIFAR-10", CLASSES.len()).with_names(&CLASSES);
+        let mut set = MemoryDataset::with_capacity("CIFAR-10", CLASSES.len(), self.len())
+            .with_names(&CLASSES);
         let mut pixels = [0; 3 * PLANE];
         for record in self.bytes.chunks_exact(RECORD) {
             interleave(&record[1..], &mut pixels);

@@ -1,26 +1,26 @@
 //! Bytes of a file to an [`RgbImage`]: JPEG, PNG, GIF, WebP, BMP and TIFF, told apart by content.
 //!
 //! Every kind of picture becomes 8-bit RGB by a rule: grey is replicated; alpha is dropped and the
-//! colour below it kept, as Pillow's `convert("RGB")` does (only the transparent pixels of a GIF are
-//! black); palettes are expanded; 16-bit values
-//! are divided by 257 and rounded; floats are clamped to [0, 1]; CMYK and YCCK become RGB in the
-//! decoder, without a colour profile. Of an animation the first frame counts. The EXIF orientation
-//! is applied.
+//! colour below it kept, as Pillow's `convert("RGB")` does; palettes are expanded; 16-bit values are
+//! divided by 257 and rounded; floats are clamped to [0, 1]; CMYK and YCCK become RGB in the decoder,
+//! without a colour profile. Of an animation the first frame counts, of several pages the first. The
+//! EXIF orientation is applied. `docs/formats.md` has all of it, with the differences to Pillow.
 
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{Cursor, Read};
 use std::path::Path;
 
-use image::error::ImageError;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use image::error::{ImageError, UnsupportedErrorKind};
+use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader};
 
-use super::{Error, RgbImage, jpeg};
+use super::{Error, RgbImage, gif, jpeg, webp};
 
 /// How large a picture may be; checked against the header, before memory is allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Pixels of the longer side.
     pub side: u32,
-    /// Bytes of the decoded picture, in the file's own depth and channels.
+    /// Bytes of the decoded picture, in the file's own depth and channels, and of the file itself.
     pub bytes: u64,
 }
 
@@ -33,13 +33,29 @@ impl Default for Limits {
 /// Reads and decodes the file at `path`.
 ///
 /// # Errors
-/// [`Error`] if the file cannot be read, is not a picture, is truncated, damaged or beyond `limits`.
+/// [`Error`] if the file cannot be read, is not a picture, is of an unsupported kind, truncated,
+/// damaged or beyond `limits`.
 pub fn read_image(path: &Path, limits: &Limits) -> Result<RgbImage, Error> {
     let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
     if metadata.is_dir() {
         return Err(Error::IsFolder { path: path.to_path_buf() });
     }
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    read_image_from(file, path, limits)
+}
+
+/// Reads `reader` to its end and decodes what it gives; `path` is only the name that errors carry.
+///
+/// # Errors
+/// As for [`read_image`].
+pub fn read_image_from(reader: impl Read, path: &Path, limits: &Limits) -> Result<RgbImage, Error> {
+    let mut bytes = Vec::new();
+    let mut reader = reader.take(limits.bytes.saturating_add(1));
+    reader.read_to_end(&mut bytes).map_err(|e| Error::io(path, e))?;
+    if bytes.len() as u64 > limits.bytes {
+        let limit = format!("a file of at most {} bytes", limits.bytes);
+        return Err(Error::TooLarge { path: path.to_path_buf(), limit, found: "more".to_owned() });
+    }
     decode(&bytes, path, limits)
 }
 
@@ -49,18 +65,30 @@ pub fn read_image(path: &Path, limits: &Limits) -> Result<RgbImage, Error> {
 /// As for [`read_image`].
 pub fn decode(bytes: &[u8], path: &Path, limits: &Limits) -> Result<RgbImage, Error> {
     let format = format_of(bytes, path)?;
-    if format == ImageFormat::Jpeg && !jpeg::is_complete(bytes) {
-        let detail = format!("{} bytes without an end-of-image marker", bytes.len());
-        return Err(Error::Truncated { path: path.to_path_buf(), detail });
-    }
+    let bytes = match format {
+        ImageFormat::Gif => return gif::decode(bytes, path, limits),
+        ImageFormat::Jpeg => {
+            jpeg::check(bytes, path)?;
+            bytes.into()
+        }
+        ImageFormat::WebP => {
+            webp::overwriting(webp::picture(bytes).ok_or_else(|| Error::Truncated {
+                path: path.to_path_buf(),
+                detail: format!("{} bytes, fewer than its chunks announce", bytes.len()),
+            })?)
+        }
+        _ => bytes.into(),
+    };
     let translate = |error| translate(error, path, limits);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits.of_memory());
     let mut decoder = reader.into_decoder().map_err(translate)?;
-    check_size(&decoder, path, limits)?;
+    let (width, height) = decoder.dimensions();
+    check_size(width, height, decoder.color_type().bytes_per_pixel().into(), path, limits)?;
     // A damaged EXIF block is no reason to refuse the picture.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(translate)?;
+    let rgb = DynamicImage::from_decoder(decoder).map_err(translate)?.into_rgb8();
+    let mut picture = DynamicImage::from(rgb);
     picture.apply_orientation(orientation);
     let rgb = picture.into_rgb8();
     Ok(RgbImage::new(rgb.width() as usize, rgb.height() as usize, rgb.into_raw()))
@@ -79,11 +107,14 @@ fn format_of(bytes: &[u8], path: &Path) -> Result<ImageFormat, Error> {
     if bytes.is_empty() {
         return Err(Error::Empty { path: path.to_path_buf() });
     }
+    if bytes.starts_with(b"II+\0") || bytes.starts_with(b"MM\0+") {
+        return Ok(ImageFormat::Tiff); // BigTIFF, whose first bytes the library does not know.
+    }
     let Ok(format) = image::guess_format(bytes) else {
         let found = bytes[..bytes.len().min(8)].escape_ascii().to_string();
         return Err(Error::NotAPicture { path: path.to_path_buf(), found: format!("\"{found}\"") });
     };
-    if !format.reading_enabled() {
+    if format != ImageFormat::Gif && !format.reading_enabled() {
         return Err(Error::Unsupported {
             path: path.to_path_buf(),
             detail: format!("expected JPEG, PNG, GIF, WebP, BMP or TIFF, found {format:?}"),
@@ -92,8 +123,14 @@ fn format_of(bytes: &[u8], path: &Path) -> Result<ImageFormat, Error> {
     Ok(format)
 }
 
-fn check_size(decoder: &impl ImageDecoder, path: &Path, limits: &Limits) -> Result<(), Error> {
-    let (width, height) = decoder.dimensions();
+/// Refuses a picture without pixels, and one beyond `limits`; `depth` is bytes a pixel.
+pub(super) fn check_size(
+    width: u32,
+    height: u32,
+    depth: u64,
+    path: &Path,
+    limits: &Limits,
+) -> Result<(), Error> {
     let path = || path.to_path_buf();
     if width == 0 || height == 0 {
         let detail = format!("expected pixels, found {width}x{height}");
@@ -103,23 +140,32 @@ fn check_size(decoder: &impl ImageDecoder, path: &Path, limits: &Limits) -> Resu
         let limit = format!("at most {} pixels a side", limits.side);
         return Err(Error::TooLarge { path: path(), limit, found: format!("{width}x{height}") });
     }
-    if decoder.total_bytes() > limits.bytes {
+    let bytes = u128::from(width) * u128::from(height) * u128::from(depth);
+    if bytes > limits.bytes.into() {
         let limit = format!("at most {} bytes decoded", limits.bytes);
-        let found = format!("{width}x{height}, {} bytes", decoder.total_bytes());
+        let found = format!("{width}x{height}, {bytes} bytes");
         return Err(Error::TooLarge { path: path(), limit, found });
     }
     Ok(())
 }
 
 fn translate(error: ImageError, path: &Path, limits: &Limits) -> Error {
-    let (path, detail) = (path.to_path_buf(), error.to_string());
+    // Some decoders' messages have several lines.
+    let detail = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    let path = path.to_path_buf();
     match error {
         ImageError::Limits(_) => {
             let limit =
                 format!("at most {} pixels a side and {} bytes decoded", limits.side, limits.bytes);
             Error::TooLarge { path, limit, found: detail }
         }
-        ImageError::Unsupported(_) => Error::Unsupported { path, detail },
+        ImageError::Unsupported(error) => match error.kind() {
+            UnsupportedErrorKind::Color(ExtendedColorType::Unknown(bits)) => Error::Unsupported {
+                path,
+                detail: format!("{} pixels of {bits} bits", error.format_hint()),
+            },
+            _ => Error::Unsupported { path, detail },
+        },
         ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
             Error::Truncated { path, detail }
         }
@@ -132,10 +178,9 @@ mod tests {
     use super::*;
     use crate::runtime::Rng;
 
-    const FORMATS: [ImageFormat; 6] = [
+    const FORMATS: [ImageFormat; 5] = [
         ImageFormat::Jpeg,
         ImageFormat::Png,
-        ImageFormat::Gif,
         ImageFormat::WebP,
         ImageFormat::Bmp,
         ImageFormat::Tiff,
@@ -160,7 +205,7 @@ mod tests {
         for format in FORMATS {
             let image = decode(&encoded(gradient(), format)).unwrap();
             assert_eq!((image.width(), image.height()), (23, 17), "{format:?}");
-            if !matches!(format, ImageFormat::Jpeg | ImageFormat::Gif) {
+            if format != ImageFormat::Jpeg {
                 assert_eq!(image.pixels(), gradient().as_raw(), "{format:?}");
             }
         }
@@ -207,6 +252,27 @@ mod tests {
         );
         let small = decode(Limits { bytes: exact.bytes - 1, ..exact }).unwrap_err();
         assert!(matches!(small, Error::TooLarge { .. }), "{small}");
+    }
+
+    #[test]
+    fn what_is_read_is_limited() {
+        let bytes = encoded(gradient(), ImageFormat::Jpeg);
+        let limits = Limits { bytes: 23 * 17 * 3, ..Limits::default() };
+        let read = |reader: &mut dyn Read| read_image_from(reader, Path::new("-"), &limits);
+        assert!(bytes.len() < 23 * 17 * 3 && read(&mut &bytes[..]).is_ok());
+        assert_eq!(
+            read(&mut std::io::repeat(0)).unwrap_err().to_string(),
+            "-: picture too large: expected a file of at most 1173 bytes, found more"
+        );
+    }
+
+    #[test]
+    fn a_jpeg_of_too_many_scans_is_refused() {
+        let bytes = encoded(gradient(), ImageFormat::Jpeg);
+        let scan = bytes.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap();
+        let (head, scan) = bytes[..bytes.len() - 2].split_at(scan);
+        let error = decode(&[head, &scan.repeat(101), &[0xFF, 0xD9]].concat()).unwrap_err();
+        assert!(error.to_string().contains("at most 100 scans"), "{error}");
     }
 
     #[test]

@@ -13,6 +13,12 @@ pub enum Error {
         /// The path as given.
         path: PathBuf,
     },
+    /// There is nothing at a path that looks like a pattern of the shell.
+    #[error("{}: no file matches this pattern, or it was quoted and the shell left it as it is", path.display())]
+    NoMatch {
+        /// The path as given.
+        path: PathBuf,
+    },
     /// A folder where a file was expected.
     #[error("{}: expected a file, found a folder", path.display())]
     IsFolder {
@@ -174,6 +180,7 @@ impl Error {
     pub fn path(&self) -> &std::path::Path {
         match self {
             Self::Missing { path }
+            | Self::NoMatch { path }
             | Self::IsFolder { path }
             | Self::Io { path, .. }
             | Self::NoPictures { path, .. }

@@ -12,6 +12,10 @@ use flate2::read::GzDecoder;
 use super::Error;
 use super::memory::{MemoryDataset, SIDE};
 
+/// Pictures that a file may have; the largest set in this format has 697,932 (EMNIST). A thousandth
+/// of the memory they take can be enough to announce them in gzip.
+const MOST: usize = 1 << 20;
+
 /// Finds the idx file `stem` (e.g. `train-images`) of `dimensions` dimensions in `folder` under one
 /// of the names that are in use.
 pub(super) fn find(folder: &Path, stem: &str, dimensions: usize) -> Option<PathBuf> {
@@ -32,17 +36,18 @@ pub(super) fn open(
     labels: &Path,
     classes: Option<usize>,
 ) -> Result<MemoryDataset, Error> {
-    let ([labelled], bytes) = read(labels)?;
-    let ([count, height, width], pixels) = read(images)?;
-    if labelled != count {
-        let detail = format!("expected {count} labels for {}, found {labelled}", images.display());
-        return Err(wrong(labels, detail));
-    }
-    if !(1..=SIDE).contains(&height) || !(1..=SIDE).contains(&width) || count == 0 {
-        let found = format!("{count} of {height}x{width}");
-        let detail = format!("expected pictures of 1x1 to {SIDE}x{SIDE}, found {found}");
-        return Err(wrong(images, detail));
-    }
+    let ([count, height, width], pixels) = read(images, |[count, height, width]| {
+        let sides = 1..=SIDE;
+        let fits = sides.contains(&height) && sides.contains(&width);
+        (!fits || !(1..=MOST).contains(&count)).then(|| {
+            let expected = format!("1 to {MOST} pictures of 1x1 to {SIDE}x{SIDE}");
+            format!("expected {expected}, found {count} of {height}x{width}")
+        })
+    })?;
+    let ([_], bytes) = read(labels, |[labelled]| {
+        (labelled != count)
+            .then(|| format!("expected {count} labels for {}, found {labelled}", images.display()))
+    })?;
     let classes = match classes {
         None => count_classes(labels, &bytes)?,
         Some(classes) => classes,
@@ -52,7 +57,7 @@ pub(super) fn open(
         let detail = format!("expected labels of 0 to {last}, found {found} (label {at})");
         return Err(wrong(labels, detail));
     }
-    let mut set = MemoryDataset::new("idx", classes);
+    let mut set = MemoryDataset::with_capacity("idx", classes, count);
     let (top, left) = ((SIDE - height) / 2, (SIDE - width) / 2);
     let mut padded = [0; SIDE * SIDE * 3];
     for (&label, picture) in bytes.iter().zip(pixels.chunks_exact(height * width)) {
@@ -82,8 +87,12 @@ fn count_classes(path: &Path, labels: &[u8]) -> Result<usize, Error> {
     }
 }
 
-/// The sizes and the bytes of a file of unsigned bytes in `N` dimensions.
-fn read<const N: usize>(path: &Path) -> Result<([usize; N], Vec<u8>), Error> {
+/// The sizes and the bytes of a file of unsigned bytes in `N` dimensions. `refuse` says what is wrong
+/// with the sizes before memory is taken for the bytes.
+fn read<const N: usize>(
+    path: &Path,
+    refuse: impl FnOnce([usize; N]) -> Option<String>,
+) -> Result<([usize; N], Vec<u8>), Error> {
     let io = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::UnexpectedEof => wrong(path, "truncated gzip data".into()),
         std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData => {
@@ -110,20 +119,21 @@ fn read<const N: usize>(path: &Path) -> Result<([usize; N], Vec<u8>), Error> {
         let detail = format!("expected a header of {} bytes, found {}", 4 + 4 * N, header.len());
         return Err(wrong(path, detail));
     };
-    let sizes = sizes.map(u32::from_be_bytes);
-    let expected: u128 = sizes.iter().map(|&size| u128::from(size)).product();
+    let sizes = sizes.map(|size| u32::from_be_bytes(size) as usize);
+    if let Some(detail) = refuse(sizes) {
+        return Err(wrong(path, detail));
+    }
+    let expected = sizes.iter().product::<usize>();
     // One byte more would be one too many; memory grows with what is there, not with the header.
-    let limit = u64::try_from(expected).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
-    reader.take(limit).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() as u128 != expected {
-        let found =
-            if bytes.len() as u128 > expected { "more".into() } else { bytes.len().to_string() };
+    reader.take(expected as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() != expected {
+        let found = if bytes.len() > expected { "more".into() } else { bytes.len().to_string() };
         let detail =
             format!("expected {expected} bytes ({sizes:?}) after the header, found {found}");
         return Err(wrong(path, detail));
     }
-    Ok((sizes.map(|size| size as usize), bytes))
+    Ok((sizes, bytes))
 }
 
 fn wrong(path: &Path, detail: String) -> Error {

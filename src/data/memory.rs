@@ -29,16 +29,17 @@ impl MemoryDataset {
     pub fn demo(seed: u64, range: Range<u64>) -> Self {
         let pictures: Vec<_> =
             range.into_par_iter().map(|index| demo::picture(seed, index)).collect();
-        let mut set = Self::new("demo", demo::CLASSES.len());
+        let mut set = Self::with_capacity("demo", demo::CLASSES.len(), 0);
         set.names = Some(demo::CLASSES.map(String::from).to_vec());
         set.labels = pictures.iter().map(|(_, label)| *label as u8).collect();
         set.pixels = pictures.iter().flat_map(|(image, _)| image.pixels()).copied().collect();
         set
     }
 
-    /// A set without pictures yet.
-    pub(super) fn new(kind: &'static str, classes: usize) -> Self {
-        Self { kind, classes, names: None, labels: Vec::new(), pixels: Vec::new() }
+    /// A set without pictures yet, and memory for `count`.
+    pub(super) fn with_capacity(kind: &'static str, classes: usize, count: usize) -> Self {
+        let (labels, pixels) = (Vec::with_capacity(count), Vec::with_capacity(count * IMAGE));
+        Self { kind, classes, names: None, labels, pixels }
     }
 
     /// The same with names of the classes.

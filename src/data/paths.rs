@@ -16,7 +16,7 @@ pub fn collect_images(paths: &[PathBuf]) -> Vec<Result<PathBuf, Error>> {
     let mut found = Vec::new();
     for path in paths {
         match std::fs::metadata(path) {
-            Err(e) => found.push(Err(Error::io(path, e))),
+            Err(e) => found.push(Err(unlisted(path, e))),
             Ok(metadata) if metadata.is_dir() => {
                 let before = found.len();
                 walk(path, &mut Vec::new(), &mut found);
@@ -31,6 +31,15 @@ pub fn collect_images(paths: &[PathBuf]) -> Vec<Result<PathBuf, Error>> {
         }
     }
     found
+}
+
+/// The error for a path that leads nowhere: a name with wildcards is most likely a pattern.
+fn unlisted(path: &Path, error: std::io::Error) -> Error {
+    let pattern = path.to_string_lossy().contains(['*', '?', '[']);
+    match Error::io(path, error) {
+        Error::Missing { path } if pattern => Error::NoMatch { path },
+        error => error,
+    }
 }
 
 /// Appends the pictures below `folder`. `above` holds the real paths of the folders that led here:
@@ -85,6 +94,8 @@ mod tests {
         assert!(found[1].as_ref().is_err_and(|e| e.contains("gone: no such file")));
         assert_eq!(found[2..5], ["b/a.webp", "b/c/y.jpeg", "b/z.PNG"].map(|name| Ok(at(name))));
         assert!(found[5].as_ref().is_err_and(|e| e.contains("empty: expected pictures")));
+        let unmatched = collect_images(&[at("*.jpg")]).remove(0).unwrap_err().to_string();
+        assert!(unmatched.contains("*.jpg: no file matches this pattern"), "{unmatched}");
     }
 
     #[cfg(unix)]

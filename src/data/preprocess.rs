@@ -46,47 +46,13 @@ impl Preprocessing {
     /// If `out` is not [`input_len`](Self::input_len) long, `resize` or `crop` is zero, or a per-pixel
     /// mean is not of the crop's size.
     pub fn apply(&self, image: &RgbImage, out: &mut [f32]) {
-        self.normalizer().apply(&self.view().center(image), out);
-    }
-
-    /// Writes the ten crops of `image` to `out`, `[10, crop, crop, 3]`: top left, top right, bottom
-    /// left, bottom right, centre, then the same five mirrored left to right.
-    ///
-    /// # Panics
-    /// If `out` is not ten times [`input_len`](Self::input_len) long, `resize` or `crop` is zero, or a
-    /// per-pixel mean is not of the crop's size.
-    pub fn apply_ten(&self, image: &RgbImage, out: &mut [f32]) {
-        let (view, normalizer) = (self.view(), self.normalizer());
-        let (width, height) = view.resized_size(image);
-        let (right, bottom) = (width.saturating_sub(self.crop), height.saturating_sub(self.crop));
-        let corners = [[0, 0], [right, 0], [0, bottom], [right, bottom]];
-        let crops = corners.map(|corner| view.cut(image, corner)).into_iter();
-        assert_eq!(out.len(), 10 * self.input_len(), "floats of ten inputs");
-        let (plain, mirrored) = out.split_at_mut(5 * self.input_len());
-        let outs = plain.chunks_exact_mut(self.input_len());
-        let mirrored = mirrored.chunks_exact_mut(self.input_len());
-        for ((mut crop, out), mirrored) in crops.chain([view.center(image)]).zip(outs).zip(mirrored)
-        {
-            normalizer.apply(&crop, out);
-            crop.mirror();
-            normalizer.apply(&crop, mirrored);
-        }
-    }
-
-    fn normalizer(&self) -> Normalizer {
-        Normalizer::new(&self.mean)
+        Normalizer::new(&self.mean).apply(&self.view().center(image), out);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::resize;
-
-    fn gradient(width: usize, height: usize) -> RgbImage {
-        let pixel = |i: usize| [(i % width * 7) as u8, (i / width * 5) as u8, (i % 251) as u8];
-        RgbImage::new(width, height, (0..width * height).flat_map(pixel).collect())
-    }
 
     #[test]
     fn black_surrounds_a_picture_smaller_than_the_crop() {
@@ -98,26 +64,6 @@ mod tests {
         // Five columns to add: two on the left. Four rows: two above.
         assert_eq!(white, [2 * 6 + 2, 3 * 6 + 2]);
         assert_eq!(out.iter().filter(|&&x| x == -1.0).count(), 34 * 3);
-    }
-
-    #[test]
-    fn ten_crops_are_corners_centre_and_mirrors() {
-        let how = Preprocessing { resize: Some(20), crop: 13, ..Preprocessing::imagenet() };
-        let image = gradient(31, 43);
-        let n = how.input_len();
-        let mut ten = vec![f32::NAN; 10 * n];
-        how.apply_ten(&image, &mut ten);
-        let mut center = vec![f32::NAN; n];
-        how.apply(&image, &mut center);
-        assert_eq!(ten[4 * n..5 * n], center);
-        let resized = resize(&image, 20, 27);
-        let red = |x: usize, y: usize| (f32::from(resized.row(y)[x * 3]) / 255.0 - 0.485) / 0.229;
-        for (crop, (left, top)) in [(0, 0), (7, 0), (0, 14), (7, 14)].into_iter().enumerate() {
-            for (x, y) in [(0, 0), (12, 0), (5, 12)] {
-                assert_eq!(ten[crop * n + (y * 13 + x) * 3], red(left + x, top + y));
-                assert_eq!(ten[(crop + 5) * n + (y * 13 + 12 - x) * 3], red(left + x, top + y));
-            }
-        }
     }
 
     #[test]

@@ -1,10 +1,31 @@
-//! The square that a network sees of a picture: shorter side resized, then a crop.
+//! The squares that a network sees of a picture: shorter side resized, then one crop or ten.
 //!
 //! The arithmetic of sides is torchvision's `Resize` and `CenterCrop` to the pixel. Inference,
 //! evaluation and the means of a training set share it, so they see the same pixels.
 
 use super::RgbImage;
 use super::resize::{Window, resize_window};
+
+/// Which squares of a picture are looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Crops {
+    /// The centre.
+    #[default]
+    Center,
+    /// The corners and the centre, then the same five mirrored: the "standard 10-crop testing" of the
+    /// paper (Krizhevsky et al., 2012). Where the picture has the crop's size all five coincide.
+    Ten,
+}
+
+impl Crops {
+    /// How many they are.
+    pub const fn count(self) -> usize {
+        match self {
+            Self::Center => 1,
+            Self::Ten => 10,
+        }
+    }
+}
 
 /// How a picture of any size becomes a square of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +60,26 @@ impl View {
     pub fn center(&self, image: &RgbImage) -> RgbImage {
         let (width, height) = self.resized_size(image);
         self.cut(image, [center(width, self.crop), center(height, self.crop)])
+    }
+
+    /// The squares of `image` that `crops` names, each `crop` x `crop`. Of ten: top left, top right,
+    /// bottom left, bottom right, centre, and these mirrored left to right in the same order.
+    ///
+    /// # Panics
+    /// If `resize` or `crop` is zero.
+    pub fn crops(&self, image: &RgbImage, crops: Crops) -> Vec<RgbImage> {
+        if crops == Crops::Center {
+            return vec![self.center(image)];
+        }
+        let (width, height) = self.resized_size(image);
+        let (right, bottom) = (width.saturating_sub(self.crop), height.saturating_sub(self.crop));
+        let corners = [[0, 0], [right, 0], [0, bottom], [right, bottom]];
+        let mut squares = corners.map(|corner| self.cut(image, corner)).to_vec();
+        squares.push(self.center(image));
+        let mut mirrored = squares.clone();
+        mirrored.iter_mut().for_each(RgbImage::mirror);
+        squares.append(&mut mirrored);
+        squares
     }
 
     /// Width and height of `image` after resizing.
@@ -77,4 +118,43 @@ impl View {
 fn center(side: usize, crop: usize) -> usize {
     // Python's round() takes halves to the even neighbour.
     (side.saturating_sub(crop) as f64 / 2.0).round_ties_even() as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::resize;
+
+    fn gradient(width: usize, height: usize) -> RgbImage {
+        let pixel = |i: usize| [(i % width * 7) as u8, (i / width * 5) as u8, (i % 251) as u8];
+        RgbImage::new(width, height, (0..width * height).flat_map(pixel).collect())
+    }
+
+    #[test]
+    fn ten_crops_are_corners_centre_and_mirrors() {
+        let view = View { resize: Some(20), crop: 13 };
+        let image = gradient(31, 43);
+        let ten = view.crops(&image, Crops::Ten);
+        assert_eq!(ten.len(), Crops::Ten.count());
+        assert_eq!(view.crops(&image, Crops::Center), [view.center(&image)]);
+        assert_eq!(ten[4], view.center(&image));
+        let resized = resize(&image, 20, 27);
+        let pixel = |image: &RgbImage, x: usize, y: usize| image.row(y)[x * 3..][..3].to_vec();
+        for (i, (left, top)) in [(0, 0), (7, 0), (0, 14), (7, 14)].into_iter().enumerate() {
+            for (x, y) in [(0, 0), (12, 0), (5, 12)] {
+                assert_eq!(pixel(&ten[i], x, y), pixel(&resized, left + x, top + y));
+                assert_eq!(pixel(&ten[i + 5], 12 - x, y), pixel(&resized, left + x, top + y));
+            }
+        }
+    }
+
+    #[test]
+    fn crops_of_a_picture_of_their_size_or_smaller_coincide() {
+        for side in [13, 9] {
+            let view = View { resize: None, crop: 13 };
+            let ten = view.crops(&gradient(side, side), Crops::Ten);
+            assert!(ten[..5].iter().all(|square| *square == ten[4]), "{side}");
+            assert!(ten[5..].iter().all(|square| *square == ten[9] && *square != ten[4]), "{side}");
+        }
+    }
 }

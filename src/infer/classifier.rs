@@ -5,8 +5,8 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::{InferError, Prediction, Session, labels, top_k};
-use crate::data::{Mean, Normalizer, Preprocessing, RgbImage};
+use super::{InferError, Prediction, Session, labels, top_k, top_k_of_crops};
+use crate::data::{Crops, Mean, Normalizer, Preprocessing, RgbImage};
 use crate::gemm::Backend;
 use crate::model::Family;
 use crate::simd::Isa;
@@ -31,12 +31,14 @@ pub const MAX_INPUT_SIDE: usize = 4096;
 /// ```
 ///
 /// It runs on the threads of the current rayon pool ([`runtime::pool`](crate::runtime::pool) makes
-/// one of the physical cores). The predictions for a picture do not depend on the other pictures of
-/// the call, nor on the number of threads.
+/// one of the physical cores). The predictions for a picture do not depend on what else is in the
+/// batch, nor on the number of threads; how many pictures run together, which decides how a convolution
+/// is computed, can change their last digits.
 pub struct Classifier {
     session: Session,
     preprocessing: Preprocessing,
     normalizer: Normalizer,
+    crops: Crops,
     labels: Option<Vec<String>>,
     input: Vec<f32>,
 }
@@ -93,7 +95,14 @@ impl Classifier {
             return Err(InferError::PixelMean { side, found: mean.len() });
         }
         let normalizer = Normalizer::new(&preprocessing.mean);
-        Ok(Self { session, preprocessing, normalizer, labels, input: Vec::new() })
+        let crops = Crops::Center;
+        Ok(Self { session, preprocessing, normalizer, crops, labels, input: Vec::new() })
+    }
+
+    /// The same, looking at `crops` of each picture; without this, at the centre. The predictions of
+    /// several crops are by the mean of their softmax.
+    pub fn with_crops(self, crops: Crops) -> Self {
+        Self { crops, ..self }
     }
 
     /// How pictures become inputs.
@@ -127,15 +136,18 @@ impl Classifier {
         k: usize,
         image: impl Fn(usize) -> Result<I, E> + Sync,
     ) -> Vec<Result<Vec<Prediction>, E>> {
-        let Self { session, preprocessing, normalizer, input, .. } = self;
-        let (len, view) = (preprocessing.input_len(), preprocessing.view());
+        let Self { session, preprocessing, normalizer, crops, input, .. } = self;
+        let (crops, view) = (*crops, preprocessing.view());
+        let len = crops.count() * preprocessing.input_len();
         input.resize(count * len, 0.0);
         let read: Vec<Result<(), E>> = input
             .par_chunks_exact_mut(len)
             .enumerate()
             .with_max_len(1)
             .map(|(i, input)| {
-                normalizer.apply(&view.center(image(i)?.borrow()), input);
+                let squares = view.crops(image(i)?.borrow(), crops);
+                let inputs = input.chunks_exact_mut(preprocessing.input_len());
+                squares.iter().zip(inputs).for_each(|(square, to)| normalizer.apply(square, to));
                 Ok(())
             })
             .collect();
@@ -148,9 +160,9 @@ impl Classifier {
         let (side, classes) = (preprocessing.crop, session.network().fc.out_features);
         let logits = match batch {
             0 => Ok(&[][..]),
-            _ => session.run(&input[..batch * len], batch, side, side),
+            _ => session.run(&input[..batch * len], batch * crops.count(), side, side),
         };
-        let mut rows = logits.map(|logits| logits.chunks_exact(classes));
+        let mut rows = logits.map(|logits| logits.chunks_exact(crops.count() * classes));
         let mut next = || match &mut rows {
             Ok(rows) => rows
                 .next()
@@ -158,7 +170,11 @@ impl Classifier {
                 .ok_or(InferError::NotFinite),
             Err(error) => Err(error.clone()),
         };
-        read.into_iter().map(|read| read.and_then(|()| Ok(top_k(next()?, k)))).collect()
+        let best = |row| match crops {
+            Crops::Center => top_k(row, k),
+            Crops::Ten => top_k_of_crops(row, classes, k),
+        };
+        read.into_iter().map(|read| read.and_then(|()| Ok(best(next()?)))).collect()
     }
 }
 
@@ -251,6 +267,31 @@ mod tests {
         assert_eq!(some[1], Err(InferError::NotFinite));
         assert_eq!(all[0].as_ref().unwrap().len(), 3);
         assert!(classifier.classify(&[], 3).is_empty());
+    }
+
+    /// The ten crops one by one, each as a picture of its own, and the mean of their shares.
+    #[test]
+    fn ten_crops_are_ten_pictures_averaged() {
+        let large = Preprocessing { resize: Some(40), ..Preprocessing::cifar() };
+        let pixels = (0..50 * 44 * 3_u32).map(|i| (i * i / 7) as u8).collect();
+        let picture = RgbImage::new(50, 44, pixels);
+        let squares = large.view().crops(&picture, Crops::Ten);
+        let classifier = |how| Classifier::new(session(|_| {}), how, None).unwrap();
+        let mut mean = [0.0; 10];
+        let mut single = classifier(Preprocessing { resize: None, ..Preprocessing::cifar() });
+        for square in squares {
+            for p in single.classify(&[square], 10).remove(0).unwrap() {
+                mean[p.index] += p.probability / 10.0;
+            }
+        }
+        let mut classifier = classifier(large).with_crops(Crops::Ten);
+        for found in classifier.classify(&[picture.clone(), picture], 10) {
+            let found = found.unwrap();
+            assert!(found.is_sorted_by(|a, b| a.probability >= b.probability));
+            for p in found {
+                assert!((p.probability - mean[p.index]).abs() < 1e-12 && p.logit.is_none());
+            }
+        }
     }
 
     #[test]

@@ -12,4 +12,4 @@ mod topk;
 
 pub use classifier::{Classifier, ClassifierError, MAX_INPUT_SIDE, class_names, preprocessing};
 pub use session::{InferError, Session, activation_bytes};
-pub use topk::{Prediction, top_k};
+pub use topk::{Prediction, top_k, top_k_of_crops};

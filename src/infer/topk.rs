@@ -1,5 +1,7 @@
 //! Logits to predictions.
 
+use std::cmp::Ordering;
+
 use crate::ops::softmax;
 
 /// One class and how likely the network finds it.
@@ -7,23 +9,45 @@ use crate::ops::softmax;
 pub struct Prediction {
     /// The class.
     pub index: usize,
-    /// Its share of the softmax, 0..1.
+    /// Its share of the softmax, 0..1; of several crops, the mean of their shares.
     pub probability: f64,
-    /// What the classifier gave.
-    pub logit: f32,
+    /// What the classifier gave; none for an average of several crops.
+    pub logit: Option<f32>,
 }
 
 /// The `k` most likely classes (or all, if there are fewer), most likely first; of equals, the
 /// one with the lower index.
 pub fn top_k(logits: &[f32], k: usize) -> Vec<Prediction> {
-    let mut order: Vec<usize> = (0..logits.len()).collect();
-    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
     let probabilities = softmax(logits);
+    let prediction = |index: usize| Prediction {
+        index,
+        probability: probabilities[index],
+        logit: Some(logits[index]),
+    };
+    let order = descending(logits.len(), |a, b| logits[a].total_cmp(&logits[b]));
+    order.into_iter().take(k).map(prediction).collect()
+}
+
+/// As [`top_k`] by the softmax averaged over crops; `logits` is `[crops, classes]`.
+///
+/// # Panics
+/// If `classes` is zero.
+pub fn top_k_of_crops(logits: &[f32], classes: usize, k: usize) -> Vec<Prediction> {
+    let rows = logits.chunks_exact(classes);
+    let crops = rows.len() as f64;
+    let mut mean = vec![0.0; classes];
+    rows.for_each(|row| mean.iter_mut().zip(softmax(row)).for_each(|(sum, p)| *sum += p));
+    mean.iter_mut().for_each(|sum| *sum /= crops);
+    let order = descending(classes, |a, b| mean[a].total_cmp(&mean[b]));
+    let prediction = |index: usize| Prediction { index, probability: mean[index], logit: None };
+    order.into_iter().take(k).map(prediction).collect()
+}
+
+/// The numbers below `len` from the largest to the smallest; of equals the lower first.
+fn descending(len: usize, compare: impl Fn(usize, usize) -> Ordering) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..len).collect();
+    order.sort_by(|&a, &b| compare(b, a));
     order
-        .into_iter()
-        .take(k)
-        .map(|index| Prediction { index, probability: probabilities[index], logit: logits[index] })
-        .collect()
 }
 
 #[cfg(test)]
@@ -35,5 +59,22 @@ mod tests {
         let found: Vec<_> = top_k(&[0.5, 2.0, 2.0, -1.0], 3).iter().map(|p| p.index).collect();
         assert_eq!(found, [1, 2, 0]);
         assert_eq!(top_k(&[1.0], 5).len(), 1);
+    }
+
+    #[test]
+    fn shares_of_crops_are_averaged() {
+        // Shares 0.2 and 0.8, then 0.9 and 0.1: the sums of the logits would say otherwise.
+        let logits = [0.0, 4_f32.ln(), 9_f32.ln(), 0.0];
+        let found = top_k_of_crops(&logits, 2, 5);
+        assert_eq!(
+            found.iter().map(|p| (p.index, p.logit)).collect::<Vec<_>>(),
+            [(0, None), (1, None)]
+        );
+        assert!(
+            (found[0].probability - 0.55).abs() < 1e-7
+                && (found[1].probability - 0.45).abs() < 1e-7
+        );
+        let equal: Vec<_> = top_k_of_crops(&[1.0; 6], 3, 2).iter().map(|p| p.index).collect();
+        assert_eq!(equal, [0, 1]);
     }
 }

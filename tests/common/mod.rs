@@ -3,7 +3,9 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod fixture;
 pub(crate) mod program;
+pub(crate) mod schema;
 
 use resnet_cpu::model::{ModelSpec, Network, Options, Params, Role};
 use resnet_cpu::runtime::Rng;

@@ -182,7 +182,7 @@ fn convert_destroys_nothing() {
     convert(&["w.safetensors", "new", "--arch", "resnet32"]).fails(1, &["resnet32"]);
     convert(&["w.safetensors", "none/new"]).fails(1, &["none/new: cannot write"]);
     std::fs::write(fixture.path("names"), "a\nb\n").unwrap();
-    convert(&["w.safetensors", "new", "--labels", "names"]).fails(1, &["names: ", "10 classes"]);
+    convert(&["w.safetensors", "new", "--labels", "names"]).fails(1, &["names: ", "10 labels"]);
     let evil = zip(&crate::build::global("os", "system"), &[]);
     std::fs::write(fixture.path("evil.pth"), evil).unwrap();
     let asks = "evil.pth: not a readable file of weights: the pickle asks for os.system";

@@ -40,6 +40,12 @@ fn a_bomb_is_not_unpacked() {
 }
 
 #[test]
+fn a_huge_pickle_is_not_read() {
+    let huge = vec![b' '; (16 << 20) + 1];
+    assert_refused(&Zip::new(&entries(&huge, &[])).bytes, &["its pickle takes 16777217 bytes"]);
+}
+
+#[test]
 fn entries_must_be_apart_and_inside() {
     let at = |entry: usize, field: usize, value: u32| {
         let zip = sound();

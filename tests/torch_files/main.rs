@@ -33,7 +33,7 @@ fn assert_refused(bytes: &[u8], parts: &[&str]) {
     // Again if the machine was busy with something else.
     let soon = (0..5).any(|_| {
         let start = Instant::now();
-        error = open(bytes).err().expect("an error");
+        error = open(bytes).expect_err("an error");
         start.elapsed() < Duration::from_secs(1)
     });
     assert!(soon, "more than a second: {error}");

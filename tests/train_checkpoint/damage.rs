@@ -34,6 +34,15 @@ fn cut_short_or_foreign() {
         let known = ["empty", "bytes", "cut short"];
         assert!(known.iter().any(|part| text.contains(part)), "{len}: {text}");
     }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("last.safetensors");
+    std::fs::write(&path, &bytes).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    for len in (0..header).chain((header..bytes.len()).step_by(65_521)).rev() {
+        file.set_len(len as u64).unwrap();
+        assert!(checkpoint::load(&path).is_err(), "{len}");
+    }
     assert!(refusal(b"PK\x03\x04 and so on").contains("PyTorch"));
     assert!(refusal(b"a text of some length").contains("absurd"));
 }

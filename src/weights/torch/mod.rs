@@ -42,6 +42,8 @@ impl Region {
     }
 }
 
+/// Bytes that the pickle of an archive may have: sixteen times those of a ResNet-1202.
+const MAX_PICKLE: usize = 16 << 20;
 const BIG_ENDIAN: &str = "its numbers are big-endian; only little-endian ones are read";
 
 /// Storages by their keys.
@@ -84,7 +86,14 @@ fn archive(file: &[u8]) -> Result<(Pickle<'_>, Storages<'_>), String> {
     {
         return Err(BIG_ENDIAN.to_owned());
     }
-    let pickle = pickle::run(entries[name].read(file, name)?)?;
+    let region = &entries[name];
+    if region.bytes.len() > MAX_PICKLE {
+        return Err(format!(
+            "its pickle takes {} bytes, more than {MAX_PICKLE}",
+            region.bytes.len()
+        ));
+    }
+    let pickle = pickle::run(region.read(file, name)?)?;
     let storages = entries.into_iter().filter_map(|(name, region)| {
         Some((name.strip_prefix(folder)?.strip_prefix("data/")?, region))
     });

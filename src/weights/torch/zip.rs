@@ -59,7 +59,9 @@ fn entry(data: &[u8], header: &[u8], name: &str) -> Result<(usize, Region), Stri
         return Err("it is encrypted".to_owned());
     }
     if method != 0 {
-        return Err("it is compressed, which torch.save never does".to_owned());
+        return Err("it is compressed, as torch.jit.save (TorchScript) and other programs do it; \
+                    torch.save does not"
+            .to_owned());
     }
     let (stored, size, start) = (u32_at(header, 20), u32_at(header, 24), u32_at(header, 42));
     if size != stored {

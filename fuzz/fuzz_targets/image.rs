@@ -1,0 +1,19 @@
+//! Any bytes as a picture: decoded under small limits, resized, cropped, normalised.
+
+#![no_main]
+
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use resnet_cpu::data::{Limits, Mean, Preprocessing, decode};
+
+const LIMITS: Limits = Limits { side: 2048, bytes: 8 << 20 };
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(picture) = decode(bytes, Path::new("fuzz"), &LIMITS) else { return };
+    assert!(picture.width().max(picture.height()) <= LIMITS.side as usize);
+    let how = Preprocessing { resize: Some(36), crop: 32, mean: Mean::IMAGENET };
+    let mut input = vec![f32::NAN; 10 * how.input_len()];
+    how.apply_ten(&picture, &mut input);
+    assert!(input.iter().all(|x| x.is_finite()));
+});

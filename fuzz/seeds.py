@@ -1,0 +1,164 @@
+"""Writes the seeds of the fuzz targets to fuzz/seeds/TARGET/, small valid files of every kind. (Those of
+`torch` are the pickles in the files of tests/torch_files/data/, which are seeds too.)
+
+Usage: python fuzz/seeds.py [CHECKPOINT] (needs Pillow and NumPy). The header of CHECKPOINT, a run's
+last.safetensors of resnet20, becomes a seed of `weights`.
+"""
+
+import gzip
+import io
+import json
+import struct
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).parent / "seeds"
+
+
+def put(target, name, data):
+    path = ROOT / target / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def saved(picture, kind, **options):
+    out = io.BytesIO()
+    picture.save(out, kind, **options)
+    return out.getvalue()
+
+
+def images():
+    y, x = np.mgrid[:13, :19]
+    rgb = Image.fromarray(np.stack([x * 13, y * 19, (x * y) % 256], 2).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation
+    modes = {mode: rgb.convert(mode) for mode in ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"]}
+    deep = Image.fromarray((x * 3000 + y).astype(np.uint16))
+    frames = dict(save_all=True, append_images=[rgb.rotate(180)])
+
+    jpeg = lambda name, mode, **options: put("image", f"{name}.jpg", saved(modes[mode], "JPEG", **options))
+    jpeg("baseline", "RGB", exif=exif)
+    jpeg("444", "RGB", subsampling=0, quality=95)
+    jpeg("progressive", "RGB", progressive=True)
+    jpeg("restart", "RGB", restart_marker_blocks=1)
+    jpeg("grey", "L")
+    jpeg("cmyk", "CMYK")
+
+    for mode, picture in modes.items():
+        if mode != "CMYK":
+            put("image", f"{mode.lower()}.png", saved(picture, "PNG", optimize=True))
+    put("image", "16bit.png", saved(deep, "PNG"))
+    put("image", "exif.png", saved(rgb, "PNG", exif=exif))
+    put("image", "plain.gif", saved(modes["P"], "GIF"))
+    put("image", "frames.gif", saved(rgb, "GIF", interlace=True, transparency=0, **frames))
+    put("image", "lossy.webp", saved(rgb, "WEBP", exif=exif))
+    put("image", "lossless.webp", saved(modes["RGBA"], "WEBP", lossless=True))
+    put("image", "alpha.webp", saved(modes["RGBA"], "WEBP", quality=30))
+    put("image", "frames.webp", saved(rgb, "WEBP", **frames))
+    for mode in ["1", "L", "P", "RGB", "RGBA"]:
+        put("image", f"{mode.lower()}.bmp", saved(modes[mode], "BMP"))
+    put("image", "rle.bmp", run_length_bmp())
+    for compression in ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"]:
+        put("image", f"{compression}.tif", saved(rgb, "TIFF", compression=compression))
+    put("image", "fax.tif", saved(modes["1"], "TIFF", compression="group4"))
+    put("image", "cmyk.tif", saved(modes["CMYK"], "TIFF"))
+    put("image", "16bit.tif", saved(deep, "TIFF"))
+    put("image", "float.tif", saved(rgb.convert("F"), "TIFF"))
+
+
+def run_length_bmp():
+    rows = bytes([4, 1, 0, 0, 0, 3, 1, 0, 1, 0, 0, 0, 0, 2, 1, 1, 4, 0, 0, 1])
+    palette = bytes([0, 0, 0, 0, 255, 128, 7, 0])
+    offset = 14 + 40 + len(palette)
+    info = struct.pack("<IiiHHIIiiII", 40, 4, 4, 1, 8, 1, len(rows), 0, 0, 2, 0)
+    return b"BM" + struct.pack("<IHHI", offset + len(rows), 0, 0, offset) + info + palette + rows
+
+
+def tensors(entries, metadata):
+    """A safetensors header. Entries: name, type, shape, bytes an element."""
+    header, start = {"__metadata__": metadata} if metadata else {}, 0
+    for name, dtype, shape, size in entries:
+        end = start + size * int(np.prod(shape, dtype=int))
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+        start = end
+    return json.dumps(header, separators=(",", ":")).encode(), start
+
+
+def resnet20():
+    def conv(name, norm, channels, before, kernel):
+        yield f"{name}.weight", "F16", [channels, before, kernel, kernel], 2
+        for field in ["weight", "bias", "running_mean", "running_var"]:
+            yield f"{norm}.{field}", "F16", [channels], 2
+        yield f"{norm}.num_batches_tracked", "I64", [], 8
+
+    yield from conv("conv1", "bn1", 16, 3, 3)
+    before = 16
+    for stage in [1, 2, 3]:
+        channels = 8 << stage
+        for block in range(3):
+            for index in [1, 2]:
+                at = f"layer{stage}.{block}."
+                yield from conv(f"{at}conv{index}", f"{at}bn{index}", channels, before, 3)
+                before = channels
+    yield "fc.weight", "F16", [10, 64], 2
+    yield "fc.bias", "F16", [10], 2
+
+
+def weights(checkpoint):
+    types = [("F32", 4), ("F16", 2), ("BF16", 2), ("F64", 8), ("I64", 8), ("U8", 1)]
+    small = [(f"tensor.{name}", name, [2, 3], size) for name, size in types]
+    start = [entry for entry in resnet20() if entry[0].startswith(("conv1", "bn1"))]
+    stated = {
+        "resnet_cpu.arch": "resnet20", "resnet_cpu.shortcut": "a", "resnet_cpu.mean": "0.5,0.5,0.5",
+        "resnet_cpu.std": "1,1,1", "resnet_cpu.resize": "32", "resnet_cpu.crop": "32",
+        "resnet_cpu.classes": json.dumps([f"class {i}" for i in range(10)]),
+    }
+    mean = [("resnet_cpu.pixel_mean", "F32", [2, 2, 3], 4)]
+    for name, entries, metadata in [
+        ("empty", [], {}),
+        ("types", small, {"format": "pt"}),
+        ("start", start, stated),
+        ("mean", mean, {"resnet_cpu.crop": "2"}),
+        ("whole", list(resnet20()), stated),
+    ]:
+        header, size = tensors(entries, metadata)
+        put("weights", name, header)
+        if size < 4096:
+            values = np.arange(size, dtype=np.uint8).tobytes()
+            put("safetensors", name, struct.pack("<Q", len(header)) + header + values)
+    if checkpoint:
+        data = Path(checkpoint).read_bytes()
+        header = json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])
+        put("weights", "checkpoint", json.dumps(header, separators=(",", ":")).encode())
+        only = {"__metadata__": header["__metadata__"]}
+        put("weights", "run", json.dumps(only, separators=(",", ":")).encode())
+
+
+def pickles():
+    for path in (ROOT / "../../tests/torch_files/data").glob("zip_[!w]*.pth"):
+        with zipfile.ZipFile(path) as archive:
+            name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+            put("torch", f"{path.stem}.pkl", archive.read(name))
+
+
+def small_sets():
+    record = lambda label: bytes([label]) + bytes(i % 251 for i in range(3072))
+    put("cifar", "one", record(9))
+    put("cifar", "two", record(0) + record(5))
+    put("cifar", "label", record(10))
+
+    labels = b"\0\0\x08\x01" + struct.pack(">I", 3) + bytes([1, 0, 1])
+    images = b"\0\0\x08\x03" + struct.pack(">III", 3, 2, 5) + bytes(range(30))
+    for flags in range(4):
+        put("idx", f"zipped{flags}", bytes([flags, len(labels)]) + labels + images)
+    put("idx", "gzip", bytes([0, len(labels)]) + labels + gzip.compress(images, mtime=0))
+
+
+images()
+weights(sys.argv[1] if len(sys.argv) > 1 else None)
+small_sets()
+pickles()

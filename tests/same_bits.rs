@@ -1,0 +1,148 @@
+//! The promise as an equality between machines: whatever exact instruction set computes them, AVX-512,
+//! AVX2 or NEON, the numbers of `tests/golden/same_bits.json` come out, to the bit. There every array
+//! of numbers stands as the CRC-32 of its bytes.
+//!
+//! A change of the definition (a new algorithm, another order of a sum) changes them. This writes
+//! them anew, and its difference shows which changed:
+//!
+//!     RECORD_SAME_BITS=1 cargo test --test same_bits
+
+mod common;
+
+use resnet_cpu::data::{Dataset, Kind, Limits, MemoryDataset, decode};
+use resnet_cpu::gemm::Backend;
+use resnet_cpu::infer::Session;
+use resnet_cpu::model::{InitOptions, ModelSpec, Options, initialize};
+use resnet_cpu::runtime::{AlignedBuf, Disk};
+use resnet_cpu::simd::Isa;
+use resnet_cpu::train::{
+    Augment, BEST, Batch, Config, Interrupt, LAST, Learner, Length, Recipe, Run, RunOptions, Sgd,
+    SgdOptions, TrainData, update_ema,
+};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const SEED: u64 = 7;
+
+#[test]
+fn every_exact_instruction_set_gives_the_numbers_on_record() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/same_bits.json");
+    let mut file = common::golden("same_bits.json");
+    let mut record = std::env::var_os("RECORD_SAME_BITS").is_some();
+    for isa in common::isas().into_iter().filter(|isa| isa.is_exact()) {
+        for case in file["cases"].as_array_mut().unwrap() {
+            let found = match case["what"].as_str().unwrap() {
+                "inference" => inference(case, isa),
+                "training" => training(case, isa),
+                "run" => run(isa),
+                "pictures" => pictures(),
+                other => panic!("{other}"),
+            };
+            if record {
+                case["found"] = found;
+            } else {
+                assert_eq!(found, case["found"], "{isa}: {}", case["name"]);
+            }
+        }
+        println!("{isa}: {}", if record { "recorded" } else { "equal" });
+        if std::mem::take(&mut record) {
+            let cases: Vec<String> =
+                file["cases"].as_array().unwrap().iter().map(Value::to_string).collect();
+            let cases = cases.join(",\n    ");
+            let text = format!("{{\n  \"cases\": [\n    {cases}\n  ]\n}}\n");
+            std::fs::write(&path, text).unwrap();
+        }
+    }
+}
+
+/// The CRC-32 of numbers as they lie in a file of weights.
+fn digest(values: &[f32]) -> String {
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    format!("{:08x}", crc32fast::hash(&bytes))
+}
+
+fn input(case: &Value) -> [usize; 3] {
+    [0, 1, 2].map(|i| case["input"][i].as_u64().unwrap() as usize)
+}
+
+fn inference(case: &Value, isa: Isa) -> Value {
+    let network = common::network(case);
+    let params = common::fill(&network, SEED);
+    let [images, height, width] = input(case);
+    let input = common::images(SEED, "input", images * height * width * 3);
+    let mut session = Session::new(&network, &params, Backend::Native(isa));
+    json!({ "logits": digest(session.run(&input, images, height, width).unwrap()) })
+}
+
+/// Five steps with all that the optimiser can do.
+fn training(case: &Value, isa: Isa) -> Value {
+    let network = common::network(case);
+    let [images, height, width] = input(case);
+    let micro_batch = case["micro_batch"].as_u64().unwrap() as usize;
+    let mut params = initialize(&network, SEED, InitOptions::default());
+    let mut average = params.clone();
+    let mut momentum = AlignedBuf::zeroed(params.learnable().len());
+    let mut gradients = AlignedBuf::zeroed(params.learnable().len());
+    let options = SgdOptions { momentum: 0.9, nesterov: true, weight_decay: 5e-4, decay_bn: false };
+    let sgd = Sgd::new(params.table(), options);
+    let mut learner = Learner::new(&network, Backend::Native(isa));
+    let mut losses = Vec::new();
+    for step in 0..5 {
+        let input = common::images(SEED, &format!("input.{step}"), images * height * width * 3);
+        let labels: Vec<usize> = (0..images).map(|i| (3 * i + step) % 10).collect();
+        let batch = Batch { input: &input, labels: &labels, height, width, label_smoothing: 0.1 };
+        let loss = learner.batch(&mut params, &batch, micro_batch, &mut gradients).unwrap();
+        losses.push(loss.sum);
+        sgd.step(isa, params.learnable_mut(), &mut momentum, &gradients, 0.05);
+        update_ema(isa, &mut average, &params, 0.9, step as u64);
+    }
+    json!({
+        "losses": losses,
+        "gradients": digest(&gradients),
+        "momentum": digest(&momentum),
+        "weights": digest(params.learnable()),
+        "statistics": digest(params.statistics()),
+        "average": digest(&[average.learnable(), average.statistics()].concat()),
+    })
+}
+
+/// A run from pictures to files: drawing, scaling, colour, order, schedule, validation, checkpoint.
+fn run(isa: Isa) -> Value {
+    let spec = ModelSpec::new("resnet20", Options::default()).unwrap();
+    let [train, val] = [0..50, 50..70]
+        .map(|range| -> Box<dyn Dataset> { Box::new(MemoryDataset::demo(SEED, range)) });
+    let data = TrainData { train, val: Some(val), kind: Kind::Demo };
+    let recipe = Recipe::PaperCifar.config(&spec);
+    let mut config = Config {
+        length: Length::Iterations(5),
+        batch: 16,
+        augment: Augment::ScaleCropFlipColour,
+        ema_decay: Some(0.9),
+        ..recipe
+    };
+    data.fit(&mut config);
+    let folder = tempfile::TempDir::new().unwrap();
+    let options = RunOptions { backend: Backend::Native(isa), save_every: Duration::MAX };
+    let mut run = Run::open(folder.path(), config, &data, options, &Disk).unwrap();
+    run.train(&mut (), &Interrupt::none()).unwrap();
+    let file = |name| format!("{:08x}", crc32fast::hash(&std::fs::read(run.path(name)).unwrap()));
+    json!({ LAST: file(LAST), BEST: file(BEST) })
+}
+
+/// A JPEG's pixels: decoders have code of their own for each instruction set.
+fn pictures() -> Value {
+    let (width, height) = (61, 43);
+    let pixels: Vec<u8> = common::images(SEED, "jpeg", width * height * 3)
+        .iter()
+        .enumerate()
+        .map(|(i, noise)| ((i / 3 % width * 3 + i / 100) as f32 + 20.0 * noise) as u8)
+        .collect();
+    let mut jpeg = Vec::new();
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 80)
+        .encode(&pixels, width as u32, height as u32, image::ColorType::Rgb8.into())
+        .unwrap();
+    let picture = decode(&jpeg, "noise.jpg".as_ref(), &Limits::default()).unwrap();
+    let [file, pixels] = [&jpeg, picture.pixels()].map(crc32fast::hash);
+    json!({ "file": format!("{file:08x}"), "pixels": format!("{pixels:08x}") })
+}
