@@ -226,7 +226,7 @@ fn a_folder_has_one_process_at_a_time() {
     let fixture = Fixture::new();
     let train = "train data --batch 8 --epochs 100000 --out run";
     let mut first = fixture.start(train, "begins");
-    for args in [train, "train data --lr 0.3 --out run"] {
+    for args in ["train data --lr 0.3 --out run", train] {
         fixture.run(args).fails(1, &["run: another process is training in this folder", "--out"]);
     }
     first.kill().unwrap();

@@ -6,8 +6,9 @@ DATA holds CIFAR-10 binary records (`cifar_bin.py`). Our side is `train` with th
 run made one step longer at a time; PyTorch starts from the weights of our checkpoint and reads the same
 pictures, cropped and mirrored alike. The yardstick is PyTorch itself: it runs in float64, and in float32
 in both memory formats, with one thread and with all. Training amplifies every rounding, so the float32
-losses leave the float64 ones slowly; at no step may ours have gone further than three times as far as
-PyTorch's own has by then (or than float32 resolves a loss). Exits 1 if it has.
+losses leave the float64 ones step by step; at no step may ours be off by more than three times what
+the worst of PyTorch's own has been off by until then (or by more than float32 resolves). Exits 1 if it
+is. The first ten steps tell most: after twenty, all float32 runs go ways of their own.
 """
 
 import argparse
