@@ -19,7 +19,8 @@ use crate::ops::softmax_loss;
 use crate::runtime::AlignedBuf;
 use crate::simd::Isa;
 
-/// Pictures that are validated at a time. Results do not depend on it.
+/// Pictures that are validated at a time. Which algorithm computes a convolution depends on how many
+/// run together, so this is part of what a run is.
 pub(super) const VALIDATION_BATCH: usize = 64;
 
 /// What a step did.

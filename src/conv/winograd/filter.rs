@@ -62,10 +62,10 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for Transform<'_, M
                     }
                 }
             }
-            for y in 0..T {
+            for (y, [left, middle, right]) in half.iter().enumerate() {
                 let mut row = [[0.0_f32; SIDE_BY_SIDE]; T];
                 for lane in 0..SIDE_BY_SIDE {
-                    let by_x = P::filter([half[y][0][lane], half[y][1][lane], half[y][2][lane]]);
+                    let by_x = P::filter([left[lane], middle[lane], right[lane]]);
                     for x in 0..T {
                         row[x][lane] = by_x[x] as f32;
                     }

@@ -106,8 +106,9 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for ToTiles<'_, M, 
                         let at = x * channels + from;
                         P::input(s, from_fn(|y| s.load(&strip[y * line + at..][..S::LANES])))
                     });
+                    let row = |y: usize| from_fn(|x| columns[x][y]);
                     for y in 0..T {
-                        let row = P::input(s, from_fn(|x| columns[x][y]));
+                        let row = P::input(s, row(y));
                         for (x, &v) in row.iter().enumerate() {
                             let at = (y * T + x) * frequency + to + channel;
                             s.store(v, &mut values[at..][..S::LANES]);
@@ -158,8 +159,9 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for FromTiles<'_, M
                     });
                     let bias =
                         epilogue.bias.map_or(zero, |bias| s.load(&bias[channel..][..S::LANES]));
+                    let row = |y: usize| from_fn(|x| columns[x][y]);
                     for y in 0..lines {
-                        let row = P::output(s, from_fn(|x| columns[x][y]));
+                        let row = P::output(s, row(y));
                         let at = ((pixel_row + y) * width + tile * M) * channels + channel;
                         for (x, &v) in row[..pixels].iter().enumerate() {
                             let at = at + x * channels;
