@@ -119,7 +119,9 @@ fn killed_at_random_moments_it_ends_with_the_same_bytes() {
     let names = fs::read_dir(fixture.path(&out)).unwrap();
     let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["best.safetensors", "last.safetensors", "metrics.jsonl", "report.html"]);
+    let expected =
+        [".lock", "best.safetensors", "last.safetensors", "metrics.jsonl", "report.html"];
+    assert_eq!(names, expected);
     let metrics = fs::read_to_string(fixture.path(&out).join("metrics.jsonl")).unwrap();
     assert_eq!(metrics.lines().count(), 4, "{metrics}");
 }

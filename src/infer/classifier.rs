@@ -309,7 +309,8 @@ mod tests {
             let found = found.unwrap();
             assert!(found.is_sorted_by(|a, b| a.probability >= b.probability));
             for p in found {
-                assert!((p.probability - mean[p.index]).abs() < 1e-12 && p.logit.is_none());
+                // Another number of crops a batch: the last digits of f32.
+                assert!((p.probability - mean[p.index]).abs() < 1e-6 && p.logit.is_none());
             }
         }
     }
