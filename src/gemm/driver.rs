@@ -51,33 +51,30 @@ pub fn gemm<A: ASource>(a: &A, b: &PackedB, c: &mut [f32], epilogue: &Epilogue) 
     }
 }
 
-/// C = A · B\[k\] on the calling thread: the `rows` rows of `a`, `a_stride` apart, times the rows `k`
-/// of B; the rows of `c` are `c_stride` apart. The building block of algorithms whose operands are
-/// many small matrices.
+/// C = A · B\[k, panels\] on the calling thread: the `rows` rows of `a`, `a_stride` apart, times the rows
+/// `k` of some panels of B; the rows of `c` are `c_stride` apart and begin with the first of the panels.
+/// The building block of algorithms whose operands are many small matrices.
 ///
 /// # Panics
-/// If a size does not fit, or B is packed for another backend than ours.
-pub fn gemm_block(
-    a: &[f32],
-    a_stride: usize,
-    rows: usize,
-    b: &PackedB,
-    k: Range<usize>,
-    c: &mut [f32],
-    c_stride: usize,
+/// If a size does not fit.
+pub(crate) fn gemm_block(
+    (a, a_stride, rows): (&[f32], usize, usize),
+    (b, k, panels): (&Panels, Range<usize>, Range<usize>),
+    (c, c_stride): (&mut [f32], usize),
 ) {
-    let Layout::Panels(panels) = &b.layout else { panic!("blocks run on our kernels only") };
-    assert!(k.start < k.end && k.end <= b.k(), "rows of B");
-    assert!(rows == 0 || (rows - 1) * c_stride + b.n() <= c.len(), "size of C");
-    let block = Block { rows: 0..rows, panels: 0..b.n().div_ceil(panels.kernel.nr) };
-    let c = Output { start: c.as_mut_ptr(), stride: c_stride };
+    let columns = b.columns(&panels);
+    assert!(k.start < k.end && k.end <= b.k && panels.end * b.kernel.nr < b.n + b.kernel.nr, "B");
+    assert!(rows == 0 || (rows - 1) * c_stride + columns.len() <= c.len(), "size of C");
+    let block = Block { rows: 0..rows, panels };
+    let c = Output { start: c.as_mut_ptr().wrapping_sub(columns.start), stride: c_stride };
     let kc = k_block(k.len());
     for start in k.clone().step_by(kc) {
         let (first, steps) = (start == k.start, kc.min(k.end - start));
         let k_block = KBlock { start, steps, first, last: false };
         let a = &a[start - k.start..];
-        // SAFETY: C is ours alone and large enough (asserted).
-        unsafe { block.multiply(a, a_stride, panels, c, &Epilogue::default(), &k_block) };
+        // SAFETY: the part of C where these panels' columns go is ours alone and large enough
+        // (asserted); it begins `columns.start` floats after `c.start`.
+        unsafe { block.multiply(a, a_stride, b, c, &Epilogue::default(), &k_block) };
     }
 }
 
@@ -267,7 +264,7 @@ impl Product<'_> {
                     a_step: 1,
                     k: k_block.steps,
                     b: b_values.as_ptr(),
-                    c: c.start.add(at),
+                    c: c.start.wrapping_add(at),
                     c_stride: c.stride,
                     columns,
                     accumulate: !k_block.first,

@@ -21,9 +21,10 @@ pub mod reference;
 mod transposed;
 
 pub use backend::Backend;
-pub(crate) use driver::panel_stride;
-pub use driver::{gemm, gemm_block};
+pub use driver::gemm;
+pub(crate) use driver::{gemm_block, panel_stride};
 pub use epilogue::Epilogue;
+pub(crate) use pack::Panels;
 pub use pack::{ASource, Matrix, PackedB, Part};
 pub use transposed::gemm_transposed;
 

@@ -210,15 +210,23 @@ impl PackedB {
     pub fn n(&self) -> usize {
         self.n
     }
+
+    /// The panels, if it is packed for a kernel of ours.
+    pub(crate) fn panels(&self) -> Option<&Panels> {
+        match &self.layout {
+            Layout::Panels(panels) => Some(panels),
+            Layout::Plain(_) => None,
+        }
+    }
 }
 
 /// B for a kernel of ours: panels of NR columns one after the other; in a panel, the NR values of
 /// each step of k side by side. The last panel has as many vectors as its columns need, filled up
 /// with zeros.
-pub(super) struct Panels {
-    pub(super) kernel: Kernel,
-    pub(super) k: usize,
-    pub(super) n: usize,
+pub(crate) struct Panels {
+    pub(crate) kernel: Kernel,
+    pub(crate) k: usize,
+    pub(crate) n: usize,
     values: AlignedBuf,
 }
 
@@ -278,6 +286,17 @@ impl Panels {
             });
         };
         values.par_chunks_mut(panel_len * panels).enumerate().for_each(task);
+    }
+
+    /// How many panels there are.
+    pub(crate) fn count(&self) -> usize {
+        self.n.div_ceil(self.kernel.nr)
+    }
+
+    /// The columns of some panels.
+    pub(crate) fn columns(&self, panels: &Range<usize>) -> Range<usize> {
+        let [start, end] = [panels.start, panels.end].map(|p| self.n.min(p * self.kernel.nr));
+        start..end
     }
 
     /// The values of `panel` from step `k` on, and how many columns it has.

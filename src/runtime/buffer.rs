@@ -56,6 +56,12 @@ impl AlignedBuf {
         buf
     }
 
+    /// The first `len` floats; the buffer grows if it has fewer, and its content is lost then.
+    pub fn first_mut(&mut self, len: usize) -> &mut [f32] {
+        self.grow_to(len);
+        &mut self[..len]
+    }
+
     /// Makes the buffer at least `len` long. The content is lost if it grows.
     pub fn grow_to(&mut self, len: usize) {
         if self.len < len {

@@ -3,6 +3,7 @@
 mod awake;
 mod buffer;
 mod profile;
+mod rect;
 mod rng;
 mod storage;
 mod threads;
@@ -10,6 +11,7 @@ mod threads;
 pub use awake::awake;
 pub use buffer::AlignedBuf;
 pub use profile::Profile;
+pub use rect::RectMut;
 pub use rng::Rng;
 pub use storage::{Disk, Storage, StorageFile, write_durably};
 pub use threads::{MAX_THREADS, ThreadsError, default_threads, pool};

@@ -108,6 +108,32 @@ pub trait Simd: Copy + Send + Sync + 'static {
         }
     }
 
+    /// N vectors whose first floats are `src[0]`, `src[stride]` and so on: one check of bounds for all.
+    ///
+    /// # Panics
+    /// If the last one ends beyond `src`.
+    #[inline(always)]
+    fn load_strided<const N: usize>(self, src: &[f32], stride: usize) -> [Self::V; N] {
+        let fits = stride <= src.len() && (N - 1) * stride + Self::LANES <= src.len();
+        assert!(N <= 8 && fits, "vectors beyond the slice");
+        // SAFETY: the last vector is inside (asserted), so all are.
+        std::array::from_fn(|i| unsafe { self.load_ptr(src.as_ptr().add(i * stride)) })
+    }
+
+    /// Stores N vectors to where [`load_strided`](Self::load_strided) reads them.
+    ///
+    /// # Panics
+    /// If the last one ends beyond `dst`.
+    #[inline(always)]
+    fn store_strided<const N: usize>(self, v: [Self::V; N], dst: &mut [f32], stride: usize) {
+        let fits = stride <= dst.len() && (N - 1) * stride + Self::LANES <= dst.len();
+        assert!(N <= 8 && fits, "vectors beyond the slice");
+        for (i, v) in v.into_iter().enumerate() {
+            // SAFETY: the last vector is inside (asserted), so all are.
+            unsafe { self.store_ptr(v, dst.as_mut_ptr().add(i * stride)) };
+        }
+    }
+
     /// Copies `src` to `dst`, which are of one length: short runs, for which a call of `memcpy` costs
     /// more than the copy.
     #[inline(always)]

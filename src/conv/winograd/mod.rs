@@ -11,8 +11,8 @@ mod scheme;
 mod tiles;
 
 use super::ConvShape;
-use crate::gemm::{Backend, Epilogue, PackedB, gemm_block};
-use crate::runtime::AlignedBuf;
+use crate::gemm::{Backend, Epilogue, PackedB, Panels, gemm_block, panel_stride};
+use crate::runtime::{AlignedBuf, RectMut};
 use crate::simd::Isa;
 use filter::{Taps, transform_column};
 use rayon::prelude::*;
@@ -108,13 +108,20 @@ impl WinogradFilter {
     }
 }
 
-/// Tiles that a task carries through together: two or three full tiles of the products' kernel.
-/// Fewer would read the filters too often, more would leave the second-level cache.
-const TILES: usize = 28;
+/// Floats of filters up to which they stay in a 2 MiB second-level cache, or nearly, while blocks of
+/// tiles pass by.
+const FILTERS_NEAR: usize = 1 << 20;
+/// Tiles that a task carries through together where the filters stay near: all of theirs stay, too.
+const TILES_NEAR: usize = 28;
+/// Tiles where the filters come from afar: as many as make reading them worthwhile.
+const TILES_FAR: usize = 128;
+/// Tiles a thread below which threads share out the output's channels first: each transforms all of
+/// the input then, but reads its own part of the filters.
+const TILES_A_THREAD: usize = 64;
 
 thread_local! {
-    /// Each thread's strip of input, tiles of input, tiles of output; kept from call to call.
-    static SCRATCH: RefCell<[AlignedBuf; 3]> = RefCell::default();
+    /// Each thread's tiles of input and tiles of output, kept from call to call.
+    static SCRATCH: RefCell<[AlignedBuf; 2]> = RefCell::default();
 }
 
 /// output = epilogue(convolution of `input` with `filter`), stride 1; sizes as in [`super::forward()`].
@@ -144,59 +151,76 @@ fn by_blocks<const M: usize, const T: usize, P: Scheme<M, T>>(
     output: &mut [f32],
 ) {
     let grid = Grid::<M, T>::new(shape);
-    let rows_a_task = (TILES / grid.across).max(1);
-    let tasks = grid.rows().div_ceil(rows_a_task).next_multiple_of(rayon::current_num_threads());
-    blocks(&grid, tasks.min(grid.rows()), output)
+    let filter = filter.packed.panels().expect("packed for a kernel of ours");
+    let panels = filter.count();
+    let (down, across) = task_grid(&grid, filter, rayon::current_num_threads());
+    let mut tasks = Vec::with_capacity(down * across);
+    let mut output = RectMut::new(output, shape.out_channels);
+    for i in 0..down {
+        let rows = grid.rows() * i / down..grid.rows() * (i + 1) / down;
+        let (mut block, rest) = output.split_at_row(grid.pixels(&rows).len());
+        output = rest;
+        for j in 0..across {
+            let panels = panels * j / across..panels * (j + 1) / across;
+            let (part, right) = block.split_at_column(filter.columns(&panels).len());
+            block = right;
+            tasks.push((rows.clone(), panels, part));
+        }
+    }
+    let layer = Layer { grid, input, filter, epilogue, scheme: PhantomData::<P> };
+    tasks
         .into_par_iter()
         .with_max_len(1)
-        .for_each(|(rows, output)| block::<M, T, P>(&grid, rows, input, filter, epilogue, output));
+        .for_each(|(rows, panels, output)| layer.block(rows, panels, output));
 }
 
-/// The rows of tiles in `count` blocks, each with its part of `output`.
-fn blocks<'a, const M: usize, const T: usize>(
+/// How many tasks share out the rows of tiles, and how many the panels.
+fn task_grid<const M: usize, const T: usize>(
     grid: &Grid<M, T>,
-    count: usize,
-    mut output: &'a mut [f32],
-) -> Vec<(Range<usize>, &'a mut [f32])> {
-    let line = grid.shape.out_width() * grid.shape.out_channels;
-    let mut blocks = Vec::with_capacity(count);
-    for i in 0..count {
-        let rows = grid.rows() * i / count..grid.rows() * (i + 1) / count;
-        let lines = grid.first_pixel_row(rows.end) - grid.first_pixel_row(rows.start);
-        let (block, rest) = output.split_at_mut(lines * line);
-        blocks.push((rows, block));
-        output = rest;
+    filter: &Panels,
+    threads: usize,
+) -> (usize, usize) {
+    let tiles_a_task = if filter.k * filter.n <= FILTERS_NEAR { TILES_NEAR } else { TILES_FAR };
+    let (rows, tiles) = (grid.rows(), grid.rows() * grid.across);
+    let fewest = rows.div_ceil((tiles_a_task / grid.across).max(1));
+    if threads == 1 || tiles >= TILES_A_THREAD * threads {
+        return (fewest.next_multiple_of(threads).min(rows), 1);
     }
-    blocks
+    let across = threads.min(filter.count());
+    (threads.div_ceil(across).max(tiles.div_ceil(TILES_FAR)).min(rows), across)
 }
 
-/// All three steps for some rows of tiles, whose part of the output is `output`.
-fn block<const M: usize, const T: usize, P: Scheme<M, T>>(
-    grid: &Grid<M, T>,
-    rows: Range<usize>,
-    input: &[f32],
-    filter: &WinogradFilter,
-    epilogue: &Epilogue,
-    output: &mut [f32],
-) {
-    let WinogradFilter { isa, ref packed, channels, .. } = *filter;
-    let tiles = rows.len() * grid.across;
-    let (in_stride, out_stride) = (grid.input_stride(), grid.output_stride());
-    let (in_len, out_len) = (tiles * in_stride, tiles * out_stride);
-    SCRATCH.with_borrow_mut(|[strip, before, after]| {
-        strip.grow_to(grid.strip_len());
-        before.grow_to(T * T * in_len);
-        after.grow_to(T * T * out_len);
-        let strip = &mut strip[..grid.strip_len()];
-        let (before, after) = (&mut before[..T * T * in_len], &mut after[..T * T * out_len]);
+/// What all tasks share.
+struct Layer<'a, const M: usize, const T: usize, P> {
+    grid: Grid<M, T>,
+    input: &'a [f32],
+    filter: &'a Panels,
+    epilogue: &'a Epilogue<'a>,
+    scheme: PhantomData<P>,
+}
 
-        let (values, scheme) = (&mut *before, PhantomData::<P>);
-        isa.dispatch(ToTiles { grid, rows: rows.clone(), input, strip, values, scheme });
-        let frequencies = before.chunks_exact(in_len).zip(after.chunks_exact_mut(out_len));
-        for (f, (before, after)) in frequencies.enumerate() {
-            let channels = f * channels..(f + 1) * channels;
-            gemm_block(before, in_stride, tiles, packed, channels, after, out_stride);
-        }
-        isa.dispatch(FromTiles { grid, rows, values: after, epilogue, output, scheme });
-    });
+impl<const M: usize, const T: usize, P: Scheme<M, T>> Layer<'_, M, T, P> {
+    /// All three steps for some rows of tiles, in the output's channels of some panels.
+    fn block(&self, rows: Range<usize>, panels: Range<usize>, mut output: RectMut) {
+        let Self { ref grid, input, filter, epilogue, scheme } = *self;
+        let (channels, out_channels) = (grid.shape.in_channels, filter.columns(&panels));
+        let tiles = rows.len() * grid.across;
+        let (in_stride, out_stride) = (panel_stride(channels), panel_stride(out_channels.len()));
+        let (in_len, out_len) = (tiles * in_stride, tiles * out_stride);
+        SCRATCH.with_borrow_mut(|[before, after]| {
+            let (before, after) = (before.first_mut(T * T * in_len), after.first_mut(T * T * out_len));
+            let isa = filter.kernel.isa();
+            let (values, stride) = (&mut *before, in_stride);
+            isa.dispatch(ToTiles { grid, rows: rows.clone(), input, values, stride, scheme });
+            let frequencies = before.chunks_exact(in_len).zip(after.chunks_exact_mut(out_len));
+            for (f, (before, after)) in frequencies.enumerate() {
+                let k = f * channels..(f + 1) * channels;
+                let (a, b) = ((before, in_stride, tiles), (filter, k, panels.clone()));
+                gemm_block(a, b, (after, out_stride));
+            }
+            let (values, stride, output) = (&*after, out_stride, &mut output);
+            let channels = out_channels;
+            isa.dispatch(FromTiles { grid, rows, values, stride, channels, epilogue, output, scheme });
+        });
+    }
 }

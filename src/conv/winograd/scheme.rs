@@ -7,7 +7,7 @@
 use crate::simd::Simd;
 
 /// Transforms that make `M` outputs from `T` values.
-pub(super) trait Scheme<const M: usize, const T: usize> {
+pub(super) trait Scheme<const M: usize, const T: usize>: Copy + Send + Sync {
     /// Bᵀ d.
     fn input<S: Simd>(s: S, d: [S::V; T]) -> [S::V; T];
     /// Aᵀ m.
@@ -17,6 +17,7 @@ pub(super) trait Scheme<const M: usize, const T: usize> {
 }
 
 /// F(2, 3) on the points 0, ±1 and infinity.
+#[derive(Clone, Copy)]
 pub(super) struct F2;
 
 impl Scheme<2, 4> for F2 {
@@ -39,6 +40,7 @@ impl Scheme<2, 4> for F2 {
 
 /// F(4, 3) on the points 0, ±2/3, ±3/2 and infinity, whose error is 2.5 times less than that of the
 /// customary 0, ±1, ±2.
+#[derive(Clone, Copy)]
 pub(super) struct F4;
 
 const A: f64 = 2.0 / 3.0;

@@ -2,7 +2,8 @@
 
 use super::scheme::Scheme;
 use crate::conv::ConvShape;
-use crate::gemm::{Epilogue, panel_stride};
+use crate::gemm::Epilogue;
+use crate::runtime::RectMut;
 use crate::simd::{Simd, SimdOp};
 use std::array::from_fn;
 use std::marker::PhantomData;
@@ -30,59 +31,26 @@ impl<const M: usize, const T: usize> Grid<M, T> {
         self.shape.batch * self.down
     }
 
-    /// Floats from tile to tile of one frequency of the input.
-    pub(super) fn input_stride(&self) -> usize {
-        panel_stride(self.shape.in_channels)
+    /// The output pixels, all images one below the other, of some rows of tiles.
+    pub(super) fn pixels(&self, rows: &Range<usize>) -> Range<usize> {
+        let width = self.shape.out_width();
+        self.first_line(rows.start) * width..self.first_line(rows.end) * width
     }
 
-    /// Floats from tile to tile of one frequency of the output.
-    pub(super) fn output_stride(&self) -> usize {
-        panel_stride(self.shape.out_channels)
-    }
-
-    /// The first row of output pixels, all images one below the other, of row `row` of tiles.
-    pub(super) fn first_pixel_row(&self, row: usize) -> usize {
+    /// The first line of output pixels, all images one below the other, of row `row` of tiles.
+    fn first_line(&self, row: usize) -> usize {
         row / self.down * self.shape.out_height() + row % self.down * M
-    }
-
-    /// Pixels from side to side of the strip of input that a row of tiles covers.
-    fn strip_width(&self) -> usize {
-        self.across * M + T - M
-    }
-
-    /// Floats of that strip.
-    pub(super) fn strip_len(&self) -> usize {
-        T * self.strip_width() * self.shape.in_channels
-    }
-
-    /// Copies to `strip` the input that row `row` of tiles covers, with zeros around the image.
-    fn cut_strip<S: Simd>(&self, s: S, row: usize, input: &[f32], strip: &mut [f32]) {
-        let ConvShape { height, width, in_channels, padding, .. } = self.shape;
-        let (image, top) = (row / self.down, row % self.down * M);
-        let line_len = width * in_channels;
-        let left = padding * in_channels;
-        for (y, line) in strip.chunks_exact_mut(self.strip_width() * in_channels).enumerate() {
-            let y = (top + y).wrapping_sub(padding);
-            if y >= height {
-                line.fill(0.0);
-                continue;
-            }
-            let inside = line_len.min(line.len() - left);
-            line[..left].fill(0.0);
-            line[left + inside..].fill(0.0);
-            let from = &input[(image * height + y) * line_len..];
-            s.copy(&from[..inside], &mut line[left..left + inside]);
-        }
     }
 }
 
-/// Transforms rows of tiles of the input: `values` is `[frequency][tile][input_stride]`.
+/// Transforms rows of tiles of the input.
 pub(super) struct ToTiles<'a, const M: usize, const T: usize, P> {
     pub(super) grid: &'a Grid<M, T>,
     pub(super) rows: Range<usize>,
     pub(super) input: &'a [f32],
-    pub(super) strip: &'a mut [f32],
+    /// `[frequency][tile][channel]`, tiles `stride` apart.
     pub(super) values: &'a mut [f32],
+    pub(super) stride: usize,
     pub(super) scheme: PhantomData<P>,
 }
 
@@ -91,28 +59,44 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for ToTiles<'_, M, 
 
     #[inline(always)]
     fn eval<S: Simd>(self, s: S) {
-        let Self { grid, rows, input, strip, values, .. } = self;
-        let channels = grid.shape.in_channels;
-        let line = grid.strip_width() * channels;
-        let stride = grid.input_stride();
-        let frequency = rows.len() * grid.across * stride;
+        let Self { grid, rows, input, values, stride, .. } = self;
+        let ConvShape { height, width, in_channels: channels, padding, .. } = grid.shape;
+        let frequency = values.len() / (T * T);
+        let line = width * channels;
+        let zero = s.splat(0.0);
         let mut to = 0;
         for row in rows {
-            grid.cut_strip(s, row, input, strip);
+            let image = &input[row / grid.down * height * line..][..height * line];
+            let top = row % grid.down * M;
             for tile in 0..grid.across {
+                // Pixel (y, x) of the tile is pixel (top + y - padding, left + x - padding).
+                let left = tile * M;
+                let inside = top >= padding
+                    && left >= padding
+                    && top + T - padding <= height
+                    && left + T - padding <= width;
                 for channel in (0..channels).step_by(S::LANES) {
-                    let from = tile * M * channels + channel;
-                    let columns: [[S::V; T]; T] = from_fn(|x| {
-                        let at = x * channels + from;
-                        P::input(s, from_fn(|y| s.load(&strip[y * line + at..][..S::LANES])))
-                    });
-                    let row = |y: usize| from_fn(|x| columns[x][y]);
+                    let columns: [[S::V; T]; T] = if inside {
+                        let corner = (top - padding) * line + (left - padding) * channels + channel;
+                        from_fn(|x| {
+                            P::input(s, s.load_strided(&image[corner + x * channels..], line))
+                        })
+                    } else {
+                        let pixel = |y: usize, x: usize| {
+                            let y = (top + y).wrapping_sub(padding);
+                            let x = (left + x).wrapping_sub(padding);
+                            if y < height && x < width {
+                                s.load(&image[y * line + x * channels + channel..][..S::LANES])
+                            } else {
+                                zero
+                            }
+                        };
+                        from_fn(|x| P::input(s, from_fn(|y| pixel(y, x))))
+                    };
                     for y in 0..T {
-                        let row = P::input(s, row(y));
-                        for (x, &v) in row.iter().enumerate() {
-                            let at = (y * T + x) * frequency + to + channel;
-                            s.store(v, &mut values[at..][..S::LANES]);
-                        }
+                        let row = P::input(s, from_fn(|x| columns[x][y]));
+                        let at = y * T * frequency + to + channel;
+                        s.store_strided(row, &mut values[at..], frequency);
                     }
                 }
                 to += stride;
@@ -121,59 +105,59 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for ToTiles<'_, M, 
     }
 }
 
-/// Transforms rows of tiles back: `values` is `[frequency][tile][output_stride]`, `output` the pixels
-/// of these rows alone, `epilogue` that of the whole output.
-pub(super) struct FromTiles<'a, const M: usize, const T: usize, P> {
+/// Transforms rows of tiles of the output back, in some of its channels.
+pub(super) struct FromTiles<'a, 'b, const M: usize, const T: usize, P> {
     pub(super) grid: &'a Grid<M, T>,
     pub(super) rows: Range<usize>,
+    /// `[frequency][tile][channel]` of these channels, tiles `stride` apart.
     pub(super) values: &'a [f32],
+    pub(super) stride: usize,
+    pub(super) channels: Range<usize>,
+    /// That of the whole output.
     pub(super) epilogue: &'a Epilogue<'a>,
-    pub(super) output: &'a mut [f32],
+    /// The pixels of these rows in these channels.
+    pub(super) output: &'a mut RectMut<'b>,
     pub(super) scheme: PhantomData<P>,
 }
 
-impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for FromTiles<'_, M, T, P> {
+impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for FromTiles<'_, '_, M, T, P> {
     type Output = ();
 
     #[inline(always)]
     fn eval<S: Simd>(self, s: S) {
-        let Self { grid, rows, values, epilogue, output, .. } = self;
-        let (channels, stride) = (grid.shape.out_channels, grid.output_stride());
+        let Self { grid, rows, values, stride, channels, epilogue, output, .. } = self;
         let (height, width) = (grid.shape.out_height(), grid.shape.out_width());
-        let frequency = rows.len() * grid.across * stride;
-        let first = grid.first_pixel_row(rows.start);
+        let frequency = values.len() / (T * T);
+        let first_pixel = grid.pixels(&rows).start;
         let zero = s.splat(0.0);
         let mut from = 0;
         for row in rows {
-            let pixel_row = grid.first_pixel_row(row);
+            let line = grid.first_line(row);
             let lines = M.min(height - row % grid.down * M);
             for tile in 0..grid.across {
                 let pixels = M.min(width - tile * M);
-                for channel in (0..channels).step_by(S::LANES) {
-                    let columns: [[S::V; M]; T] = from_fn(|x| {
-                        let at = x * frequency + from + channel;
-                        P::output(
-                            s,
-                            from_fn(|y| s.load(&values[y * T * frequency + at..][..S::LANES])),
-                        )
+                for column in (0..channels.len()).step_by(S::LANES) {
+                    let by_x: [[S::V; M]; T] = from_fn(|x| {
+                        let values = &values[x * frequency + from + column..];
+                        P::output(s, s.load_strided(values, T * frequency))
                     });
+                    let channel = channels.start + column;
                     let bias =
                         epilogue.bias.map_or(zero, |bias| s.load(&bias[channel..][..S::LANES]));
-                    let row = |y: usize| from_fn(|x| columns[x][y]);
                     for y in 0..lines {
-                        let row = P::output(s, row(y));
-                        let at = ((pixel_row + y) * width + tile * M) * channels + channel;
-                        for (x, &v) in row[..pixels].iter().enumerate() {
-                            let at = at + x * channels;
+                        let values = P::output(s, from_fn(|x| by_x[x][y]));
+                        let pixel = (line + y) * width + tile * M;
+                        for (x, &v) in values[..pixels].iter().enumerate() {
                             let mut v = s.add(v, bias);
                             if let Some(residual) = epilogue.residual {
+                                let at = (pixel + x) * grid.shape.out_channels + channel;
                                 v = s.add(v, s.load(&residual[at..][..S::LANES]));
                             }
                             if epilogue.relu {
                                 v = s.max(zero, v);
                             }
-                            let at = at - first * width * channels;
-                            s.store(v, &mut output[at..][..S::LANES]);
+                            let output = output.row(pixel + x - first_pixel);
+                            s.store(v, &mut output[column..][..S::LANES]);
                         }
                     }
                 }

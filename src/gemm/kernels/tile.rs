@@ -82,14 +82,15 @@ impl Tile {
             }
         }
 
-        let (mut a, mut b, mut fetch) = (self.a, self.b, self.fetch.at);
-        for _ in 0..self.fetch.lines {
+        let (mut a, mut b) = (self.a, self.b);
+        // Evenly over the steps: the fill buffers of the first-level cache would block in a burst.
+        let (mut fetch, fetch_step) = match self.fetch.lines {
+            0 => (self.b, 0),
+            lines => (self.fetch.at, (lines * LINE).div_ceil(self.k.max(1))),
+        };
+        for _ in 0..self.k {
             s.prefetch_read(fetch);
-            fetch = fetch.wrapping_add(LINE);
-            // SAFETY: step < k.
-            unsafe { self.step(s, &mut a, &mut b, &mut sums) };
-        }
-        for _ in self.fetch.lines..self.k {
+            fetch = fetch.wrapping_add(fetch_step);
             // SAFETY: step < k.
             unsafe { self.step(s, &mut a, &mut b, &mut sums) };
         }
