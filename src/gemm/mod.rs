@@ -18,6 +18,7 @@ pub mod kernels;
 mod pack;
 mod pack_filters;
 pub mod reference;
+mod runs;
 mod transposed;
 
 pub use backend::Backend;
@@ -25,6 +26,7 @@ pub(crate) use driver::panel_stride;
 pub use driver::{gemm, gemm_block};
 pub use epilogue::Epilogue;
 pub use pack::{ASource, Matrix, PackedB, Part};
+pub(crate) use runs::{Runs, gemm_runs};
 pub use transposed::gemm_transposed;
 
 #[cfg(test)]
