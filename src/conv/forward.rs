@@ -117,7 +117,7 @@ pub fn forward(
 
 /// Rows `rows` of what [`forward`] computes, those of all images numbered through, by
 /// [`Algorithm::Strip`] on the calling thread. `output` and the epilogue's residual hold these rows
-/// only.
+/// only; `soon`, which the caller will touch next, is fetched into the second-level cache meanwhile.
 ///
 /// # Panics
 /// If a size is not what `shape` says, or the filter is packed for another algorithm.
@@ -128,8 +128,9 @@ pub fn forward_rows(
     rows: Range<usize>,
     epilogue: &Epilogue,
     output: &mut [f32],
+    soon: &[f32],
 ) {
     filter.check(shape);
     let Form::Strip(packed) = &filter.form else { panic!("rows are computed from strips") };
-    strip::forward_rows(shape, input, packed, rows, epilogue, output);
+    strip::forward_rows(shape, input, packed, rows, epilogue, output, soon);
 }

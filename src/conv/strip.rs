@@ -50,7 +50,7 @@ pub(super) fn forward(
         let rows = first..first + output.len() / line;
         let residual = epilogue.residual.map(|r| &r[rows.start * line..rows.end * line]);
         let epilogue = Epilogue { residual, ..*epilogue };
-        forward_rows(shape, input, filter, rows, &epilogue, output);
+        forward_rows(shape, input, filter, rows, &epilogue, output, &[]);
     });
 }
 
@@ -70,7 +70,7 @@ fn output_line(shape: &ConvShape) -> usize {
 }
 
 /// The part of the forward pass that computes `rows` of the output, those of all images numbered
-/// through, on the calling thread. `output` and the residual hold these rows only.
+/// through, on the calling thread. `output` and the residual hold these rows only; `soon` is fetched meanwhile.
 pub(super) fn forward_rows(
     shape: &ConvShape,
     input: &[f32],
@@ -78,6 +78,7 @@ pub(super) fn forward_rows(
     rows: Range<usize>,
     epilogue: &Epilogue,
     output: &mut [f32],
+    soon: &[f32],
 ) {
     assert_eq!(input.len(), shape.input_len(), "input of {shape:?}");
     let isa = filter.isa().expect("filters packed for our kernels");
@@ -92,7 +93,17 @@ pub(super) fn forward_rows(
             strip.grow_to(len);
             let strip = &mut strip[..len];
             isa.dispatch(Cut { shape, input, image, y, strip });
+            // The input of the next band lies after that of this one.
+            let next = ((image * shape.height + y * shape.stride).saturating_sub(shape.padding)
+                + len / strip_line)
+                * shape.width
+                * shape.in_channels;
+            let next = &input[next.min(input.len())..];
+            let next =
+                &next[..(count * shape.stride * shape.width * shape.in_channels).min(next.len())];
             for i in 0..count {
+                let part =
+                    |values: &'_ [f32]| values.len() * i / count..values.len() * (i + 1) / count;
                 let at = (row - rows.start + i) * line..(row - rows.start + i + 1) * line;
                 let a = Runs {
                     values: &strip[i * shape.stride * strip_line..],
@@ -101,6 +112,7 @@ pub(super) fn forward_rows(
                     runs: shape.kernel,
                     run: shape.kernel * shape.in_channels,
                     run_stride: strip_line,
+                    soon: [&next[part(next)], &soon[part(soon)]],
                 };
                 let residual = epilogue.residual.map(|r| &r[at.clone()]);
                 let epilogue = Epilogue { residual, ..*epilogue };

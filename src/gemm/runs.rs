@@ -3,7 +3,7 @@
 
 use super::Epilogue;
 use super::blocking::k_block;
-use super::kernels::{Fetch, Tile};
+use super::kernels::{Fetch, LINE, Tile};
 use super::pack::{Layout, PackedB};
 use std::ptr;
 
@@ -19,6 +19,25 @@ pub(crate) struct Runs<'a> {
     pub(crate) run: usize,
     /// From run to run.
     pub(crate) run_stride: usize,
+    /// What will be needed next, to be fetched into the second-level cache meanwhile.
+    pub(crate) soon: [&'a [f32]; 2],
+}
+
+impl Runs<'_> {
+    /// The share of what will be needed that tile `tile` of `tiles` fetches.
+    fn fetch(&self, tile: usize, tiles: usize) -> Fetch {
+        let lines = self.soon.map(|values| values.len().div_ceil(LINE));
+        let share = lines.iter().sum::<usize>().div_ceil(tiles);
+        let mut from = share * tile;
+        for (values, lines) in self.soon.iter().zip(lines) {
+            if from < lines {
+                let at = values.as_ptr().wrapping_add(from * LINE);
+                return Fetch { at, lines: share.min(lines - from).min(self.run) };
+            }
+            from -= lines;
+        }
+        Fetch::NOTHING
+    }
 }
 
 /// C [rows, n] = epilogue(A · B), row-major, on the calling thread.
@@ -29,16 +48,17 @@ pub(crate) struct Runs<'a> {
 pub(crate) fn gemm_runs(a: &Runs, b: &PackedB, c: &mut [f32], epilogue: &Epilogue) {
     let Layout::Panels(panels) = &b.layout else { panic!("runs are read by our kernels only") };
     let (rows, n, k, kernel) = (a.rows, b.n(), a.runs * a.run, &panels.kernel);
-    assert!(k == b.k() && k_block(k) >= k, "columns of A and rows of B, one block");
+    assert!(a.runs > 0 && k == b.k() && k_block(k) >= k, "columns of A and rows of B, one block");
     assert_eq!(c.len(), rows * n, "size of C");
     assert!(epilogue.bias.is_none_or(|bias| bias.len() == n), "size of the bias");
     assert!(epilogue.residual.is_none_or(|r| r.len() == rows * n), "size of the residual");
     if c.is_empty() {
         return;
     }
-    let last = (rows - 1) * a.stride + a.runs.saturating_sub(1) * a.run_stride;
+    let last = (rows - 1) * a.stride + (a.runs - 1) * a.run_stride;
     assert!(last + a.run <= a.values.len(), "size of A");
     let tiles = rows.div_ceil(kernel.mr);
+    let all_tiles = tiles * n.div_ceil(kernel.nr);
     for panel in 0..n.div_ceil(kernel.nr) {
         let (b, columns) = panels.panel(panel, 0);
         let column = panel * kernel.nr;
@@ -68,7 +88,7 @@ pub(crate) fn gemm_runs(a: &Runs, b: &PackedB, c: &mut [f32], epilogue: &Epilogu
                         bias,
                         residual: epilogue.residual.map_or(ptr::null(), |v| v[at..].as_ptr()),
                         relu: epilogue.relu,
-                        fetch: Fetch::NOTHING,
+                        fetch: a.fetch(panel * tiles + t, all_tiles),
                     },
                 );
             }

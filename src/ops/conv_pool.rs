@@ -103,7 +103,7 @@ impl ConvPool<'_> {
             let computed = &mut band[place(new.start)..place(new.end)];
             let top = image * pool.height;
             let rows = top + new.start..top + new.end;
-            forward_rows(conv, input, filter, rows, epilogue, computed);
+            forward_rows(conv, input, filter, rows, epilogue, computed, output);
             for output in output.chunks_exact_mut(out_line) {
                 let window = pool.window(y, pool.height);
                 let lines = &band[place(window.start)..place(window.end)];

@@ -18,7 +18,7 @@ pub(crate) struct Tile {
     pub(crate) a_step: usize,
     /// Steps of a run.
     pub(crate) k: usize,
-    /// The sum goes over runs of k steps each, one after the other.
+    /// The sum goes over so many runs of k steps each, one after the other; at least one.
     pub(crate) runs: usize,
     /// From run to run.
     pub(crate) a_run: usize,
@@ -87,20 +87,23 @@ impl Tile {
             }
         }
 
-        let (mut b, Fetch { at: mut fetch, mut lines }) = (self.b, self.fetch);
-        for run in 0..self.runs {
+        let (mut a, mut b, mut fetch) = (self.a, self.b, self.fetch.at);
+        for _ in 0..self.fetch.lines {
+            s.prefetch_read(fetch);
+            fetch = fetch.wrapping_add(LINE);
+            // SAFETY: step < k.
+            unsafe { self.step(s, &mut a, &mut b, &mut sums) };
+        }
+        for _ in self.fetch.lines..self.k {
+            // SAFETY: step < k.
+            unsafe { self.step(s, &mut a, &mut b, &mut sums) };
+        }
+        for run in 1..self.runs {
             let mut a = self.a.wrapping_add(run * self.a_run);
-            for _ in 0..lines {
-                s.prefetch_read(fetch);
-                fetch = fetch.wrapping_add(LINE);
+            for _ in 0..self.k {
                 // SAFETY: run < runs, step < k.
                 unsafe { self.step(s, &mut a, &mut b, &mut sums) };
             }
-            for _ in lines..self.k {
-                // SAFETY: run < runs, step < k.
-                unsafe { self.step(s, &mut a, &mut b, &mut sums) };
-            }
-            lines = 0;
         }
 
         if self.accumulate {
