@@ -23,9 +23,9 @@ thread_local! {
     static STRIP_OF_INPUT: RefCell<AlignedBuf> = RefCell::default();
 }
 
-/// Whether a convolution of `shape` is computed from strips: the sum is one block.
+/// Whether a convolution of `shape` can be computed from strips: its sum is one block.
 pub(super) fn fits(shape: &ConvShape) -> bool {
-    shape.kernel > 1 && shape.k() <= KC
+    shape.kernel > 1 && (1..=KC).contains(&shape.k())
 }
 
 /// output = epilogue(convolution); sizes as in [`super::forward()`].
@@ -82,6 +82,7 @@ pub(super) fn forward_rows(
 ) {
     assert_eq!(input.len(), shape.input_len(), "input of {shape:?}");
     let isa = filter.isa().expect("filters packed for our kernels");
+    let &ConvShape { kernel, stride, in_channels, .. } = shape;
     let (height, line, strip_line) = (shape.out_height(), output_line(shape), strip_line(shape));
     assert_eq!(output.len(), rows.len() * line, "output of {shape:?}");
     STRIP_OF_INPUT.with_borrow_mut(|strip| {
@@ -89,38 +90,44 @@ pub(super) fn forward_rows(
         while row < rows.end {
             let (image, y) = (row / height, row % height);
             let count = band(shape).min(rows.end - row).min(height - y);
-            let len = ((count - 1) * shape.stride + shape.kernel) * strip_line;
-            strip.grow_to(len);
-            let strip = &mut strip[..len];
+            let lines = (count - 1) * stride + kernel;
+            strip.grow_to(lines * strip_line);
+            let strip = &mut strip[..lines * strip_line];
             isa.dispatch(Cut { shape, input, image, y, strip });
-            // The input of the next band lies after that of this one.
-            let next = ((image * shape.height + y * shape.stride).saturating_sub(shape.padding)
-                + len / strip_line)
-                * shape.width
-                * shape.in_channels;
-            let next = &input[next.min(input.len())..];
-            let next =
-                &next[..(count * shape.stride * shape.width * shape.in_channels).min(next.len())];
+            let next = after(shape, input, image, y * stride + lines, count * stride);
             for i in 0..count {
-                let part =
-                    |values: &'_ [f32]| values.len() * i / count..values.len() * (i + 1) / count;
-                let at = (row - rows.start + i) * line..(row - rows.start + i + 1) * line;
+                let part = |all: &[f32]| all.len() * i / count..all.len() * (i + 1) / count;
                 let a = Runs {
-                    values: &strip[i * shape.stride * strip_line..],
+                    values: &strip[i * stride * strip_line..],
                     rows: shape.out_width(),
-                    stride: shape.stride * shape.in_channels,
-                    runs: shape.kernel,
-                    run: shape.kernel * shape.in_channels,
+                    stride: stride * in_channels,
+                    runs: kernel,
+                    run: kernel * in_channels,
                     run_stride: strip_line,
                     soon: [&next[part(next)], &soon[part(soon)]],
                 };
-                let residual = epilogue.residual.map(|r| &r[at.clone()]);
+                let at = (row - rows.start + i) * line;
+                let residual = epilogue.residual.map(|r| &r[at..at + line]);
                 let epilogue = Epilogue { residual, ..*epilogue };
-                gemm_runs(&a, filter, &mut output[at], &epilogue);
+                gemm_runs(&a, filter, &mut output[at..at + line], &epilogue);
             }
             row += count;
         }
     });
+}
+
+/// `lines` lines of the input from line `y` of an image on, counted with the padding; fewer at the
+/// end. The next image follows without any.
+fn after<'a>(
+    shape: &ConvShape,
+    input: &'a [f32],
+    image: usize,
+    y: usize,
+    lines: usize,
+) -> &'a [f32] {
+    let line = shape.width * shape.in_channels;
+    let start = (image * shape.height + y).saturating_sub(shape.padding) * line;
+    &input[start.min(input.len())..(start + lines * line).min(input.len())]
 }
 
 /// Copies to `strip` the lines of the input from those under row `y` of the output on, with zeros

@@ -114,3 +114,88 @@ impl ConvPool<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::max_pool;
+    use super::super::testing::normals;
+    use super::*;
+    use crate::conv::{Algorithm, forward};
+    use crate::gemm::Backend;
+    use crate::runtime::Rng;
+
+    /// The bits of the convolution and the pool one after the other, on every set and for any number
+    /// of threads.
+    fn check(conv: &ConvShape, [kernel, stride, padding]: [usize; 3], seed: u64) {
+        let (batch, channels) = (conv.batch, conv.out_channels);
+        let (height, width) = (conv.out_height(), conv.out_width());
+        let pool = PoolShape { batch, height, width, channels, kernel, stride, padding };
+        let mut input = normals(seed, conv.input_len());
+        // What comparisons treat in their own ways.
+        for (value, i) in input.iter_mut().step_by(997).zip(0..) {
+            *value = if i % 2 == 0 { f32::NAN } else { f32::INFINITY };
+        }
+        let (weights, bias) = (normals(seed + 1, conv.weight_len()), normals(seed + 2, channels));
+        let epilogue = Epilogue { bias: Some(&bias), residual: None, relu: true };
+        let len = batch * pool.out_height() * pool.out_width() * channels;
+        for isa in Isa::available() {
+            let filter = |algorithm| {
+                let mut filter = Filter::zeros_for(algorithm, Backend::Native(isa), conv);
+                filter.pack(&weights, None);
+                filter
+            };
+            let mut between = vec![f32::NAN; conv.output_len()];
+            forward(conv, &input, &filter(Algorithm::Direct), &epilogue, &mut between);
+            let mut expected = vec![f32::NAN; len];
+            max_pool(isa, &pool, &between, &mut expected);
+            let filter = filter(Algorithm::Strip);
+            for threads in [1, 2, 3, 5, 8] {
+                let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let mut output = vec![-1.0; len];
+                threads.install(|| {
+                    conv_max_pool(isa, conv, &pool, &input, &filter, &epilogue, &mut output);
+                });
+                let same = output.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
+                assert!(same, "{isa}, {threads:?}: other bits, {conv:?} {pool:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn equals_one_after_the_other() {
+        for case in 0..40 {
+            let mut rng = Rng::new(8, &[case]);
+            let (kernel, stride, padding) = (2 + rng.below(6), 1 + rng.below(3), rng.below(4));
+            let least = (kernel + 4 * stride).saturating_sub(2 * padding).max(1);
+            let conv = ConvShape {
+                batch: 1 + rng.below(3),
+                height: least + rng.below(30),
+                width: least + rng.below(30),
+                in_channels: 1 + rng.below(4),
+                out_channels: 1 + rng.below(70),
+                kernel,
+                stride,
+                padding,
+            };
+            let window = 2 + rng.below(2);
+            check(&conv, [window, 1 + rng.below(4), rng.below(window)], case);
+        }
+    }
+
+    #[test]
+    fn bands_and_tasks_meet() {
+        for batch in [1, 3] {
+            let conv = ConvShape {
+                batch,
+                height: 97,
+                width: 240,
+                in_channels: 3,
+                out_channels: 64,
+                kernel: 7,
+                stride: 2,
+                padding: 3,
+            };
+            check(&conv, [3, 2, 1], 5);
+        }
+    }
+}
