@@ -98,7 +98,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         }
         let network = Network::new(&args.network.spec(&args.what)?);
         let size = args.size.map_or(network.spec.input_side(), |n| n as usize);
-        let report = Report::new(&network, size, None)?;
+        let report = Report::new(&network, size, None, machine)?;
         return report.write(args.json, &mut out);
     }
     let overrides = args.network.overrides(args.arch.as_deref())?;
@@ -108,7 +108,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
             let stated = weights.preprocessing().crop.unwrap_or(network.spec.input_side());
             let size = args.size.map_or(stated, |n| n as usize);
             let facts = FileFacts::new(weights.file(), weights.notes());
-            Report::new(network, size, Some(facts))?.write(args.json, &mut out)
+            Report::new(network, size, Some(facts), machine)?.write(args.json, &mut out)
         }
         Err(error @ WeightsError::Unrecognised { .. }) => {
             let file = TensorFile::open(path).map_err(CliError::failed)?;
@@ -124,8 +124,10 @@ impl<'a> Report<'a> {
         network: &'a Network,
         size: usize,
         file: Option<FileFacts<'a>>,
+        machine: &Machine,
     ) -> Result<Self, CliError> {
-        let activation_bytes = activation_bytes(network, 1, size, size).map_err(CliError::usage)?;
+        let activation_bytes =
+            activation_bytes(network, machine.backend, 1, size, size).map_err(CliError::usage)?;
         let layers =
             network.layers(size, size).iter().map(|layer| Row::new(network, layer)).collect();
         let floats: usize = network.tensors().iter().map(|tensor| tensor.len()).sum();

@@ -1,6 +1,6 @@
 //! Which algorithm computes a convolution: a rule over its shape, measured, and nothing else.
 
-use super::{ConvShape, WinogradTile};
+use super::{ConvShape, WinogradTile, strip};
 use crate::gemm::Backend;
 use crate::simd::Isa;
 
@@ -9,6 +9,8 @@ use crate::simd::Isa;
 pub enum Algorithm {
     /// The definition, as one product of patches and filters.
     Direct,
+    /// The same product, bit by bit, with patches that are read where they lie: few input channels.
+    Strip,
     /// Winograd's, for filters of 3x3 and stride 1.
     Winograd(WinogradTile),
 }
@@ -23,15 +25,13 @@ impl Algorithm {
     /// do, too. Always direct are a backend other than ours and the `portable` instruction set, whose
     /// transforms would lose twice the digits for want of a fused multiply-add.
     pub fn of(backend: Backend, shape: &ConvShape) -> Self {
-        if !Self::winograd_isa(backend, shape).is_some_and(Isa::is_exact) {
-            return Self::Direct;
-        }
         let tiles = shape.batch * shape.out_height().div_ceil(4) * shape.out_width().div_ceil(4);
-        match tiles {
-            F4_TILES.. => Self::Winograd(WinogradTile::F4),
-            F2_TILES.. => Self::Winograd(WinogradTile::F2),
-            _ => Self::Direct,
+        if Self::winograd_isa(backend, shape).is_some_and(Isa::is_exact) && tiles >= F2_TILES {
+            let f4 = tiles >= F4_TILES;
+            return Self::Winograd(if f4 { WinogradTile::F4 } else { WinogradTile::F2 });
         }
+        let strip = matches!(backend, Backend::Native(_)) && strip::fits(shape);
+        if strip { Self::Strip } else { Self::Direct }
     }
 
     /// What tables call it, computing a convolution of `shape`.
@@ -39,6 +39,7 @@ impl Algorithm {
         match self {
             Self::Direct if shape.is_product() => "1x1 gemm",
             Self::Direct => "im2col gemm",
+            Self::Strip => "strip gemm",
             Self::Winograd(WinogradTile::F2) => "winograd F(2x2)",
             Self::Winograd(WinogradTile::F4) => "winograd F(4x4)",
         }

@@ -52,7 +52,7 @@ impl BackwardFilter {
     /// If the algorithm cannot compute this gradient with this backend.
     pub fn zeros_for(algorithm: Algorithm, backend: Backend, shape: &ConvShape) -> Self {
         let form = match algorithm {
-            Algorithm::Direct => Form::Direct(Self::direct(backend, shape)),
+            Algorithm::Direct | Algorithm::Strip => Form::Direct(Self::direct(backend, shape)),
             Algorithm::Winograd(tile) => {
                 let turned = turned_round(shape);
                 let isa = Algorithm::winograd_isa(backend, &turned).expect("a shape for Winograd");

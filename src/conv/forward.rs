@@ -1,5 +1,6 @@
 //! The forward pass: packed filters, and the product.
 
+use super::strip;
 use super::winograd::{self, WinogradFilter};
 use super::{Algorithm, ConvShape, Im2col};
 use crate::gemm::{Backend, Epilogue, Matrix, PackedB, gemm};
@@ -13,6 +14,7 @@ pub struct Filter {
 
 enum Form {
     Direct(PackedB),
+    Strip(PackedB),
     Winograd(WinogradFilter),
 }
 
@@ -30,6 +32,11 @@ impl Filter {
         let &ConvShape { in_channels, out_channels, .. } = shape;
         let form = match algorithm {
             Algorithm::Direct => Form::Direct(PackedB::zeros(backend, shape.k(), out_channels)),
+            Algorithm::Strip => {
+                let fits = matches!(backend, Backend::Native(_)) && strip::fits(shape);
+                assert!(fits, "a shape for strips");
+                Form::Strip(PackedB::zeros(backend, shape.k(), out_channels))
+            }
             Algorithm::Winograd(tile) => {
                 let isa = Algorithm::winograd_isa(backend, shape).expect("a shape for Winograd");
                 Form::Winograd(WinogradFilter::zeros(tile, isa, in_channels, out_channels))
@@ -61,7 +68,7 @@ impl Filter {
     ) {
         let taps = self.shape.kernel * self.shape.kernel;
         match &mut self.form {
-            Form::Direct(packed) => packed.pack_filters(taps, scale, read),
+            Form::Direct(packed) | Form::Strip(packed) => packed.pack_filters(taps, scale, read),
             Form::Winograd(filter) => filter.pack_from(scale, read),
         }
     }
@@ -70,8 +77,15 @@ impl Filter {
     pub fn algorithm(&self) -> Algorithm {
         match &self.form {
             Form::Direct(_) => Algorithm::Direct,
+            Form::Strip(_) => Algorithm::Strip,
             Form::Winograd(filter) => Algorithm::Winograd(filter.tile()),
         }
+    }
+
+    /// Asserts that the filters are for convolutions like `shape`.
+    fn check(&self, shape: &ConvShape) {
+        let geometry = |s: &ConvShape| (s.kernel, s.stride, s.in_channels, s.out_channels);
+        assert_eq!(geometry(&self.shape), geometry(shape), "filter of {shape:?}");
     }
 }
 
@@ -89,14 +103,34 @@ pub fn forward(
     epilogue: &Epilogue,
     output: &mut [f32],
 ) {
-    let geometry = |s: &ConvShape| (s.kernel, s.stride, s.in_channels, s.out_channels);
-    assert_eq!(geometry(&filter.shape), geometry(shape), "filter of {shape:?}");
+    filter.check(shape);
     match &filter.form {
         Form::Winograd(filter) => winograd::forward(shape, input, filter, epilogue, output),
         Form::Direct(packed) if shape.is_product() => {
             let pixels = Matrix::new(input, shape.rows(), shape.in_channels);
             gemm(&pixels, packed, output, epilogue);
         }
+        Form::Strip(packed) => strip::forward(shape, input, packed, epilogue, output),
         Form::Direct(packed) => gemm(&Im2col::new(input, shape), packed, output, epilogue),
     }
+}
+
+/// Rows `rows` of what [`forward`] computes, those of all images numbered through, by
+/// [`Algorithm::Strip`] on the calling thread. `output` and the epilogue's residual hold these rows
+/// only; `soon`, which the caller will touch next, is fetched into the second-level cache meanwhile.
+///
+/// # Panics
+/// If a size is not what `shape` says, or the filter is packed for another algorithm.
+pub fn forward_rows(
+    shape: &ConvShape,
+    input: &[f32],
+    filter: &Filter,
+    rows: Range<usize>,
+    epilogue: &Epilogue,
+    output: &mut [f32],
+    soon: &[f32],
+) {
+    filter.check(shape);
+    let Form::Strip(packed) = &filter.form else { panic!("rows are computed from strips") };
+    strip::forward_rows(shape, input, packed, rows, epilogue, output, soon);
 }

@@ -131,7 +131,7 @@ impl SimdOp for Gather<'_> {
 
 /// Copies `line[at..]` to `dst`, with zeros for what lies outside of the line.
 #[inline(always)]
-fn copy_clipped<S: Simd>(s: S, line: &[f32], at: isize, dst: &mut [f32]) {
+pub(super) fn copy_clipped<S: Simd>(s: S, line: &[f32], at: isize, dst: &mut [f32]) {
     let (len, line_len) = (dst.len() as isize, line.len() as isize);
     if at >= 0 && at + len <= line_len {
         return s.copy(&line[at as usize..][..dst.len()], dst);

@@ -16,12 +16,13 @@ mod im2col;
 mod parity;
 pub mod reference;
 mod shape;
+mod strip;
 mod winograd;
 
 pub use algorithm::Algorithm;
 pub use backward_data::{BackwardFilter, backward_data};
 pub use backward_weights::backward_weights;
-pub use forward::{Filter, forward};
+pub use forward::{Filter, forward, forward_rows};
 pub use im2col::Im2col;
 pub use shape::ConvShape;
 pub use winograd::WinogradTile;

@@ -2,8 +2,9 @@
 
 use super::{
     Algorithm, BackwardFilter, ConvShape, Filter, WinogradTile, backward_data, backward_weights,
-    forward, reference,
+    forward, reference, strip,
 };
+use crate::gemm::blocking::KC;
 use crate::gemm::{Backend, Epilogue};
 use crate::runtime::Rng;
 use crate::simd::Isa;
@@ -31,6 +32,9 @@ fn check(shape: &ConvShape, seed: u64) {
     let natives: Vec<_> = Isa::available().into_iter().map(Backend::Native).collect();
     let both = [natives.as_slice(), &[Backend::Matrixmultiply]].concat();
     let mut cases = vec![(Algorithm::Direct, both)];
+    if strip::fits(shape) {
+        cases.push((Algorithm::Strip, natives.clone()));
+    }
     if Algorithm::winograd_isa(natives[0], shape).is_some() {
         for tile in [WinogradTile::F2, WinogradTile::F4] {
             cases.push((Algorithm::Winograd(tile), natives.clone()));
@@ -126,6 +130,70 @@ proptest! {
     fn winograd_equals_the_definition(shape in winograd_shapes(), seed in any::<u64>()) {
         check(&shape, seed);
     }
+}
+
+prop_compose! {
+    /// Any convolution that can be computed from strips, the filter wider than the image included.
+    fn strip_shapes()(
+        (kernel, stride) in (2..8_usize, 1..4_usize),
+        padding in 0..5_usize,
+        (batch, few, out_channels) in (1..4_usize, 1..20_usize, 1..70_usize),
+        (height, width) in (1..24_usize, 1..40_usize),
+    ) -> ConvShape {
+        let in_channels = few.min(KC / (kernel * kernel));
+        let least = kernel.saturating_sub(2 * padding).max(1);
+        let (height, width) = (height.max(least), width.max(least));
+        ConvShape { batch, height, width, in_channels, out_channels, kernel, stride, padding }
+    }
+}
+
+/// The bits of a strip are those of patches, on every set, for any number of threads.
+fn check_strip(shape: &ConvShape, seed: u64) {
+    let mut rng = Rng::new(seed, &[]);
+    let mut draw = |len: usize| -> Vec<f32> { (0..len).map(|_| rng.normal()).collect() };
+    let (input, weights) = (draw(shape.input_len()), draw(shape.weight_len()));
+    let (bias, residual) = (draw(shape.out_channels), draw(shape.output_len()));
+    let epilogue = Epilogue { bias: Some(&bias), residual: Some(&residual), relu: false };
+    for isa in Isa::available() {
+        let run = |algorithm| {
+            let mut filter = Filter::zeros_for(algorithm, Backend::Native(isa), shape);
+            filter.pack(&weights, None);
+            let mut output = vec![f32::NAN; shape.output_len()];
+            forward(shape, &input, &filter, &epilogue, &mut output);
+            output.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+        };
+        let patches = run(Algorithm::Direct);
+        for threads in [1, 2, 3, 8] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let strip = pool.install(|| run(Algorithm::Strip));
+            assert!(strip == patches, "{isa}, {threads} threads: other bits, {shape:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(80))]
+
+    #[test]
+    fn strips_equal_patches_and_the_definition(shape in strip_shapes(), seed in any::<u64>()) {
+        check(&shape, seed);
+        check_strip(&shape, seed);
+    }
+}
+
+#[test]
+fn large_pictures_take_many_strips() {
+    let shape = ConvShape {
+        batch: 2,
+        height: 61,
+        width: 330,
+        in_channels: 3,
+        out_channels: 35,
+        kernel: 7,
+        stride: 2,
+        padding: 3,
+    };
+    check_strip(&shape, 3);
 }
 
 #[test]

@@ -263,6 +263,8 @@ impl Product<'_> {
                     a_stride,
                     a_step: 1,
                     k: k_block.steps,
+                    runs: 1,
+                    a_run: 0,
                     b: b_values.as_ptr(),
                     c: c.start.wrapping_add(at),
                     c_stride: c.stride,

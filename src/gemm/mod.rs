@@ -18,6 +18,7 @@ pub mod kernels;
 mod pack;
 mod pack_filters;
 pub mod reference;
+mod runs;
 mod transposed;
 
 pub use backend::Backend;
@@ -26,6 +27,7 @@ pub(crate) use driver::{gemm_block, panel_stride};
 pub use epilogue::Epilogue;
 pub(crate) use pack::Panels;
 pub use pack::{ASource, Matrix, PackedB, Part};
+pub(crate) use runs::{Runs, gemm_runs};
 pub use transposed::gemm_transposed;
 
 #[cfg(test)]

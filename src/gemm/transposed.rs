@@ -161,6 +161,8 @@ impl Task {
                             a_stride: 1,
                             a_step: block.stride,
                             k: block.steps,
+                            runs: 1,
+                            a_run: 0,
                             b: b.as_ptr(),
                             c: c.as_mut_ptr().add(first * n + group + first_column),
                             c_stride: n,

@@ -36,6 +36,7 @@ impl Step {
             Op::Conv { shape, .. } => {
                 (Algorithm::of(backend, shape).name(shape), shape.macs() as u64)
             }
+            Op::ConvMaxPool { shape, .. } => ("strip gemm + pool", shape.macs() as u64),
             Op::MaxPool(_) => ("max pool", 0),
             Op::ShortcutPad(_) => ("pad", 0),
             Op::GlobalAvgPool { .. } => ("average pool", 0),

@@ -4,7 +4,8 @@
 //! whole network needs three or four, each as large as the largest activation it ever holds.
 
 use super::InferError;
-use crate::conv::ConvShape;
+use crate::conv::{Algorithm, ConvShape};
+use crate::gemm::Backend;
 use crate::model::{BlockShortcut, ConvBn, Network};
 use crate::ops::{PoolShape, ShortcutPad};
 
@@ -29,6 +30,12 @@ pub(super) enum Op {
         shape: ConvShape,
         residual: Option<Slot>,
         relu: bool,
+    },
+    /// Convolution `layer`, folded batch norm, ReLU and max-pool.
+    ConvMaxPool {
+        layer: usize,
+        shape: ConvShape,
+        pool: PoolShape,
     },
     MaxPool(PoolShape),
     ShortcutPad(ShortcutPad),
@@ -98,23 +105,26 @@ impl Plan {
     /// The shapes of the convolutions, in the order of [`convs`].
     pub(super) fn convs(&self) -> impl Iterator<Item = &ConvShape> {
         self.steps.iter().filter_map(|step| match &step.op {
-            Op::Conv { shape, .. } => Some(shape),
+            Op::Conv { shape, .. } | Op::ConvMaxPool { shape, .. } => Some(shape),
             _ => None,
         })
     }
 
-    /// The plan for `batch` images of `height` x `width`.
+    /// The plan for `batch` images of `height` x `width` on `backend`.
     pub(super) fn new(
         network: &Network,
+        backend: Backend,
         batch: usize,
         height: usize,
         width: usize,
     ) -> Result<Plan, InferError> {
         let mut planner = Planner { batch, steps: vec![], slots: vec![], free: vec![], layer: 0 };
         let image = Activation { at: Source::Input, height, width, channels: 3 };
-        let mut x = planner.conv(&network.stem, image, None, true);
+        let mut x;
         if network.stem_pool {
-            x = planner.replace(x, |planner, x| planner.max_pool("maxpool", x, [3, 2, 1]));
+            x = planner.conv_max_pool(backend, &network.stem, image, [3, 2, 1]);
+        } else {
+            x = planner.conv(&network.stem, image, None, true);
         }
         for block in &network.blocks {
             let residual = match &block.shortcut {
@@ -191,17 +201,46 @@ impl Planner {
         self.step(&conv.name, op, x, y)
     }
 
-    fn max_pool(
+    /// A convolution and the pool after it: one step where an algorithm computes rows.
+    fn conv_max_pool(
         &mut self,
-        name: &str,
+        backend: Backend,
+        conv: &ConvBn,
+        x: Activation,
+        window: [usize; 3],
+    ) -> Activation {
+        let shape = conv.shape(self.batch, x.height, x.width);
+        if Algorithm::of(backend, &shape) != Algorithm::Strip {
+            let y = self.conv(conv, x, None, true);
+            return self.replace(y, |planner, y| planner.max_pool("maxpool", y, window));
+        }
+        let between = Activation {
+            height: shape.out_height(),
+            width: shape.out_width(),
+            channels: conv.out_channels,
+            ..x
+        };
+        let (pool, y) = self.pooled(between, window);
+        let op = Op::ConvMaxPool { layer: self.layer, shape, pool };
+        self.layer += 1;
+        self.step(&format!("{} + maxpool", conv.name), op, x, y)
+    }
+
+    fn max_pool(&mut self, name: &str, x: Activation, window: [usize; 3]) -> Activation {
+        let (shape, y) = self.pooled(x, window);
+        self.step(name, Op::MaxPool(shape), x, y)
+    }
+
+    /// The pool of `x` by a window of that size, stride and padding, and what comes out.
+    fn pooled(
+        &self,
         x: Activation,
         [kernel, stride, padding]: [usize; 3],
-    ) -> Activation {
+    ) -> (PoolShape, Activation) {
         let Activation { height, width, channels, .. } = x;
         let shape =
             PoolShape { batch: self.batch, height, width, channels, kernel, stride, padding };
-        let y = Activation { height: shape.out_height(), width: shape.out_width(), ..x };
-        self.step(name, Op::MaxPool(shape), x, y)
+        (shape, Activation { height: shape.out_height(), width: shape.out_width(), ..x })
     }
 
     fn shortcut_pad(

@@ -7,7 +7,7 @@ use super::plan::{Op, Plan, Source, Step, convs};
 use crate::conv::{self, Algorithm, ConvShape};
 use crate::gemm::{Backend, Epilogue};
 use crate::model::{ConvBn, Network, ParamSource};
-use crate::ops::{Linear, global_avg_pool, max_pool, shortcut_pad};
+use crate::ops::{Linear, conv_max_pool, global_avg_pool, max_pool, shortcut_pad};
 use crate::runtime::{AlignedBuf, Profile, awake};
 use crate::simd::Isa;
 use rayon::prelude::*;
@@ -103,7 +103,7 @@ impl<'w> Session<'w> {
     pub fn prepare(&mut self, batch: usize, height: usize, width: usize) -> Result<(), InferError> {
         let planned = self.plan.as_ref().map(|plan| (plan.batch, plan.height, plan.width));
         if planned != Some((batch, height, width)) {
-            let plan = Plan::new(&self.network, batch, height, width)?;
+            let plan = Plan::new(&self.network, self.backend, batch, height, width)?;
             self.pack(&plan);
             self.plan = Some(plan);
         }
@@ -194,11 +194,15 @@ impl<'w> Session<'w> {
         };
         match &step.op {
             Op::Conv { layer, shape, residual, relu } => {
-                let folded = form_for(self.backend, shape, &self.convs[*layer]);
-                let Folded { filter, bias } = folded.expect("packed with its plan");
+                let Folded { filter, bias } = self.folded(*layer, shape);
                 let residual = residual.map(|slot| &self.buffers[slot][..step.len]);
                 let epilogue = Epilogue { bias: Some(bias), residual, relu: *relu };
                 conv::forward(shape, from, filter, &epilogue, output);
+            }
+            Op::ConvMaxPool { layer, shape, pool } => {
+                let Folded { filter, bias } = self.folded(*layer, shape);
+                let epilogue = Epilogue { bias: Some(bias), residual: None, relu: true };
+                conv_max_pool(self.isa, shape, pool, from, filter, &epilogue, output);
             }
             Op::MaxPool(shape) => max_pool(self.isa, shape, from, output),
             Op::ShortcutPad(shape) => shortcut_pad(shape, from, output),
@@ -211,6 +215,11 @@ impl<'w> Session<'w> {
         }
         self.buffers[step.to] = buffer;
     }
+
+    /// What plans call `layer`, for convolutions of `shape`.
+    fn folded(&self, layer: usize, shape: &ConvShape) -> &Folded {
+        form_for(self.backend, shape, &self.convs[layer]).expect("packed with its plan")
+    }
 }
 
 /// The one of `forms` that the algorithm for `shape` takes.
@@ -219,16 +228,18 @@ fn form_for<'a>(backend: Backend, shape: &ConvShape, forms: &'a [Folded]) -> Opt
     forms.iter().find(|folded| folded.filter.algorithm() == algorithm)
 }
 
-/// Bytes of activations that a [`Session`] holds for batches of `batch` images of `height` x `width`.
+/// Bytes of activations that a [`Session`] on `backend` holds for batches of `batch` images of
+/// `height` x `width`.
 ///
 /// # Errors
 /// If the images are too small for the network.
 pub fn activation_bytes(
     network: &Network,
+    backend: Backend,
     batch: usize,
     height: usize,
     width: usize,
 ) -> Result<usize, InferError> {
-    let plan = Plan::new(network, batch, height, width)?;
+    let plan = Plan::new(network, backend, batch, height, width)?;
     Ok(plan.slots.iter().sum::<usize>() * size_of::<f32>())
 }

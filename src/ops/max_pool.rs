@@ -40,7 +40,7 @@ impl PoolShape {
 
     /// Where the window at `at` lies on a side of `size` pixels.
     #[inline(always)]
-    fn window(&self, at: usize, size: usize) -> Range<usize> {
+    pub(super) fn window(&self, at: usize, size: usize) -> Range<usize> {
         let start = (at * self.stride).saturating_sub(self.padding);
         start..(at * self.stride + self.kernel).saturating_sub(self.padding).min(size)
     }
@@ -52,7 +52,7 @@ impl PoolShape {
         first..((at + self.padding) / self.stride + 1).min(count)
     }
 
-    fn check(&self, input: usize, output: usize) {
+    pub(super) fn check(&self, input: usize, output: usize) {
         let Self { batch, height, width, channels, .. } = *self;
         assert_eq!(input, batch * height * width * channels, "input of {self:?}");
         let pixels = batch * self.out_height() * self.out_width();
@@ -77,18 +77,19 @@ pub fn max_pool(isa: Isa, shape: &PoolShape, input: &[f32], output: &mut [f32]) 
     }
     output.par_chunks_mut(out_width * s.channels).enumerate().for_each(|(row, output)| {
         let (image, y) = (row / out_height, row % out_height);
-        let input = &input[image * s.height * s.width * s.channels..];
-        isa.dispatch(Row { shape: s, input, y, output });
+        let (window, line) = (s.window(y, s.height), s.width * s.channels);
+        let first = image * s.height * line;
+        let lines = &input[first + window.start * line..first + window.end * line];
+        isa.dispatch(Row { shape: s, lines, output });
     });
 }
 
 /// One row of the output.
-struct Row<'a> {
-    shape: &'a PoolShape,
-    /// From the image's first pixel on.
-    input: &'a [f32],
-    y: usize,
-    output: &'a mut [f32],
+pub(super) struct Row<'a> {
+    pub(super) shape: &'a PoolShape,
+    /// The lines of the input under its windows.
+    pub(super) lines: &'a [f32],
+    pub(super) output: &'a mut [f32],
 }
 
 impl SimdOp for Row<'_> {
@@ -96,19 +97,39 @@ impl SimdOp for Row<'_> {
 
     #[inline(always)]
     fn eval<S: Simd>(self, s: S) {
-        let PoolShape { height, width, channels, .. } = *self.shape;
-        for (x, output) in self.output.chunks_exact_mut(channels).enumerate() {
-            for (vector, output) in output.chunks_mut(S::LANES).enumerate() {
-                let mut max = s.splat(f32::NEG_INFINITY);
-                for in_y in self.shape.window(self.y, height) {
-                    for in_x in self.shape.window(x, width) {
-                        let at = (in_y * width + in_x) * channels + vector * S::LANES;
-                        max = s.max(max, s.load(&self.input[at..at + output.len()]));
-                    }
-                }
-                s.store(max, output);
+        let Self { shape, lines, output } = self;
+        let channels = shape.channels;
+        let height = lines.len() / (shape.width * channels).max(1);
+        for (x, output) in output.chunks_exact_mut(channels).enumerate() {
+            let window = shape.window(x, shape.width);
+            let pixels = &lines[(window.start * channels).min(lines.len())..];
+            match [height, window.len()] {
+                // Of a size known in advance the loops unroll.
+                [3, 3] => maximum(s, shape, pixels, [3, 3], output),
+                size => maximum(s, shape, pixels, size, output),
             }
         }
+    }
+}
+
+/// The maximum of the window of `height` by `width` pixels that begins with the first of `pixels`.
+#[inline(always)]
+fn maximum<S: Simd>(
+    s: S,
+    shape: &PoolShape,
+    pixels: &[f32],
+    [height, width]: [usize; 2],
+    output: &mut [f32],
+) {
+    for (vector, output) in output.chunks_mut(S::LANES).enumerate() {
+        let mut max = s.splat(f32::NEG_INFINITY);
+        for y in 0..height {
+            for x in 0..width {
+                let at = (y * shape.width + x) * shape.channels + vector * S::LANES;
+                max = s.max(max, s.load(&pixels[at..at + output.len()]));
+            }
+        }
+        s.store(max, output);
     }
 }
 

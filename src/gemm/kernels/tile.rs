@@ -6,8 +6,8 @@ use crate::simd::Simd;
 ///
 /// # Promises
 /// Whoever has a tile computed promises, for its number of rows R and its vectors V of L lanes:
-/// `a` is readable at `i * a_stride + j * a_step` for `i < R`, `j < k`; `b` for `k * V * L` floats; `c` is
-/// writable (and, with `accumulate`, initialised) at `i * c_stride + j` for `i < R`, `j < columns`,
+/// `a` is readable at `i * a_stride + r * a_run + j * a_step` for `i < R`, `r < runs`, `j < k`; `b` for
+/// `runs * k * V * L` floats; `c` is writable (and, with `accumulate`, initialised) at `i * c_stride + j` for `i < R`, `j < columns`,
 /// and nothing else reads or writes there meanwhile; `residual`, if not null, is readable where `c`
 /// is written; `bias`, if not null, for `columns` floats; and `(V - 1) * L < columns <= V * L`.
 pub(crate) struct Tile {
@@ -16,8 +16,13 @@ pub(crate) struct Tile {
     pub(crate) a_stride: usize,
     /// From step to step of k.
     pub(crate) a_step: usize,
+    /// Steps of a run.
     pub(crate) k: usize,
-    /// Packed: for each step of k, V vectors.
+    /// The sum goes over so many runs of k steps each, one after the other; at least one.
+    pub(crate) runs: usize,
+    /// From run to run.
+    pub(crate) a_run: usize,
+    /// Packed: for each step, V vectors.
     pub(crate) b: *const f32,
     pub(crate) c: *mut f32,
     pub(crate) c_stride: usize,
@@ -33,7 +38,7 @@ pub(crate) struct Tile {
 }
 
 /// Memory that will soon be needed, to be fetched into the second-level cache while a tile is computed:
-/// any address, and at most as many cache lines as the tile has steps of k.
+/// any address, and at most as many cache lines as a run of the tile has steps.
 #[derive(Clone, Copy)]
 pub(crate) struct Fetch {
     pub(crate) at: *const f32,
@@ -93,6 +98,13 @@ impl Tile {
             fetch = fetch.wrapping_add(fetch_step);
             // SAFETY: step < k.
             unsafe { self.step(s, &mut a, &mut b, &mut sums) };
+        }
+        for run in 1..self.runs {
+            let mut a = self.a.wrapping_add(run * self.a_run);
+            for _ in 0..self.k {
+                // SAFETY: run < runs, step < k.
+                unsafe { self.step(s, &mut a, &mut b, &mut sums) };
+            }
         }
 
         if self.accumulate {
