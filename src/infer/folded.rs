@@ -1,6 +1,6 @@
 //! Convolutions with their batch norm folded in, packed for whoever computes them.
 
-use crate::conv::{ConvShape, Filter};
+use crate::conv::{Algorithm, ConvShape, Filter};
 use crate::gemm::Backend;
 use crate::model::{BN_EPSILON, ConvBn, ParamSource};
 
@@ -11,9 +11,14 @@ pub(super) struct Folded {
 }
 
 impl Folded {
-    /// Zeros for `conv`, applied to `shape`.
-    pub(super) fn zeros(conv: &ConvBn, backend: Backend, shape: &ConvShape) -> Self {
-        let filter = Filter::zeros(backend, shape);
+    /// Zeros for `conv`, applied to `shape` by `algorithm`.
+    pub(super) fn zeros(
+        conv: &ConvBn,
+        algorithm: Algorithm,
+        backend: Backend,
+        shape: &ConvShape,
+    ) -> Self {
+        let filter = Filter::zeros_for(algorithm, backend, shape);
         Self { filter, bias: vec![0.0; conv.out_channels] }
     }
 

@@ -1,8 +1,7 @@
 //! Which layer a step of a plan is, for whoever asks where a run's time goes.
 
 use super::plan::{Op, Step};
-use crate::conv::Algorithm;
-use crate::gemm::Backend;
+use crate::conv::ConvShape;
 use std::time::Duration;
 
 /// What a layer took in a run.
@@ -19,24 +18,21 @@ pub struct LayerTime<'a> {
     /// Multiply-accumulates for the whole batch by the layer's definition; 0 for layers without
     /// weights.
     pub macs: u64,
-    /// Wall time.
+    /// Wall time; of layers that threads run each for images of its own, their mean.
     pub time: Duration,
 }
 
 impl Step {
-    /// What the step took for `batch` images on `backend`.
-    pub(super) fn layer_time(
-        &self,
-        backend: Backend,
-        batch: usize,
-        time: Duration,
-    ) -> LayerTime<'_> {
+    /// What the step took for all `batch` images of a run.
+    pub(super) fn layer_time(&self, batch: usize, time: Duration) -> LayerTime<'_> {
         let &Step { ref name, input, output, .. } = self;
         let (algorithm, macs) = match &self.op {
-            Op::Conv { shape, .. } => {
-                (Algorithm::of(backend, shape).name(shape), shape.macs() as u64)
+            Op::Conv { shape, algorithm, .. } => {
+                (algorithm.name(shape), ConvShape { batch, ..*shape }.macs() as u64)
             }
-            Op::ConvMaxPool { shape, .. } => ("strip gemm + pool", shape.macs() as u64),
+            Op::ConvMaxPool { shape, .. } => {
+                ("strip gemm + pool", ConvShape { batch, ..*shape }.macs() as u64)
+            }
             Op::MaxPool(_) => ("max pool", 0),
             Op::ShortcutPad(_) => ("pad", 0),
             Op::GlobalAvgPool { .. } => ("average pool", 0),

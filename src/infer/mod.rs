@@ -9,7 +9,10 @@ mod classifier;
 mod folded;
 pub mod labels;
 mod layer_time;
+mod layers;
 mod plan;
+mod planner;
+mod run;
 mod session;
 mod topk;
 

@@ -1,16 +1,16 @@
 //! A network prepared for inference, and its runs.
 
 use super::MAX_INPUT_SIDE;
-use super::folded::Folded;
 use super::layer_time::LayerTime;
-use super::plan::{Op, Plan, Source, Step, convs};
-use crate::conv::{self, Algorithm, ConvShape};
-use crate::gemm::{Backend, Epilogue};
-use crate::model::{ConvBn, Network, ParamSource};
-use crate::ops::{Linear, conv_max_pool, global_avg_pool, max_pool, shortcut_pad};
+use super::layers::Layers;
+use super::plan::{Plan, Section};
+use super::run::Runner;
+use crate::gemm::Backend;
+use crate::model::{Network, ParamSource};
 use crate::runtime::{AlignedBuf, Profile, awake};
 use crate::simd::Isa;
 use rayon::prelude::*;
+use std::sync::Mutex;
 
 /// Why there is no prediction.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -62,11 +62,13 @@ pub struct Session<'w> {
     weights: Box<dyn ParamSource + Send + 'w>,
     backend: Backend,
     isa: Isa,
-    /// By the number that plans give the layer: one for each algorithm that a plan has asked for.
-    convs: Vec<Vec<Folded>>,
-    linear: Option<Linear>,
+    layers: Layers,
     plan: Option<Plan>,
-    buffers: Vec<AlignedBuf>,
+    /// Sets of buffers: as many as threads have been in a front at a time.
+    buffers: Mutex<Vec<Vec<AlignedBuf>>>,
+    /// What the front of the network makes of the whole batch.
+    between: AlignedBuf,
+    logits: AlignedBuf,
     profile: Option<Profile>,
 }
 
@@ -82,10 +84,11 @@ impl<'w> Session<'w> {
             weights: Box::new(params),
             backend,
             isa,
-            convs: convs(network).map(|_| Vec::new()).collect(),
-            linear: None,
+            layers: Layers::new(network),
             plan: None,
-            buffers: Vec::new(),
+            buffers: Mutex::default(),
+            between: AlignedBuf::default(),
+            logits: AlignedBuf::default(),
             profile: None,
         }
     }
@@ -103,33 +106,12 @@ impl<'w> Session<'w> {
     pub fn prepare(&mut self, batch: usize, height: usize, width: usize) -> Result<(), InferError> {
         let planned = self.plan.as_ref().map(|plan| (plan.batch, plan.height, plan.width));
         if planned != Some((batch, height, width)) {
-            let plan = Plan::new(&self.network, self.backend, batch, height, width)?;
-            self.pack(&plan);
+            let (size, threads) = ([batch, height, width], rayon::current_num_threads());
+            let plan = Plan::new(&self.network, self.backend, size, threads)?;
+            self.layers.pack(&plan, &self.network, &*self.weights, self.backend);
             self.plan = Some(plan);
         }
         Ok(())
-    }
-
-    /// Packs what `plan` needs and is not packed yet, in parallel over layers and within them.
-    fn pack(&mut self, plan: &Plan) {
-        let Self { network, weights, backend, convs: packed, linear, .. } = self;
-        let (weights, fc, backend) = (&**weights, &network.fc, *backend);
-        // All are made before the first is written: so they share huge pages.
-        let needed = convs(network).zip(packed).zip(plan.convs());
-        let missing: Vec<(&ConvBn, &mut Folded)> = needed
-            .filter(|((_, forms), shape)| form_for(backend, shape, forms).is_none())
-            .map(|((conv, forms), shape)| {
-                forms.push(Folded::zeros(conv, backend, shape));
-                (conv, forms.last_mut().expect("just pushed"))
-            })
-            .collect();
-        missing.into_par_iter().for_each(|(conv, folded)| folded.pack(conv, weights));
-        linear.get_or_insert_with(|| {
-            let mut linear = Linear::zeros(backend, fc.in_features, fc.out_features);
-            let bias = weights.tensor(fc.bias);
-            linear.pack_from(&bias, |part, pack| weights.read(fc.weight, part, pack));
-            linear
-        });
     }
 
     /// The logits, `[batch, classes]`, of `input`, `[batch, height, width, 3]` (preprocessed).
@@ -152,23 +134,29 @@ impl<'w> Session<'w> {
         assert!(batch > 0, "a batch has at least one image");
         assert_eq!(input.len(), batch * height * width * 3, "{batch} images of {width} x {height}");
         self.prepare(batch, height, width)?;
-        let plan = self.plan.take().expect("just prepared");
-        self.buffers.resize_with(plan.slots.len(), AlignedBuf::default);
-        for (buffer, &len) in self.buffers.iter_mut().zip(&plan.slots) {
-            buffer.grow_to(len);
-        }
-        let mut profile = self.profile.take().map(|_| Profile::default());
-        awake(|| {
-            for step in &plan.steps {
-                match &mut profile {
-                    Some(profile) => profile.time(|| self.step(step, input)),
-                    None => self.step(step, input),
-                }
+        let plan = self.plan.as_ref().expect("just prepared");
+        let steps = plan.sections().map(|section| section.steps.len()).sum();
+        self.profile = self.profile.take().map(|_| Profile::new(steps));
+        let Self { layers, isa, buffers, between, logits, profile, .. } = self;
+        let runner = Runner { layers, isa: *isa, profile: profile.as_ref() };
+        let run = |section: &Section, first_step, input: &[f32], output: &mut [f32]| {
+            let spare = buffers.lock().expect("no panic while it is locked").pop();
+            let mut own = spare.unwrap_or_default();
+            runner.run(section, first_step, &mut own, input, output);
+            buffers.lock().expect("no panic while it is locked").push(own);
+        };
+        let logits = logits.first_mut(plan.rest.output_len());
+        awake(|| match &plan.front {
+            None => run(&plan.rest, 0, input, logits),
+            Some(front) => {
+                let between = between.first_mut(plan.rest.input_len());
+                let inputs = input.par_chunks_exact(front.input_len());
+                let outputs = between.par_chunks_exact_mut(front.output_len());
+                let both = inputs.zip(outputs).with_max_len(1);
+                both.for_each(|(input, output)| run(front, 0, input, output));
+                run(&plan.rest, front.steps.len(), between, logits);
             }
         });
-        self.profile = profile;
-        let logits = &self.buffers[plan.logits][..batch * self.network.fc.out_features];
-        self.plan = Some(plan);
         Ok(logits)
     }
 
@@ -181,51 +169,16 @@ impl<'w> Session<'w> {
     /// [profiling](Self::set_profiling) was on.
     pub fn layer_times(&self) -> Vec<LayerTime<'_>> {
         let (Some(plan), Some(profile)) = (&self.plan, &self.profile) else { return Vec::new() };
-        let timed = plan.steps.iter().zip(profile.times());
-        timed.map(|(step, &time)| step.layer_time(self.backend, plan.batch, time)).collect()
+        let front = plan.front.as_ref().map_or(0, |front| front.steps.len());
+        let steps = plan.sections().flat_map(|section| &section.steps);
+        let timed = steps.zip(profile.times()).enumerate();
+        let threads = plan.threads as u32;
+        timed
+            .map(|(i, (step, time))| {
+                step.layer_time(plan.batch, if i < front { time / threads } else { time })
+            })
+            .collect()
     }
-
-    fn step(&mut self, step: &Step, input: &[f32]) {
-        let mut buffer = std::mem::take(&mut self.buffers[step.to]);
-        let output = &mut buffer[..step.len];
-        let from = match step.from {
-            Source::Input => input,
-            Source::Slot(slot) => &self.buffers[slot][..step.from_len],
-        };
-        match &step.op {
-            Op::Conv { layer, shape, residual, relu } => {
-                let Folded { filter, bias } = self.folded(*layer, shape);
-                let residual = residual.map(|slot| &self.buffers[slot][..step.len]);
-                let epilogue = Epilogue { bias: Some(bias), residual, relu: *relu };
-                conv::forward(shape, from, filter, &epilogue, output);
-            }
-            Op::ConvMaxPool { layer, shape, pool } => {
-                let Folded { filter, bias } = self.folded(*layer, shape);
-                let epilogue = Epilogue { bias: Some(bias), residual: None, relu: true };
-                conv_max_pool(self.isa, shape, pool, from, filter, &epilogue, output);
-            }
-            Op::MaxPool(shape) => max_pool(self.isa, shape, from, output),
-            Op::ShortcutPad(shape) => shortcut_pad(shape, from, output),
-            Op::GlobalAvgPool { pixels, channels } => {
-                global_avg_pool(self.isa, *pixels, *channels, from, output);
-            }
-            Op::Linear => {
-                self.linear.as_ref().expect("packed with its plan").forward(from, output);
-            }
-        }
-        self.buffers[step.to] = buffer;
-    }
-
-    /// What plans call `layer`, for convolutions of `shape`.
-    fn folded(&self, layer: usize, shape: &ConvShape) -> &Folded {
-        form_for(self.backend, shape, &self.convs[layer]).expect("packed with its plan")
-    }
-}
-
-/// The one of `forms` that the algorithm for `shape` takes.
-fn form_for<'a>(backend: Backend, shape: &ConvShape, forms: &'a [Folded]) -> Option<&'a Folded> {
-    let algorithm = Algorithm::of(backend, shape);
-    forms.iter().find(|folded| folded.filter.algorithm() == algorithm)
 }
 
 /// Bytes of activations that a [`Session`] on `backend` holds for batches of `batch` images of
@@ -240,6 +193,10 @@ pub fn activation_bytes(
     height: usize,
     width: usize,
 ) -> Result<usize, InferError> {
-    let plan = Plan::new(network, backend, batch, height, width)?;
-    Ok(plan.slots.iter().sum::<usize>() * size_of::<f32>())
+    let threads = rayon::current_num_threads();
+    let plan = Plan::new(network, backend, [batch, height, width], threads)?;
+    let slots = |section: &Section| section.slots.iter().sum::<usize>();
+    let front =
+        plan.front.as_ref().map_or(0, |front| threads * slots(front) + plan.rest.input_len());
+    Ok((front + slots(&plan.rest) + plan.rest.output_len()) * size_of::<f32>())
 }

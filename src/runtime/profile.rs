@@ -1,24 +1,30 @@
 //! What each step of a run took.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Wall times of steps, in the order in which they ran.
-#[derive(Clone, Debug, Default)]
+/// Times of steps by their number, added up over all threads that run them.
+#[derive(Debug, Default)]
 pub struct Profile {
-    times: Vec<Duration>,
+    nanoseconds: Vec<AtomicU64>,
 }
 
 impl Profile {
-    /// Runs the next step.
-    pub fn time<R>(&mut self, step: impl FnOnce() -> R) -> R {
+    /// Nothing so far, for `steps` steps.
+    pub fn new(steps: usize) -> Self {
+        Self { nanoseconds: (0..steps).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    /// Runs step `step`.
+    pub fn time<R>(&self, step: usize, run: impl FnOnce() -> R) -> R {
         let start = Instant::now();
-        let result = step();
-        self.times.push(start.elapsed());
+        let result = run();
+        self.nanoseconds[step].fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
         result
     }
 
     /// The time of each step so far.
-    pub fn times(&self) -> &[Duration] {
-        &self.times
+    pub fn times(&self) -> impl Iterator<Item = Duration> {
+        self.nanoseconds.iter().map(|time| Duration::from_nanos(time.load(Ordering::Relaxed)))
     }
 }

@@ -57,9 +57,7 @@ impl<'a> RectMut<'a> {
         assert!(row < self.rows, "row {row} of {}", self.rows);
         // SAFETY: the rectangle lies in a matrix that is borrowed for 'a; no other rectangle has these
         // elements, since splitting shares them out, and `&mut self` excludes a second row.
-        unsafe {
-            std::slice::from_raw_parts_mut(self.start.add(row * self.stride), self.columns)
-        }
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.stride), self.columns) }
     }
 }
 

@@ -208,7 +208,8 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> Layer<'_, M, T, P> {
         let (in_stride, out_stride) = (panel_stride(channels), panel_stride(out_channels.len()));
         let (in_len, out_len) = (tiles * in_stride, tiles * out_stride);
         SCRATCH.with_borrow_mut(|[before, after]| {
-            let (before, after) = (before.first_mut(T * T * in_len), after.first_mut(T * T * out_len));
+            let (before, after) =
+                (before.first_mut(T * T * in_len), after.first_mut(T * T * out_len));
             let isa = filter.kernel.isa();
             let (values, stride) = (&mut *before, in_stride);
             isa.dispatch(ToTiles { grid, rows: rows.clone(), input, values, stride, scheme });
@@ -220,7 +221,16 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> Layer<'_, M, T, P> {
             }
             let (values, stride, output) = (&*after, out_stride, &mut output);
             let channels = out_channels;
-            isa.dispatch(FromTiles { grid, rows, values, stride, channels, epilogue, output, scheme });
+            isa.dispatch(FromTiles {
+                grid,
+                rows,
+                values,
+                stride,
+                channels,
+                epilogue,
+                output,
+                scheme,
+            });
         });
     }
 }

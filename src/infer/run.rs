@@ -1,0 +1,78 @@
+//! The run of a section: its steps one after the other, on buffers that are kept from run to run.
+
+use super::layers::Layers;
+use super::plan::{Op, Section, Source, Step, Target};
+use crate::conv;
+use crate::gemm::Epilogue;
+use crate::ops::{conv_max_pool, global_avg_pool, max_pool, shortcut_pad};
+use crate::runtime::{AlignedBuf, Profile};
+use crate::simd::Isa;
+
+/// What all runs of a network share.
+pub(super) struct Runner<'a> {
+    pub(super) layers: &'a Layers,
+    pub(super) isa: Isa,
+    pub(super) profile: Option<&'a Profile>,
+}
+
+impl Runner<'_> {
+    /// Runs `section`, whose first step the profile calls `first_step`.
+    pub(super) fn run(
+        &self,
+        section: &Section,
+        first_step: usize,
+        buffers: &mut Vec<AlignedBuf>,
+        input: &[f32],
+        output: &mut [f32],
+    ) {
+        buffers.resize_with(section.slots.len().max(buffers.len()), AlignedBuf::default);
+        for (buffer, &len) in buffers.iter_mut().zip(&section.slots) {
+            buffer.grow_to(len);
+        }
+        for (i, step) in section.steps.iter().enumerate() {
+            let mut run = || self.step(step, buffers, input, output);
+            match self.profile {
+                Some(profile) => profile.time(first_step + i, run),
+                None => run(),
+            }
+        }
+    }
+
+    fn step(&self, step: &Step, buffers: &mut [AlignedBuf], input: &[f32], output: &mut [f32]) {
+        let mut taken = match step.to {
+            Target::Slot(slot) => Some((slot, std::mem::take(&mut buffers[slot]))),
+            Target::Output => None,
+        };
+        let to = match &mut taken {
+            Some((_, buffer)) => &mut buffer[..step.len],
+            None => output,
+        };
+        let read = |source, len| match source {
+            Source::Input => input,
+            Source::Slot(slot) => &buffers[slot][..len],
+        };
+        let from = read(step.from, step.from_len);
+        match &step.op {
+            &Op::Conv { layer, ref shape, algorithm, residual, relu } => {
+                let conv = self.layers.conv(layer, algorithm);
+                let residual = residual.map(|source| read(source, step.len));
+                let epilogue = Epilogue { bias: Some(&conv.bias), residual, relu };
+                conv::forward(shape, from, &conv.filter, &epilogue, to);
+            }
+            &Op::ConvMaxPool { layer, ref shape, ref pool } => {
+                let conv = self.layers.conv(layer, conv::Algorithm::Strip);
+                let epilogue = Epilogue { bias: Some(&conv.bias), residual: None, relu: true };
+                conv_max_pool(self.isa, shape, pool, from, &conv.filter, &epilogue, to);
+            }
+            Op::MaxPool(shape) => max_pool(self.isa, shape, from, to),
+            Op::ShortcutPad(shape) => shortcut_pad(shape, from, to),
+            &Op::GlobalAvgPool { pixels, channels } => {
+                global_avg_pool(self.isa, pixels, channels, from, to);
+            }
+            Op::Linear => self.layers.linear().forward(from, to),
+        }
+        if let Some((slot, buffer)) = taken {
+            buffers[slot] = buffer;
+        }
+    }
+}
