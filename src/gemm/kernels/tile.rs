@@ -7,7 +7,8 @@ use crate::simd::Simd;
 /// # Promises
 /// Whoever has a tile computed promises, for its number of rows R and its vectors V of L lanes:
 /// `a` is readable at `i * a_stride + r * a_run + j * a_step` for `i < R`, `r < runs`, `j < k`; `b` for
-/// `runs * k * V * L` floats; `c` is writable (and, with `accumulate`, initialised) at `i * c_stride + j` for `i < R`, `j < columns`,
+/// `runs * k * V * L` floats; `c` is writable (and, with `accumulate`, initialised) at
+/// `i * c_stride + j` for `i < R`, `j < columns`,
 /// and nothing else reads or writes there meanwhile; `residual`, if not null, is readable where `c`
 /// is written; `bias`, if not null, for `columns` floats; and `(V - 1) * L < columns <= V * L`.
 pub(crate) struct Tile {
