@@ -15,10 +15,12 @@ pub enum Algorithm {
     Winograd(WinogradTile),
 }
 
-/// Tiles of 4x4 outputs from which F(4x4, 3x3)'s filters are worth reading.
-const F4_TILES: usize = 48;
-/// Tiles of 4x4 outputs from which F(2x2, 3x3)'s are.
-const F2_TILES: usize = 16;
+/// Tiles of 4x4 outputs from which F(2x2, 3x3)'s filters are worth reading.
+const F2_TILES: usize = 8;
+/// Tiles of 4x4 outputs from which F(4x4, 3x3)'s are, which are twice as large again.
+const F4_TILES: usize = 24;
+/// Pairs of channels up to which they always are: they come from the second-level cache.
+const F4_CHANNELS: usize = 64 * 64;
 
 impl Algorithm {
     /// The faster one for a convolution of `shape`. The choice depends on the shape alone, so results
@@ -27,7 +29,7 @@ impl Algorithm {
     pub fn of(backend: Backend, shape: &ConvShape) -> Self {
         let tiles = shape.batch * shape.out_height().div_ceil(4) * shape.out_width().div_ceil(4);
         if Self::winograd_isa(backend, shape).is_some_and(Isa::is_exact) && tiles >= F2_TILES {
-            let f4 = tiles >= F4_TILES;
+            let f4 = tiles >= F4_TILES || shape.in_channels * shape.out_channels <= F4_CHANNELS;
             return Self::Winograd(if f4 { WinogradTile::F4 } else { WinogradTile::F2 });
         }
         let strip = matches!(backend, Backend::Native(_)) && strip::fits(shape);

@@ -115,7 +115,7 @@ impl Block {
         for start in (0..k.max(1)).step_by(kc) {
             let steps = kc.min(k - start);
             let k_block = KBlock { start, steps, first: start == 0, last: start + steps == k };
-            if let Some((values, stride)) = a.in_place() {
+            if let Some((values, stride)) = a.in_place(b.n) {
                 let values = &values[self.rows.start * stride + start..];
                 // SAFETY: the caller's promise.
                 unsafe { self.multiply(values, stride, b, c, epilogue, &k_block) };

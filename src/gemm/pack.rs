@@ -14,8 +14,9 @@ pub trait ASource: Sync {
     fn rows(&self) -> usize;
     /// Columns of A.
     fn k(&self) -> usize;
-    /// A as it lies in memory and the distance of its rows, if the kernel may read it there.
-    fn in_place(&self) -> Option<(&[f32], usize)> {
+    /// A as it lies in memory and the distance of its rows, if the kernel should read it there in a
+    /// product with `columns` columns.
+    fn in_place(&self, _columns: usize) -> Option<(&[f32], usize)> {
         None
     }
     /// Writes `dst[i * stride + j]` = A[part.row + i, part.k + j] for all i, j of `part`, with the
@@ -55,9 +56,13 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Rows this far apart (floats) or more fall on few sets of the first-level cache when the distance
-/// is a power of two, so they are copied into a panel with a better stride.
-const FAR_APART: usize = 512;
+/// Rows a multiple of this apart (floats) fall on one set of the first-level cache, so they are copied
+/// into a panel with a better stride.
+const FAR_APART: usize = 1024;
+/// Rows a multiple of this apart fall on two, which is felt where many panels of B pass by.
+const APART: usize = 512;
+/// Columns of B from which it is.
+const MANY_COLUMNS: usize = 256;
 
 impl ASource for Matrix<'_> {
     fn rows(&self) -> usize {
@@ -68,8 +73,9 @@ impl ASource for Matrix<'_> {
         self.k
     }
 
-    fn in_place(&self) -> Option<(&[f32], usize)> {
-        (self.k < FAR_APART || !self.k.is_multiple_of(FAR_APART)).then_some((self.values, self.k))
+    fn in_place(&self, columns: usize) -> Option<(&[f32], usize)> {
+        let unit = if columns < MANY_COLUMNS { FAR_APART } else { APART };
+        (self.k == 0 || !self.k.is_multiple_of(unit)).then_some((self.values, self.k))
     }
 
     fn pack(&self, isa: Isa, part: Part, dst: &mut [f32], stride: usize) {
