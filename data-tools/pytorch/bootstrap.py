@@ -79,6 +79,6 @@ def preload(cache):
     """The library that hides AVX-512 from a process (hide_avx512.c)."""
     library = cache / "hide_avx512.so"
     cache.mkdir(parents=True, exist_ok=True)
-    run("gcc", ["gcc", "-O2", "-shared", "-fPIC", "-o", library, HERE / "hide_avx512.c"])
+    run("gcc", ["gcc", "-O2", "-Wall", "-shared", "-fPIC", "-o", library, HERE / "hide_avx512.c"])
     run("hide_avx512.so", ["true"], env={**os.environ, "LD_PRELOAD": str(library)})
     return library

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <cpuid.h>
+#include <dlfcn.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,15 +15,35 @@
 
 #define ARCH_SET_CPUID 0x1012
 
+static int true_sigaction(int number, const struct sigaction *action, struct sigaction *old)
+{
+    int (*next)(int, const struct sigaction *, struct sigaction *);
+    *(void **)&next = dlsym(RTLD_NEXT, "sigaction");
+    return next(number, action, old);
+}
+
+/* Nobody replaces the handler: a compiler that a peer starts would, to report its own faults. */
+int sigaction(int number, const struct sigaction *action, struct sigaction *old)
+{
+    return true_sigaction(number, number == SIGSEGV ? NULL : action, old);
+}
+
+sighandler_t signal(int number, sighandler_t handler)
+{
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART}, old;
+    return sigaction(number, &action, &old) == 0 ? old.sa_handler : SIG_ERR;
+}
+
 static long set_cpuid(int enabled) { return syscall(SYS_arch_prctl, ARCH_SET_CPUID, enabled); }
 
-static void answer(int signal_number, siginfo_t *info, void *context)
+static void answer(int number, siginfo_t *info, void *context)
 {
     greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
     const unsigned char *code = (const unsigned char *)registers[REG_RIP];
     (void)info;
     if (code[0] != 0x0f || code[1] != 0xa2) { /* not CPUID: a true fault, which repeats */
-        signal(signal_number, SIG_DFL);
+        struct sigaction fatal = {.sa_handler = SIG_DFL};
+        true_sigaction(number, &fatal, NULL);
         return;
     }
     unsigned leaf = registers[REG_RAX], subleaf = registers[REG_RCX], a, b, c, d;
@@ -51,7 +72,7 @@ static void answer(int signal_number, siginfo_t *info, void *context)
 __attribute__((constructor)) static void hide(void)
 {
     struct sigaction action = {.sa_sigaction = answer, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK};
-    sigaction(SIGSEGV, &action, NULL);
+    true_sigaction(SIGSEGV, &action, NULL);
     if (set_cpuid(0) != 0) {
         perror("hide_avx512: this machine cannot make CPUID fault");
         exit(1);
