@@ -55,12 +55,13 @@ def rust(cache, isa):
     if not shutil.which("cargo"):
         sys.exit("time_peers: no cargo here; leave the peers in Rust out of --peers")
     target = cache / f"rust-{isa}"
-    if not target.exists():
+    program = target / "release" / "peers"
+    if not program.exists():
         say(f"builds {RUST} in {target} (once; takes many minutes)")
     cpu = "native" if isa == "auto" else "haswell"
     command = ["cargo", "build", "--release", "--locked", "--manifest-path", RUST / "Cargo.toml"]
     run("cargo build", [*command, "--target-dir", target], env={**os.environ, "RUSTFLAGS": f"-C target-cpu={cpu}"})
-    return target / "release" / "peers"
+    return program
 
 
 def version(interpreter, package):

@@ -18,9 +18,11 @@ import json
 import math
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
+import time
 from typing import NamedTuple
 
 import bootstrap
@@ -101,19 +103,31 @@ def environment(args, tools, contestant, case):
     return env
 
 
+def peak_mb(process):
+    """The peak of its resident set until now. (What wait4 tells is never below that of this process.)"""
+    try:
+        status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        return 0
+    peak = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(peak[1]) * 1024 / 1e6 if peak else 0
+
+
 def measure(args, tools, contestant, case):
-    """One process; the JSON that it prints at last, and its peak of memory in MB."""
+    """One process; the JSON that it prints at last, and its peak of memory."""
     cores = ",".join(map(str, sorted(os.sched_getaffinity(0))[: case.threads]))
     words = ["taskset", "-c", cores, *map(str, command(args, tools, contestant, case))]
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(words, stdout=out, stderr=errors, env=environment(args, tools, contestant, case))
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        out.seek(0), errors.seek(0)
+    env, memory = environment(args, tools, contestant, case), 0
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(words, stdout=out, stderr=errors, env=env)
+        while process.poll() is None:
+            time.sleep(0.1)
+            memory = max(memory, peak_mb(process))
+        out.seek(0)
+        errors.seek(0)
         if process.returncode != 0:
-            sys.exit(f"{' '.join(words)}: exit code {process.returncode}\n{errors.read().decode()[-3000:]}")
-        result = json.loads(out.read().splitlines()[-1])
-    return {**result, "peak_mb": usage.ru_maxrss * 1024 / 1e6}
+            sys.exit(f"{' '.join(words)}: exit code {process.returncode}\n{errors.read()[-3000:]}")
+        return {**json.loads(out.read().splitlines()[-1]), "peak_mb": memory}
 
 
 def error(logits, expected, who):
@@ -128,9 +142,12 @@ def error(logits, expected, who):
 
 
 def rounds(args, tools, contestants, case):
-    """The results of every round, by contestant."""
-    expected = json.loads((folder(args, case) / "expected.json").read_text())
+    """The results of every round, by title."""
     name = f"{case.arch} batch {case.batch} threads {case.threads}"
+    kinds = sorted({"safetensors"} | {PEERS[c].model for c in contestants if c != OURS})
+    write = [tools.python, HERE / "cases.py", folder(args, case), case.arch, case.batch, case.size]
+    bootstrap.run(name, [*write, *kinds])
+    expected = json.loads((folder(args, case) / "expected.json").read_text())
     results = []
     for i in range(args.rounds):
         turn = i % len(contestants)
@@ -138,7 +155,7 @@ def rounds(args, tools, contestants, case):
         for contestant in contestants[turn:] + contestants[:turn]:
             result = measure(args, tools, contestant, case)
             result["error"] = error(result.pop("logits"), expected, f"{name}: {contestant}")
-            results[-1][contestant] = result
+            results[-1][title(contestant)] = result
             print(f"{name} round {i + 1} {contestant}: {result['median_ms']:.2f} ms", file=sys.stderr)
     return results
 
@@ -178,19 +195,21 @@ def networks(text):
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    defaults = argparse.ArgumentDefaultsHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=defaults)
     parser.add_argument("--arch", type=networks, default="resnet18,resnet50", help="NAME or NAME:BATCH, comma-separated")
     parser.add_argument("--batch", type=numbers, default="1,16", help="where the network's name has none")
-    parser.add_argument("--threads", type=numbers, default="1,2")
+    parser.add_argument("--threads", type=numbers, default="1,2", help="cores that a process is pinned to")
     parser.add_argument("--size", type=int, default=224, help="side of the ImageNet family's input (CIFAR's is 32)")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="how often each contestant runs")
     parser.add_argument("--seconds", type=float, default=2.0, help="a contestant's time of measuring in one round")
     parser.add_argument("--peers", type=names, default="ort,openvino", help="all, or of " + ",".join(PEERS))
     parser.add_argument("--isa", choices=("auto", "avx2"), default="auto", help="what all are held to (Linux, gcc)")
     parser.add_argument("--binary", type=pathlib.Path, default=BINARY, help="resnet-cpu, built for release")
     parser.add_argument("--ours", type=str.split, default=[], help="further arguments of resnet-cpu bench, one string")
     parser.add_argument("--no-ours", action="store_true", help="time the peers alone")
-    parser.add_argument("--cache", type=pathlib.Path, default=bootstrap.default_cache(), help="default: %(default)s")
+    cache = bootstrap.default_cache()
+    parser.add_argument("--cache", type=pathlib.Path, default=cache, help="where what is installed and written goes")
     args = parser.parse_args()
     args.cache = args.cache.absolute()
     args.peers = list(PEERS) if args.peers == ["all"] else args.peers
@@ -220,16 +239,14 @@ def main():
     print(table.heading(args.isa, versions(args, tools)))
     print(table.SPEED_HEAD, flush=True)
     everything = []
-    for case in args.cases:
-        contestants = ours + [p for p in args.peers if case.arch in PEERS[p].only]
-        kinds = sorted({"safetensors", *(PEERS[p].model for p in contestants if p != OURS)})
-        write = [tools.python, HERE / "cases.py", folder(args, case), case.arch, case.batch, case.size, *kinds]
-        bootstrap.run(f"{case.arch} batch {case.batch}", write)
-        results = rounds(args, tools, contestants, case)
-        results = [{title(c): r for c, r in one.items()} for one in results]
-        everything.append((case, results))
-        print(table.speed_row(case, results, OURS), flush=True)
-    print(table.errors(everything))
+    try:
+        for case in args.cases:
+            contestants = ours + [p for p in args.peers if case.arch in PEERS[p].only]
+            results = rounds(args, tools, contestants, case)
+            everything.append((case, results))
+            print(table.speed_row(case, results, OURS), flush=True)
+    finally:
+        print(table.errors(everything))
 
 
 if __name__ == "__main__":
