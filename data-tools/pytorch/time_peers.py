@@ -246,7 +246,8 @@ def main():
             everything.append((case, results))
             print(table.speed_row(case, results, OURS), flush=True)
     finally:
-        print(table.errors(everything))
+        if everything:
+            print(table.errors(everything))
 
 
 if __name__ == "__main__":
