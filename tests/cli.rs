@@ -4,6 +4,10 @@ mod common;
 
 use common::fixture::Fixture;
 use common::program::finish;
+use resnet_cpu::gemm::Backend;
+use resnet_cpu::infer::Session;
+use resnet_cpu::simd::Isa;
+use resnet_cpu::weights::{Overrides, WeightsFile};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -197,6 +201,8 @@ fn wrong_usage_is_one_line_and_code_2() {
         (&["inspect", "plain20", "--shortcut", "a"], &["plain20", "shortcut"]),
         (&["bench", "--arch", "resnet18,resnet19"], &["resnet19"]),
         (&["bench", "--seconds", "1e9"], &["seconds"]),
+        (&["bench", "--mode", "train", "--weights", "x"], &["--weights", "--mode infer"]),
+        (&["bench", "--arch", "resnet18,resnet34", "--weights", "x"], &["--weights", "one --arch"]),
     ] {
         let run = fixture.run(args);
         run.fails(2, parts);
@@ -332,6 +338,24 @@ fn bench_prints_the_promised_fields() {
             assert!(row[key].as_f64().unwrap() > 0.0, "{key}: {row}");
         }
     }
+}
+
+#[test]
+fn bench_prints_the_logits_of_given_weights() {
+    let fixture = Fixture::new();
+    let file = "weights.safetensors";
+    let run =
+        fixture.run(&["bench", "--weights", file, "--batch", "2", "--seconds", "0", "--json"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let row = &run.json()[0];
+    assert_eq!((row["arch"].as_str(), row["batch"].as_u64()), (Some("resnet20"), Some(2)));
+    let got: Vec<f32> = serde_json::from_value(row["logits"].clone()).unwrap();
+
+    let weights = WeightsFile::open(&fixture.path(file), &Overrides::default()).unwrap();
+    let network = weights.network().clone();
+    let mut session = Session::new(&network, weights, Backend::Native(Isa::best()));
+    let input = common::images(1, "input", 2 * 32 * 32 * 3);
+    assert_eq!(got, session.run(&input, 2, 32, 32).unwrap());
 }
 
 #[test]

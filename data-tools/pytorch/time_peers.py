@@ -1,199 +1,180 @@
+#!/usr/bin/env python3
 """Times resnet-cpu against other CPU runtimes: inference, float32, interleaved.
 
     cargo build --release
-    python time_peers.py --arch resnet18,resnet50 --batch 1,16 --threads 1,2 --peers ort --rounds 5
+    python3 time_peers.py --arch resnet18,resnet50 --batch 1,16 --threads 1,2 --peers ort,openvino --rounds 5
+    python3 time_peers.py --arch resnet20:1,resnet20:128 --peers all --isa avx2
 
 Every round runs each contestant once, in a process of its own pinned to the first `threads` cores,
-in an order that rotates from round to round; so a slow minute of the machine hits all alike. A table
-row compares medians of the rounds; the ratio is the median of the rounds' own ratios.
+in an order that rotates from round to round; so a slow minute of the machine hits all alike. All run
+the same weights on the same input, and every logit is compared with a float64 forward. The tables
+that are printed have medians over the rounds; the ratio is the median of the rounds' own ratios.
+
+Peers install themselves the first time (bootstrap.py): Python's into a venv, those in Rust are built.
 """
 
 import argparse
 import json
+import math
 import os
 import pathlib
-import statistics
+import re
 import subprocess
 import sys
 import tempfile
 import time
+from typing import NamedTuple
+
+import bootstrap
+import table
 
 HERE = pathlib.Path(__file__).resolve().parent
 BINARY = HERE.parent.parent / "target" / "release" / "resnet-cpu"
+OURS = "resnet-cpu"
+IMAGENET = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+CIFAR = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110")
+# The relative RMS error of float32 is below 1e-5; above this, somebody ran something else.
+LARGEST_ERROR = 1e-3
 
 
-def network(arch):
-    """The network with 1000 (CIFAR: 10) classes and the values of fill.py's rule."""
-    from fill import fill
-    from models import build
-
-    classes = 1000 if build(arch).large else 10
-    return fill(build(arch, classes=classes), 1).eval()
-
-
-def onnx_file(cache, arch, batch, size):
-    """Path of the exported model; written by the parent, once."""
-    return cache / f"{arch}-{batch}x{size}.onnx"
+class Peer(NamedTuple):
+    title: str
+    model: str  # what it reads: a kind of cases.py
+    package: str = ""  # of Python
+    crate: str = ""  # of ../peers
+    only: tuple = IMAGENET + CIFAR
 
 
-def export(path, arch, batch, size):
-    import torch
-
-    partial = path.with_suffix(".partial")
-    net, x = network(arch), torch.zeros(batch, 3, size, size)
-    torch.onnx.export(net, (x,), str(partial), input_names=["x"], output_names=["y"], external_data=False, verbose=False)
-    partial.rename(path)
-
-
-# A peer is a class with the name used in --peers, whether it reads the ONNX file, and a constructor
-# that takes the worker's arguments and the input (float32, NCHW) and leaves a ready model behind
-# `run()`, which returns the logits. It runs in a process of its own, so it imports what it likes.
-
-
-class OnnxRuntime:
-    name, title, needs_onnx = "ort", "ONNX Runtime", True
-
-    def __init__(self, args, x):
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-        options.intra_op_num_threads = args.threads
-        options.inter_op_num_threads = 1
-        path = str(onnx_file(args.cache, args.arch, args.batch, args.size))
-        self.session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self.x = x
-
-    def run(self):
-        return self.session.run(None, {"x": self.x})[0]
+PEERS = {
+    "ort": Peer("ONNX Runtime", "onnx", "onnxruntime"),
+    "openvino": Peer("OpenVINO", "onnx", "openvino"),
+    "torch": Peer("PyTorch eager", "safetensors", "torch"),
+    "torch-compile": Peer("PyTorch compiled", "safetensors", "torch"),
+    "ncnn": Peer("ncnn", "ncnn", "ncnn"),
+    "rten": Peer("rten", "onnx", crate="rten"),
+    "tract": Peer("tract", "onnx", crate="tract-onnx"),
+    "candle": Peer("candle", "safetensors", crate="candle-core", only=IMAGENET),
+    "burn": Peer("burn", "safetensors", crate="burn", only=IMAGENET),
+}
 
 
-class OpenVino:
-    name, title, needs_onnx = "openvino", "OpenVINO", True
-
-    def __init__(self, args, x):
-        import openvino as ov
-
-        settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": args.threads,
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
-        path = str(onnx_file(args.cache, args.arch, args.batch, args.size))
-        self.request = ov.Core().compile_model(path, "CPU", settings).create_infer_request()
-        self.x = x
-
-    def run(self):
-        return self.request.infer({0: self.x}, share_inputs=True)[0]
+class Case(NamedTuple):
+    arch: str
+    batch: int
+    threads: int
+    size: int
 
 
-class Torch:
-    name, title, needs_onnx = "torch", "PyTorch (eager, channels_last)", False
+class Machinery(NamedTuple):
+    """What bootstrap.py installed."""
 
-    def __init__(self, args, x):
-        import torch
-
-        torch.set_num_threads(args.threads)
-        self.inference_mode = torch.inference_mode
-        self.net = network(args.arch).to(memory_format=torch.channels_last)
-        self.x = torch.from_numpy(x).to(memory_format=torch.channels_last)
-
-    def run(self):
-        with self.inference_mode():
-            return self.net(self.x).numpy()
+    python: pathlib.Path
+    rust: pathlib.Path | None
+    preload: pathlib.Path | None
 
 
-PEERS = {p.name: p for p in (OnnxRuntime, OpenVino, Torch)}
+def title(contestant):
+    return PEERS[contestant].title if contestant in PEERS else contestant
 
 
-def work(args):
-    """The process of one peer: prints one JSON line."""
-    import numpy as np
-
-    from rng import Rng
-
-    shape = (args.batch, 3, args.size, args.size)
-    x = (Rng.named(1, "input").uniform(int(np.prod(shape))) * np.float32(4) - np.float32(2)).reshape(shape)
-    peer = PEERS[args.worker](args, x)
-    y = None
-    for _ in range(3):
-        y = peer.run()
-    times, start = [], time.perf_counter()
-    while len(times) < 5 or time.perf_counter() - start < args.seconds:
-        t = time.perf_counter()
-        peer.run()
-        times.append(time.perf_counter() - t)
-    logits = [float(v) for v in np.asarray(y).reshape(-1)[:10]]
-    print(json.dumps({"median_ms": statistics.median(times) * 1e3, "runs": len(times), "logits": logits}))
+def folder(args, case):
+    return args.cache / "cases" / f"{case.arch}-{case.batch}x{case.size}"
 
 
-def pinned(threads, command):
-    """Runs `command` on the first `threads` cores; the last line of its stdout as JSON."""
-    env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    command = ["taskset", "-c", ",".join(map(str, range(threads))), *map(str, command)]
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+def command(args, tools, contestant, case):
+    files = folder(args, case)
+    if contestant == OURS:
+        ours = [args.binary, "bench", "--mode", "infer", "--json", "--quiet", "--isa", args.isa]
+        ours += ["--weights", files / "model.safetensors", "--arch", case.arch, "--batch", case.batch]
+        return [*ours, "--size", case.size, "--threads", case.threads, "--seconds", args.seconds, *args.ours]
+    peer = PEERS[contestant]
+    program = [tools.rust] if peer.crate else [tools.python, HERE / "peers.py"]
+    work = [contestant, case.arch, files / f"model.{peer.model}", files / "input.f32"]
+    return [*program, *work, case.batch, case.size, case.threads, args.seconds]
 
 
-def run_ours(args, arch, batch, threads):
-    command = [args.binary, "bench", "--mode", "infer", "--arch", arch]
-    command += ["--batch", batch, "--threads", threads, "--json", *args.ours]
-    return pinned(threads, command)
+def environment(args, tools, contestant, case):
+    threads = {name: str(case.threads) for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS")}
+    env = {**os.environ, **threads, "TORCHINDUCTOR_CACHE_DIR": str(args.cache / f"inductor-{args.isa}")}
+    if tools.preload and contestant != OURS:
+        env["LD_PRELOAD"] = str(tools.preload)
+        # PyTorch's compiler asks the kernel, not the CPU.
+        env["ATEN_CPU_CAPABILITY"] = "avx2"
+    return env
 
 
-def run_peer(args, peer, arch, batch, threads):
-    command = [sys.executable, __file__, "--worker", peer, "--arch", arch, "--batch", batch, "--threads", threads]
-    return pinned(threads, command + ["--size", size_of(args, arch), "--cache", args.cache, "--seconds", args.seconds])
+def peak_mb(process):
+    """The peak of its resident set until now. (What wait4 tells is never below that of this process.)"""
+    try:
+        status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        return 0
+    peak = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(peak[1]) * 1024 / 1e6 if peak else 0
 
 
-def size_of(args, arch):
-    from models import build
+def measure(args, tools, contestant, case):
+    """One process; the JSON that it prints at last, and its peak of memory."""
+    cores = ",".join(map(str, sorted(os.sched_getaffinity(0))[: case.threads]))
+    words = ["taskset", "-c", cores, *map(str, command(args, tools, contestant, case))]
+    env, memory = environment(args, tools, contestant, case), 0
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(words, stdout=out, stderr=errors, env=env)
+        while process.poll() is None:
+            time.sleep(0.1)
+            memory = max(memory, peak_mb(process))
+        out.seek(0)
+        errors.seek(0)
+        if process.returncode != 0:
+            sys.exit(f"{' '.join(words)}: exit code {process.returncode}\n{errors.read()[-3000:]}")
+        return {**json.loads(out.read().splitlines()[-1]), "peak_mb": memory}
 
-    return args.size if build(arch).large else 32
+
+def error(logits, expected, who):
+    """Relative RMS error; too large a one means that the timing means nothing."""
+    if len(logits) != len(expected):
+        sys.exit(f"{who} printed {len(logits)} logits, not {len(expected)}")
+    difference = math.fsum((a - b) ** 2 for a, b in zip(logits, expected))
+    relative = math.sqrt(difference / math.fsum(b * b for b in expected))
+    if not relative <= LARGEST_ERROR:
+        sys.exit(f"{who}: the logits are off by {relative:.1e}: {logits[:5]}, not {expected[:5]}")
+    return relative
 
 
-def check_same(results, where):
-    """The peers run one network on one input: their logits must agree, or a timing means nothing."""
-    logits = {k: r["logits"] for k, r in results.items() if "logits" in r}
-    for k, v in logits.items():
-        first = next(iter(logits.values()))
-        scale = max(map(abs, first))
-        if max(abs(a - b) for a, b in zip(v, first)) > 1e-4 * scale:
-            sys.exit(f"{where}: {k}'s logits differ from {next(iter(logits))}'s: {v} {first}")
-
-
-def row(args, arch, batch, threads):
-    """All rounds of one configuration; a list of table rows, one for each peer."""
-    contestants = ([] if args.no_ours else ["ours"]) + args.peers
-    rounds = []
+def rounds(args, tools, contestants, case):
+    """The results of every round, by title."""
+    name = f"{case.arch} batch {case.batch} threads {case.threads}"
+    kinds = sorted({"safetensors"} | {PEERS[c].model for c in contestants if c != OURS})
+    write = [tools.python, HERE / "cases.py", folder(args, case), case.arch, case.batch, case.size]
+    bootstrap.run(name, [*write, *kinds])
+    expected = json.loads((folder(args, case) / "expected.json").read_text())
+    results = []
     for i in range(args.rounds):
-        order = contestants[i % len(contestants) :] + contestants[: i % len(contestants)]
-        results = {}
-        for c in order:
-            run = run_ours(args, arch, batch, threads) if c == "ours" else run_peer(args, c, arch, batch, threads)
-            results[c] = run
-            print(f"{arch} batch {batch} threads {threads} round {i + 1} {c}: {run['median_ms']:.2f} ms", file=sys.stderr)
-        check_same(results, f"{arch} batch {batch}")
-        rounds.append(results)
+        turn = i % len(contestants)
+        results.append({})
+        for contestant in contestants[turn:] + contestants[:turn]:
+            result = measure(args, tools, contestant, case)
+            result["error"] = error(result.pop("logits"), expected, f"{name}: {contestant}")
+            results[-1][title(contestant)] = result
+            print(f"{name} round {i + 1} {contestant}: {result['median_ms']:.2f} ms", file=sys.stderr)
+    return results
 
-    def median(contestant, field="median_ms"):
-        return statistics.median(r[contestant][field] for r in rounds)
 
-    rows = []
-    for peer in args.peers:
-        cells = [arch, batch, threads, PEERS[peer].title]
-        if args.no_ours:
-            cells += ["–", f"{median(peer):.2f}", "–", "–", "–"]
-        else:
-            ratios = sorted(r[peer]["median_ms"] / r["ours"]["median_ms"] for r in rounds)
-            peak = 100 * median("ours", "gflops") / median("ours", "peak_gflops")
-            theirs = peak * median("ours") / median(peer)
-            cells += [f"{median('ours'):.2f}", f"{median(peer):.2f}", f"{statistics.median(ratios):.2f}x"]
-            cells += [f"{ratios[0]:.2f}–{ratios[-1]:.2f}", f"{peak:.0f} / {theirs:.0f}"]
-        rows.append(cells)
-    return rows
+def install(args):
+    peers = [PEERS[p] for p in args.peers]
+    preload = bootstrap.preload(args.cache) if args.isa == "avx2" else None
+    rust = bootstrap.rust(args.cache, args.isa) if any(p.crate for p in peers) else None
+    return Machinery(bootstrap.python(args.cache), rust, preload)
+
+
+def versions(args, tools):
+    """The version of each contestant, by title."""
+    found = {} if args.no_ours else {OURS: bootstrap.run(OURS, [args.binary, "--version"]).split()[-1]}
+    for p in args.peers:
+        peer = PEERS[p]
+        crate = peer.crate and bootstrap.crate_version(peer.crate)
+        found[peer.title] = crate or bootstrap.version(tools.python, peer.package)
+    return found
 
 
 def names(text):
@@ -204,52 +185,69 @@ def numbers(text):
     return [int(t) for t in names(text)]
 
 
+def networks(text):
+    """`NAME` or `NAME:BATCH` each, as pairs; the batch is None where there is none."""
+    pairs = [name.partition(":") for name in names(text)]
+    for name, _, batch in pairs:
+        if name not in IMAGENET + CIFAR:
+            raise argparse.ArgumentTypeError(f"unknown network {name} (there are {', '.join(IMAGENET + CIFAR)})")
+    return [(name, int(batch) if colon else None) for name, colon, batch in pairs]
+
+
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--arch", type=names, default="resnet18,resnet50")
-    parser.add_argument("--batch", type=numbers, default="1,16")
-    parser.add_argument("--threads", type=numbers, default="1,2")
+    defaults = argparse.ArgumentDefaultsHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=defaults)
+    parser.add_argument("--arch", type=networks, default="resnet18,resnet50", help="NAME or NAME:BATCH, comma-separated")
+    parser.add_argument("--batch", type=numbers, default="1,16", help="where the network's name has none")
+    parser.add_argument("--threads", type=numbers, default="1,2", help="cores that a process is pinned to")
     parser.add_argument("--size", type=int, default=224, help="side of the ImageNet family's input (CIFAR's is 32)")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="a peer's time of measuring in one round")
-    parser.add_argument("--peers", type=names, default="ort", help="of " + ",".join(PEERS))
+    parser.add_argument("--rounds", type=int, default=5, help="how often each contestant runs")
+    parser.add_argument("--seconds", type=float, default=2.0, help="a contestant's time of measuring in one round")
+    parser.add_argument("--peers", type=names, default="ort,openvino", help="all, or of " + ",".join(PEERS))
+    parser.add_argument("--isa", choices=("auto", "avx2"), default="auto", help="what all are held to (Linux, gcc)")
     parser.add_argument("--binary", type=pathlib.Path, default=BINARY, help="resnet-cpu, built for release")
     parser.add_argument("--ours", type=str.split, default=[], help="further arguments of resnet-cpu bench, one string")
     parser.add_argument("--no-ours", action="store_true", help="time the peers alone")
-    parser.add_argument("--cache", type=pathlib.Path, default=pathlib.Path(tempfile.gettempdir()) / "resnet-cpu-onnx")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    cache = bootstrap.default_cache()
+    parser.add_argument("--cache", type=pathlib.Path, default=cache, help="where what is installed and written goes")
     args = parser.parse_args()
-    if args.worker:
-        args.arch, args.batch, args.threads = args.arch[0], args.batch[0], args.threads[0]
-        return args
-    unknown = [p for p in args.peers if p not in PEERS]
-    if unknown:
-        parser.error(f"unknown peer {unknown[0]} (there are {', '.join(PEERS)})")
+    args.cache = args.cache.absolute()
+    args.peers = list(PEERS) if args.peers == ["all"] else args.peers
+    for peer in args.peers:
+        if peer not in PEERS:
+            parser.error(f"unknown peer {peer} (there are {', '.join(PEERS)})")
     if not args.no_ours and not args.binary.is_file():
         parser.error(f"{args.binary} is missing: cargo build --release, or --no-ours")
+    if args.no_ours and not args.peers:
+        parser.error("--no-ours: there is nobody else")
     available = len(os.sched_getaffinity(0))
     if max(args.threads) > available:
         parser.error(f"--threads {max(args.threads)}: only {available} cores")
+    args.cases = [
+        Case(arch, n, t, args.size if arch in IMAGENET else 32)
+        for arch, batch in args.arch
+        for n in ([batch] if batch else args.batch)
+        for t in args.threads
+    ]
     return args
 
 
 def main():
     args = parse()
-    if args.worker:
-        return work(args)
-    args.cache.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for arch in args.arch:
-        for batch in args.batch:
-            path = onnx_file(args.cache, arch, batch, size_of(args, arch))
-            if any(PEERS[p].needs_onnx for p in args.peers) and not path.exists():
-                export(path, arch, batch, size_of(args, arch))
-            for threads in args.threads:
-                rows += row(args, arch, batch, threads)
-    print("| arch | batch | threads | peer | resnet-cpu ms | peer ms | peer / ours | spread | % of FMA peak: ours / peer |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for cells in rows:
-        print("| " + " | ".join(map(str, cells)) + " |")
+    tools = install(args)
+    ours = [] if args.no_ours else [OURS]
+    print(table.heading(args.isa, versions(args, tools)))
+    print(table.SPEED_HEAD, flush=True)
+    everything = []
+    try:
+        for case in args.cases:
+            contestants = ours + [p for p in args.peers if case.arch in PEERS[p].only]
+            results = rounds(args, tools, contestants, case)
+            everything.append((case, results))
+            print(table.speed_row(case, results, OURS), flush=True)
+    finally:
+        if everything:
+            print(table.errors(everything))
 
 
 if __name__ == "__main__":

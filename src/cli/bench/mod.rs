@@ -10,6 +10,7 @@ use resnet_cpu::model::ModelSpec;
 use resnet_cpu::simd::peak_gflops;
 use serde::Serialize;
 use std::io::{Stdout, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::CliError;
@@ -29,6 +30,9 @@ pub(super) struct Args {
     arch: Vec<String>,
     #[command(flatten)]
     network: NetworkArgs,
+    /// Weights instead of random ones, for inference with one network; --json has the batch's logits then
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
     /// Pictures a batch, comma-separated
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -69,9 +73,15 @@ struct Row {
     percent_of_peak: f64,
     backend: &'static str,
     kernel: &'static str,
+    /// Of all pictures of the batch, `[batch, classes]`, where they mean something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logits: Option<Vec<f32>>,
 }
 
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
+    if args.weights.is_some() && !(matches!(args.mode, Mode::Infer) && args.arch.len() <= 1) {
+        return Err(CliError::usage("--weights is for --mode infer and one --arch"));
+    }
     match args.mode {
         Mode::Infer => infer::run(args, machine),
         Mode::Train => train::run(args, machine),
@@ -118,6 +128,7 @@ impl Row {
             percent_of_peak: 0.0,
             backend: machine.backend_name(),
             kernel: machine.kernel(),
+            logits: None,
         }
     }
 
