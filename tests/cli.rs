@@ -359,6 +359,24 @@ fn bench_prints_the_logits_of_given_weights() {
 }
 
 #[test]
+fn convolutions_are_computed_as_is_wanted() {
+    let fixture = Fixture::new();
+    let run = |choice: &[&str]| {
+        let run = fixture.infer(&[choice, &["--verbose", "--json", "pictures/a.png"]].concat());
+        assert_eq!(run.code, 0, "{}", run.err);
+        let probability = run.json()[0]["predictions"][0]["probability"].as_f64().unwrap();
+        (probability, run.err.matches("winograd").count())
+    };
+    let (auto, fastest) = run(&[]);
+    let (direct, none) = run(&["--conv", "direct"]);
+    let (winograd, all) = run(&["--conv", "winograd"]);
+    assert_eq!((none, all), (0, 16), "of the 18 convolutions of 3x3, two have stride 2");
+    assert!(fastest <= all && (auto - direct).abs() < 1e-5 && (winograd - direct).abs() < 1e-5);
+    let run = fixture.run(&["bench", "--mode", "gemm", "--conv", "direct"]);
+    assert!(run.code == 2 && run.err.contains("--conv is for --mode infer"), "{}", run.err);
+}
+
+#[test]
 fn verbose_shows_where_the_time_went() {
     let fixture = Fixture::new();
     let run = fixture.infer(&["--verbose", "pictures/a.png"]);
@@ -371,7 +389,7 @@ fn verbose_shows_where_the_time_went() {
     assert_eq!([&layers[0], &layers[22], &layers[23]], ["conv1", "fc", "total"]);
     assert!(layers.contains(&"layer2.0.shortcut".to_owned()));
     for (line, shapes, algorithm) in [
-        (1, "32x32x3 -> 32x32x16 ", " im2col gemm "),
+        (1, "32x32x3 -> 32x32x16 ", " strip gemm "),
         (2, "32x32x16 -> 32x32x16 ", " winograd F(4x4) "),
     ] {
         assert!(table[line].contains(shapes) && table[line].contains(algorithm), "{}", table[line]);

@@ -9,6 +9,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::convolutions::ConvolutionArgs;
 use super::error::CliError;
 use super::layer_times::print_layer_times;
 use super::machine::Machine;
@@ -32,6 +33,8 @@ pub(super) struct Args {
     arch: Option<String>,
     #[command(flatten)]
     network: NetworkArgs,
+    #[command(flatten)]
+    convolutions: ConvolutionArgs,
     /// How many classes to name [default: 5]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     top: Option<u32>,
@@ -158,7 +161,8 @@ fn prepare(
     }
 
     let names = names.or_else(|| class_names(&weights));
-    let session = Session::new(&weights.network().clone(), weights, machine.backend);
+    let session = Session::new(&weights.network().clone(), weights, machine.backend)
+        .with_convolutions(args.convolutions.choice());
     if names.is_none() {
         machine.note(&format!("no names are known for the {} classes; see --labels", spec.classes));
     }

@@ -7,6 +7,7 @@
 
 mod bench;
 mod convert;
+mod convolutions;
 mod docs;
 mod error;
 mod infer;

@@ -22,16 +22,48 @@ const F4_TILES: usize = 24;
 /// Pairs of channels up to which they always are: they come from the second-level cache.
 const F4_CHANNELS: usize = 64 * 64;
 
+/// Which algorithms may compute convolutions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Convolutions {
+    /// The fastest for each shape: [`Algorithm::of`].
+    #[default]
+    Auto,
+    /// The definition only.
+    Direct,
+    /// Winograd's F(4x4, 3x3) wherever it is possible, else the fastest.
+    Winograd,
+}
+
+impl Convolutions {
+    /// The algorithm for a convolution of `shape`.
+    pub fn algorithm(self, backend: Backend, shape: &ConvShape) -> Algorithm {
+        let exact = Algorithm::winograd_isa(backend, shape).is_some_and(Isa::is_exact);
+        match self {
+            Self::Direct => Algorithm::without_winograd(backend, shape),
+            Self::Winograd if exact => Algorithm::Winograd(WinogradTile::F4),
+            Self::Auto | Self::Winograd => Algorithm::of(backend, shape),
+        }
+    }
+}
+
 impl Algorithm {
-    /// The faster one for a convolution of `shape`. The choice depends on the shape alone, so results
-    /// do, too. Always direct are a backend other than ours and the `portable` instruction set, whose
-    /// transforms would lose twice the digits for want of a fused multiply-add.
+    /// The fastest for a convolution of `shape`. The choice depends on the shape alone, so results do,
+    /// too. A backend other than ours takes the definition, and so does the `portable` instruction
+    /// set, whose transforms would lose twice the digits for want of a fused multiply-add.
     pub fn of(backend: Backend, shape: &ConvShape) -> Self {
         let tiles = shape.batch * shape.out_height().div_ceil(4) * shape.out_width().div_ceil(4);
-        if Self::winograd_isa(backend, shape).is_some_and(Isa::is_exact) && tiles >= F2_TILES {
-            let f4 = tiles >= F4_TILES || shape.in_channels * shape.out_channels <= F4_CHANNELS;
-            return Self::Winograd(if f4 { WinogradTile::F4 } else { WinogradTile::F2 });
+        let near = shape.in_channels * shape.out_channels <= F4_CHANNELS;
+        let exact = Self::winograd_isa(backend, shape).is_some_and(Isa::is_exact);
+        match tiles {
+            _ if !exact => Self::without_winograd(backend, shape),
+            F4_TILES.. => Self::Winograd(WinogradTile::F4),
+            1.. if near => Self::Winograd(WinogradTile::F4),
+            F2_TILES.. => Self::Winograd(WinogradTile::F2),
+            _ => Self::without_winograd(backend, shape),
         }
+    }
+
+    fn without_winograd(backend: Backend, shape: &ConvShape) -> Self {
         let strip = matches!(backend, Backend::Native(_)) && strip::fits(shape);
         if strip { Self::Strip } else { Self::Direct }
     }

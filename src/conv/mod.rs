@@ -19,7 +19,7 @@ mod shape;
 mod strip;
 mod winograd;
 
-pub use algorithm::Algorithm;
+pub use algorithm::{Algorithm, Convolutions};
 pub use backward_data::{BackwardFilter, backward_data};
 pub use backward_weights::backward_weights;
 pub use forward::{Filter, forward, forward_rows};

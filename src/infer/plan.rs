@@ -8,10 +8,17 @@
 
 use super::InferError;
 use super::planner::Planner;
-use crate::conv::{Algorithm, ConvShape};
+use crate::conv::{Algorithm, ConvShape, Convolutions};
 use crate::gemm::Backend;
 use crate::model::{Block, BlockShortcut, ConvBn, Network};
 use crate::ops::{PoolShape, ShortcutPad};
+
+/// Who computes the layers, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Means {
+    pub(super) backend: Backend,
+    pub(super) convolutions: Convolutions,
+}
 
 /// The number of a buffer.
 pub(super) type Slot = usize;
@@ -127,19 +134,19 @@ pub(super) fn convs(network: &Network) -> impl Iterator<Item = &ConvBn> {
 const FRONT: usize = 128 * 1024;
 
 impl Plan {
-    /// The plan for `batch` images of `height` x `width` on `backend`, run by `threads` threads.
+    /// The plan for `batch` images of `height` x `width` by `means`, run by `threads` threads.
     pub(super) fn new(
         network: &Network,
-        backend: Backend,
+        means: Means,
         [batch, height, width]: [usize; 3],
         threads: usize,
     ) -> Result<Plan, InferError> {
-        let mut rest = Planner::new(backend, batch, batch);
-        let (images, blocks) = front(network, backend, [batch, height, width]);
+        let mut rest = Planner::new(means, batch, batch);
+        let (images, blocks) = front(network, means, [batch, height, width]);
         let plan_front = batch > images && batch / images >= threads;
         let mut x = rest.image(height, width);
         let front = plan_front.then(|| {
-            let mut planner = Planner::new(backend, images, batch);
+            let mut planner = Planner::new(means, images, batch);
             let mut y = planner.stem(network, planner.image(height, width));
             for block in &network.blocks[..blocks] {
                 y = planner.block(block, y);
@@ -181,12 +188,8 @@ impl Plan {
 
 /// How many images the front takes at a time, a divisor of the batch, and how many blocks it has: those
 /// whose filters are smaller than the activations that they make.
-fn front(
-    network: &Network,
-    backend: Backend,
-    [batch, height, width]: [usize; 3],
-) -> (usize, usize) {
-    let mut probe = Planner::new(backend, 1, batch);
+fn front(network: &Network, means: Means, [batch, height, width]: [usize; 3]) -> (usize, usize) {
+    let mut probe = Planner::new(means, 1, batch);
     let mut x = probe.stem(network, probe.image(height, width));
     let mut after = Vec::with_capacity(network.blocks.len());
     for block in &network.blocks {

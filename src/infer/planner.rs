@@ -3,9 +3,8 @@
 //! A buffer is free again as soon as its last reader has been planned, so a whole network needs three
 //! or four, each as large as the largest activation it ever holds.
 
-use super::plan::{Op, Section, Slot, Source, Step, Target};
+use super::plan::{Means, Op, Section, Slot, Source, Step, Target};
 use crate::conv::Algorithm;
-use crate::gemm::Backend;
 use crate::model::{Block, BlockShortcut, ConvBn, Network};
 use crate::ops::{PoolShape, ShortcutPad};
 
@@ -25,7 +24,7 @@ impl Activation {
 }
 
 pub(super) struct Planner {
-    backend: Backend,
+    means: Means,
     /// Images of the section.
     batch: usize,
     /// Images of the whole run.
@@ -38,8 +37,8 @@ pub(super) struct Planner {
 
 impl Planner {
     /// A planner for `batch` images of a run of `of`.
-    pub(super) fn new(backend: Backend, batch: usize, of: usize) -> Self {
-        Self { backend, batch, of, steps: vec![], slots: vec![], free: vec![], layer: 0 }
+    pub(super) fn new(means: Means, batch: usize, of: usize) -> Self {
+        Self { means, batch, of, steps: vec![], slots: vec![], free: vec![], layer: 0 }
     }
 
     /// The images as the section's input.
@@ -56,8 +55,7 @@ impl Planner {
     /// The first convolution, and the pool after it where there is one.
     pub(super) fn stem(&mut self, network: &Network, x: Activation) -> Activation {
         let window = [3, 2, 1];
-        let algorithm =
-            Algorithm::of(self.backend, &network.stem.shape(self.of, x.height, x.width));
+        let algorithm = self.algorithm(&network.stem, x);
         match (network.stem_pool, algorithm) {
             (true, Algorithm::Strip) => self.conv_max_pool(&network.stem, x, window),
             (true, _) => {
@@ -130,12 +128,18 @@ impl Planner {
         relu: bool,
     ) -> Activation {
         let shape = conv.shape(self.batch, x.height, x.width);
-        let algorithm = Algorithm::of(self.backend, &conv.shape(self.of, x.height, x.width));
+        let algorithm = self.algorithm(conv, x);
         let residual = add.map(|add| add.at);
         let op = Op::Conv { layer: self.layer, shape, algorithm, residual, relu };
         self.layer += 1;
         let (height, width) = (shape.out_height(), shape.out_width());
         self.step(&conv.name, op, x, Activation { height, width, channels: conv.out_channels, ..x })
+    }
+
+    /// How `conv` of `x` is computed: as the whole run would compute it.
+    fn algorithm(&self, conv: &ConvBn, x: Activation) -> Algorithm {
+        let Means { backend, convolutions } = self.means;
+        convolutions.algorithm(backend, &conv.shape(self.of, x.height, x.width))
     }
 
     /// A convolution and the pool after it as one step.

@@ -3,8 +3,9 @@
 use super::MAX_INPUT_SIDE;
 use super::layer_time::LayerTime;
 use super::layers::Layers;
-use super::plan::{Plan, Section};
+use super::plan::{Means, Plan, Section};
 use super::run::Runner;
+use crate::conv::Convolutions;
 use crate::gemm::Backend;
 use crate::model::{Network, ParamSource};
 use crate::runtime::{AlignedBuf, Profile, awake};
@@ -60,7 +61,7 @@ pub enum InferError {
 pub struct Session<'w> {
     network: Network,
     weights: Box<dyn ParamSource + Send + 'w>,
-    backend: Backend,
+    means: Means,
     isa: Isa,
     layers: Layers,
     plan: Option<Plan>,
@@ -82,7 +83,7 @@ impl<'w> Session<'w> {
         Self {
             network: network.clone(),
             weights: Box::new(params),
-            backend,
+            means: Means { backend, convolutions: Convolutions::default() },
             isa,
             layers: Layers::new(network),
             plan: None,
@@ -91,6 +92,13 @@ impl<'w> Session<'w> {
             logits: AlignedBuf::default(),
             profile: None,
         }
+    }
+
+    /// The same with a choice of the algorithms for convolutions. Without it, each is computed by the
+    /// fastest; a choice changes speed, memory and the last digits.
+    pub fn with_convolutions(self, convolutions: Convolutions) -> Self {
+        let means = Means { convolutions, ..self.means };
+        Self { means, plan: None, ..self }
     }
 
     /// The network it runs.
@@ -107,8 +115,8 @@ impl<'w> Session<'w> {
         let planned = self.plan.as_ref().map(|plan| (plan.batch, plan.height, plan.width));
         if planned != Some((batch, height, width)) {
             let (size, threads) = ([batch, height, width], rayon::current_num_threads());
-            let plan = Plan::new(&self.network, self.backend, size, threads)?;
-            self.layers.pack(&plan, &self.network, &*self.weights, self.backend);
+            let plan = Plan::new(&self.network, self.means, size, threads)?;
+            self.layers.pack(&plan, &self.network, &*self.weights, self.means.backend);
             self.plan = Some(plan);
         }
         Ok(())
@@ -194,9 +202,57 @@ pub fn activation_bytes(
     width: usize,
 ) -> Result<usize, InferError> {
     let threads = rayon::current_num_threads();
-    let plan = Plan::new(network, backend, [batch, height, width], threads)?;
+    let means = Means { backend, convolutions: Convolutions::default() };
+    let plan = Plan::new(network, means, [batch, height, width], threads)?;
     let slots = |section: &Section| section.slots.iter().sum::<usize>();
     let front =
         plan.front.as_ref().map_or(0, |front| threads * slots(front) + plan.rest.input_len());
     Ok((front + slots(&plan.rest) + plan.rest.output_len()) * size_of::<f32>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{InitOptions, ModelSpec, Options, initialize};
+    use crate::runtime::{Rng, pool};
+
+    /// With few threads each takes images of its own through the front, with many it does not.
+    #[test]
+    fn the_bits_do_not_depend_on_who_runs_the_front() {
+        for (name, side, batch) in [("resnet18", 129, 6), ("resnet50", 97, 4), ("resnet20", 32, 32)]
+        {
+            let network = Network::new(&ModelSpec::new(name, Options::default()).unwrap());
+            let params = initialize(&network, 3, InitOptions::default());
+            let mut rng = Rng::named(3, "input");
+            let input: Vec<f32> = (0..batch * side * side * 3).map(|_| rng.normal()).collect();
+            let mut first: Option<Vec<f32>> = None;
+            let mut fronts = 0;
+            for threads in [1, 2, 3, 5, 33] {
+                let mut session = Session::new(&network, &params, Backend::Native(Isa::best()));
+                let mut run = || session.run(&input, batch, side, side).unwrap().to_vec();
+                let logits = pool(Some(threads)).unwrap().install(&mut run);
+                assert!(
+                    *first.get_or_insert(logits.clone()) == logits,
+                    "{name}, {threads} threads"
+                );
+                fronts += usize::from(session.plan.is_some_and(|plan| plan.front.is_some()));
+            }
+            assert!((1..5).contains(&fronts), "{name}: {fronts} of 5 runs had a front");
+        }
+    }
+
+    #[test]
+    fn a_session_serves_batches_of_all_sizes() {
+        let network = Network::new(&ModelSpec::new("resnet20", Options::default()).unwrap());
+        let params = initialize(&network, 3, InitOptions::default());
+        let mut rng = Rng::named(4, "input");
+        let input: Vec<f32> = (0..17 * 32 * 32 * 3).map(|_| rng.normal()).collect();
+        let backend = Backend::Native(Isa::best());
+        let mut kept = Session::new(&network, &params, backend);
+        for batch in [16, 1, 17, 2, 16] {
+            let input = &input[..batch * 32 * 32 * 3];
+            let mut fresh = Session::new(&network, &params, backend);
+            assert_eq!(kept.run(input, batch, 32, 32), fresh.run(input, batch, 32, 32), "{batch}");
+        }
+    }
 }

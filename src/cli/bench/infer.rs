@@ -61,7 +61,8 @@ fn rows(
     params: impl ParamSource + Send,
 ) -> Result<(), CliError> {
     let side = args.side(&network.spec);
-    let mut session = Session::new(network, params, machine.backend);
+    let session = Session::new(network, params, machine.backend);
+    let mut session = session.with_convolutions(args.convolutions.choice());
     for batch in args.batch.iter().map(|&n| n as usize) {
         // The rule of data-tools/pytorch/fill.py, so that others can run on the same pictures.
         let mut rng = Rng::named(SEED, "input");

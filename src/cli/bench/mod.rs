@@ -6,6 +6,7 @@ mod stats;
 mod train;
 
 use clap::ValueEnum;
+use resnet_cpu::conv::Convolutions;
 use resnet_cpu::model::ModelSpec;
 use resnet_cpu::simd::peak_gflops;
 use serde::Serialize;
@@ -13,6 +14,7 @@ use std::io::{Stdout, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::convolutions::ConvolutionArgs;
 use super::error::CliError;
 use super::machine::Machine;
 use super::network::NetworkArgs;
@@ -33,6 +35,8 @@ pub(super) struct Args {
     /// Weights instead of random ones, for inference with one network; --json has the batch's logits then
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    #[command(flatten)]
+    convolutions: ConvolutionArgs,
     /// Pictures a batch, comma-separated
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -81,6 +85,10 @@ struct Row {
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     if args.weights.is_some() && !(matches!(args.mode, Mode::Infer) && args.arch.len() <= 1) {
         return Err(CliError::usage("--weights is for --mode infer and one --arch"));
+    }
+    let choice = args.convolutions.choice();
+    if choice != Convolutions::Auto && !matches!(args.mode, Mode::Infer) {
+        return Err(CliError::usage("--conv is for --mode infer"));
     }
     match args.mode {
         Mode::Infer => infer::run(args, machine),
