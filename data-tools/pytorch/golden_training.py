@@ -50,7 +50,7 @@ ONE_EACH = (1, 1, 1, 1)
 CASES = [
     ("resnet18-b", "resnet18", {"shortcut": "b"}, (4, 33, 33), 2**-9, 25),
     ("resnet18-a", "resnet18", {"shortcut": "a"}, (4, 33, 33), 2**-9, 7),
-    ("resnet18-c", "resnet18", {"shortcut": "c"}, (4, 33, 33), 2**-11, 3),
+    ("resnet18-c", "resnet18", {"shortcut": "c", "blocks": ONE_EACH}, (4, 33, 33), 2**-11, 17),
     ("plain18-conv", "plain18", {"blocks": ONE_EACH}, (4, 33, 33), 2**-13, 18),
     ("plain18-maxpool", "plain18", {"downsample": "maxpool", "blocks": ONE_EACH}, (4, 64, 64), 2**-13, 22),
     ("bottleneck-b-v1.5", "resnet50", {"shortcut": "b", "blocks": ONE_EACH}, (4, 33, 33), 2**-11, 2),

@@ -15,12 +15,14 @@ pub enum Algorithm {
     Winograd(WinogradTile),
 }
 
-/// Tiles of 4x4 outputs from which F(2x2, 3x3)'s filters are worth reading.
-const F2_TILES: usize = 8;
-/// Tiles of 4x4 outputs from which F(4x4, 3x3)'s are, which are twice as large again.
+/// Tiles of 4x4 outputs from which F(4x4, 3x3)'s filters are worth reading.
 const F4_TILES: usize = 24;
-/// Pairs of channels up to which they always are: they come from the second-level cache.
-const F4_CHANNELS: usize = 64 * 64;
+/// Tiles of 4x4 outputs from which F(2x2, 3x3)'s are, which are half as large.
+const F2_TILES: usize = 8;
+/// Pairs of channels up to which filters come from the second-level cache, and the tiles from which
+/// F(4x4, 3x3) pays then; F(2x2, 3x3) always does.
+const NEAR: usize = 64 * 64;
+const F4_TILES_NEAR: usize = 16;
 
 /// Which algorithms may compute convolutions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -52,14 +54,15 @@ impl Algorithm {
     /// set, whose transforms would lose twice the digits for want of a fused multiply-add.
     pub fn of(backend: Backend, shape: &ConvShape) -> Self {
         let tiles = shape.batch * shape.out_height().div_ceil(4) * shape.out_width().div_ceil(4);
-        let near = shape.in_channels * shape.out_channels <= F4_CHANNELS;
-        let exact = Self::winograd_isa(backend, shape).is_some_and(Isa::is_exact);
-        match tiles {
-            _ if !exact => Self::without_winograd(backend, shape),
-            F4_TILES.. => Self::Winograd(WinogradTile::F4),
-            1.. if near => Self::Winograd(WinogradTile::F4),
-            F2_TILES.. => Self::Winograd(WinogradTile::F2),
-            _ => Self::without_winograd(backend, shape),
+        let near = shape.in_channels * shape.out_channels <= NEAR;
+        let (from_f4, from_f2) = if near { (F4_TILES_NEAR, 1) } else { (F4_TILES, F2_TILES) };
+        let possible = Self::winograd_isa(backend, shape).is_some_and(Isa::is_exact);
+        if possible && tiles >= from_f4 {
+            Self::Winograd(WinogradTile::F4)
+        } else if possible && tiles >= from_f2 {
+            Self::Winograd(WinogradTile::F2)
+        } else {
+            Self::without_winograd(backend, shape)
         }
     }
 
