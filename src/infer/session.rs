@@ -147,6 +147,7 @@ impl<'w> Session<'w> {
         self.profile = self.profile.take().map(|_| Profile::new(steps));
         let Self { layers, isa, buffers, between, logits, profile, .. } = self;
         let runner = Runner { layers, isa: *isa, profile: profile.as_ref() };
+        let buffers = &*buffers;
         let run = |section: &Section, first_step, input: &[f32], output: &mut [f32]| {
             let spare = buffers.lock().expect("no panic while it is locked").pop();
             let mut own = spare.unwrap_or_default();

@@ -43,6 +43,12 @@ impl<const M: usize, const T: usize> Grid<M, T> {
     }
 }
 
+/// A small matrix turned over: in registers, it costs nothing.
+#[inline(always)]
+fn transposed<V: Copy, const A: usize, const B: usize>(matrix: [[V; B]; A]) -> [[V; A]; B] {
+    from_fn(|b| from_fn(|a| matrix[a][b]))
+}
+
 /// Transforms rows of tiles of the input.
 pub(super) struct ToTiles<'a, const M: usize, const T: usize, P> {
     pub(super) grid: &'a Grid<M, T>,
@@ -93,10 +99,9 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for ToTiles<'_, M, 
                         };
                         from_fn(|x| P::input(s, from_fn(|y| pixel(y, x))))
                     };
-                    for y in 0..T {
-                        let row = P::input(s, from_fn(|x| columns[x][y]));
+                    for (y, row) in transposed(columns).into_iter().enumerate() {
                         let at = y * T * frequency + to + channel;
-                        s.store_strided(row, &mut values[at..], frequency);
+                        s.store_strided(P::input(s, row), &mut values[at..], frequency);
                     }
                 }
                 to += stride;
@@ -144,8 +149,8 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for FromTiles<'_, '
                     let channel = channels.start + column;
                     let bias =
                         epilogue.bias.map_or(zero, |bias| s.load(&bias[channel..][..S::LANES]));
-                    for y in 0..lines {
-                        let values = P::output(s, from_fn(|x| by_x[x][y]));
+                    for (y, row) in transposed(by_x).into_iter().take(lines).enumerate() {
+                        let values = P::output(s, row);
                         let pixel = (line + y) * width + tile * M;
                         for (x, &v) in values[..pixels].iter().enumerate() {
                             let mut v = s.add(v, bias);
