@@ -39,10 +39,11 @@ pub enum Convolutions {
 impl Convolutions {
     /// The algorithm for a convolution of `shape`.
     pub fn algorithm(self, backend: Backend, shape: &ConvShape) -> Algorithm {
-        let exact = Algorithm::winograd_isa(backend, shape).is_some_and(Isa::is_exact);
         match self {
             Self::Direct => Algorithm::without_winograd(backend, shape),
-            Self::Winograd if exact => Algorithm::Winograd(WinogradTile::F4),
+            Self::Winograd if Algorithm::winograd_fits(backend, shape) => {
+                Algorithm::Winograd(WinogradTile::F4)
+            }
             Self::Auto | Self::Winograd => Algorithm::of(backend, shape),
         }
     }
@@ -56,7 +57,7 @@ impl Algorithm {
         let tiles = shape.batch * shape.out_height().div_ceil(4) * shape.out_width().div_ceil(4);
         let near = shape.in_channels * shape.out_channels <= NEAR;
         let (from_f4, from_f2) = if near { (F4_TILES_NEAR, 1) } else { (F4_TILES, F2_TILES) };
-        let possible = Self::winograd_isa(backend, shape).is_some_and(Isa::is_exact);
+        let possible = Self::winograd_fits(backend, shape);
         if possible && tiles >= from_f4 {
             Self::Winograd(WinogradTile::F4)
         } else if possible && tiles >= from_f2 {
@@ -67,8 +68,17 @@ impl Algorithm {
     }
 
     fn without_winograd(backend: Backend, shape: &ConvShape) -> Self {
-        let strip = matches!(backend, Backend::Native(_)) && strip::fits(shape);
-        if strip { Self::Strip } else { Self::Direct }
+        if Self::strip_fits(backend, shape) { Self::Strip } else { Self::Direct }
+    }
+
+    /// Whether a convolution of `shape` can be computed from strips.
+    pub(super) fn strip_fits(backend: Backend, shape: &ConvShape) -> bool {
+        matches!(backend, Backend::Native(_)) && strip::fits(shape)
+    }
+
+    /// Whether it can by Winograd, and exactly so on every instruction set that has it.
+    fn winograd_fits(backend: Backend, shape: &ConvShape) -> bool {
+        Self::winograd_isa(backend, shape).is_some_and(Isa::is_exact)
     }
 
     /// What tables call it, computing a convolution of `shape`.

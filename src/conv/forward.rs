@@ -33,8 +33,7 @@ impl Filter {
         let form = match algorithm {
             Algorithm::Direct => Form::Direct(PackedB::zeros(backend, shape.k(), out_channels)),
             Algorithm::Strip => {
-                let fits = matches!(backend, Backend::Native(_)) && strip::fits(shape);
-                assert!(fits, "a shape for strips");
+                assert!(Algorithm::strip_fits(backend, shape), "a shape for strips");
                 Form::Strip(PackedB::zeros(backend, shape.k(), out_channels))
             }
             Algorithm::Winograd(tile) => {

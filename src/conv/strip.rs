@@ -81,7 +81,7 @@ pub(super) fn forward_rows(
     soon: &[f32],
 ) {
     assert_eq!(input.len(), shape.input_len(), "input of {shape:?}");
-    let isa = filter.isa().expect("filters packed for our kernels");
+    let isa = filter.panels().expect("filters packed for our kernels").kernel.isa();
     let &ConvShape { kernel, stride, in_channels, .. } = shape;
     let (height, line, strip_line) = (shape.out_height(), output_line(shape), strip_line(shape));
     assert_eq!(output.len(), rows.len() * line, "output of {shape:?}");
@@ -91,8 +91,7 @@ pub(super) fn forward_rows(
             let (image, y) = (row / height, row % height);
             let count = band(shape).min(rows.end - row).min(height - y);
             let lines = (count - 1) * stride + kernel;
-            strip.grow_to(lines * strip_line);
-            let strip = &mut strip[..lines * strip_line];
+            let strip = strip.first_mut(lines * strip_line);
             isa.dispatch(Cut { shape, input, image, y, strip });
             let next = after(shape, input, image, y * stride + lines, count * stride);
             for i in 0..count {

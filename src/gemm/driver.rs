@@ -31,7 +31,7 @@ pub fn gemm<A: ASource>(a: &A, b: &PackedB, c: &mut [f32], epilogue: &Epilogue) 
     };
     let threads = if m * n * k < SMALL { 1 } else { rayon::current_num_threads() };
     let blocking = Blocking::new(&b.kernel, m, n, k, threads);
-    let panels = n.div_ceil(b.kernel.nr);
+    let panels = b.count();
     let Blocking { row_tasks, column_tasks, kc } = blocking;
     let c = Output { start: c.as_mut_ptr(), stride: n };
     let task = |t: usize| {

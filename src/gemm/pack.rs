@@ -207,14 +207,6 @@ impl PackedB {
         })
     }
 
-    /// The instruction set it is packed for, if it is for kernels of ours.
-    pub(crate) fn isa(&self) -> Option<Isa> {
-        match &self.layout {
-            Layout::Panels(panels) => Some(panels.kernel.isa()),
-            Layout::Plain(_) => None,
-        }
-    }
-
     /// Rows of B.
     pub fn k(&self) -> usize {
         self.k

@@ -4,7 +4,7 @@
 use super::Epilogue;
 use super::blocking::k_block;
 use super::kernels::{Fetch, LINE, Tile};
-use super::pack::{Layout, PackedB};
+use super::pack::PackedB;
 use std::ptr;
 
 /// The left operand: A\[i, r * run + j\] = `values[i * stride + r * run_stride + j]`.
@@ -46,7 +46,7 @@ impl Runs<'_> {
 /// If the shapes of `a`, `b`, `c` and `epilogue` do not fit together, K is more than one block, or B
 /// is packed for another backend than ours.
 pub(crate) fn gemm_runs(a: &Runs, b: &PackedB, c: &mut [f32], epilogue: &Epilogue) {
-    let Layout::Panels(panels) = &b.layout else { panic!("runs are read by our kernels only") };
+    let panels = b.panels().expect("runs are read by our kernels only");
     let (rows, n, k, kernel) = (a.rows, b.n(), a.runs * a.run, &panels.kernel);
     assert!(a.runs > 0 && k == b.k() && k_block(k) >= k, "columns of A and rows of B, one block");
     assert_eq!(c.len(), rows * n, "size of C");
@@ -58,8 +58,8 @@ pub(crate) fn gemm_runs(a: &Runs, b: &PackedB, c: &mut [f32], epilogue: &Epilogu
     let last = (rows - 1) * a.stride + (a.runs - 1) * a.run_stride;
     assert!(last + a.run <= a.values.len(), "size of A");
     let tiles = rows.div_ceil(kernel.mr);
-    let all_tiles = tiles * n.div_ceil(kernel.nr);
-    for panel in 0..n.div_ceil(kernel.nr) {
+    let all_tiles = tiles * panels.count();
+    for panel in 0..panels.count() {
         let (b, columns) = panels.panel(panel, 0);
         let column = panel * kernel.nr;
         let bias = epilogue.bias.map_or(ptr::null(), |v| v[column..].as_ptr());
