@@ -11,6 +11,8 @@
 //! error).
 
 mod backend;
+mod batch;
+pub(crate) use batch::{GemmBatch, MR};
 pub mod blocking;
 mod driver;
 mod epilogue;

@@ -1,6 +1,7 @@
 //! A rectangle of a matrix that belongs to one task, so that tasks can share out a matrix by rows and by
 //! columns alike.
 
+use crate::simd::Simd;
 use std::marker::PhantomData;
 
 /// Exclusive access to a rectangle of a row-major matrix.
@@ -58,6 +59,27 @@ impl<'a> RectMut<'a> {
         // SAFETY: the rectangle lies in a matrix that is borrowed for 'a; no other rectangle has these
         // elements, since splitting shares them out, and `&mut self` excludes a second row.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.stride), self.columns) }
+    }
+}
+
+impl RectMut<'_> {
+    /// Stores `values` one below the other, the first at (`row`, `column`).
+    ///
+    /// # Panics
+    /// If one ends beyond the rectangle.
+    #[inline(always)]
+    pub(crate) fn store<S: Simd, const N: usize>(
+        &mut self,
+        s: S,
+        values: [S::V; N],
+        row: usize,
+        column: usize,
+    ) {
+        assert!(row + N <= self.rows && column + S::LANES <= self.columns, "beyond the rectangle");
+        for (i, v) in values.into_iter().enumerate() {
+            // SAFETY: in the rectangle (asserted), which is ours alone.
+            unsafe { s.store_ptr(v, self.start.add((row + i) * self.stride + column)) };
+        }
     }
 }
 

@@ -114,6 +114,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn load_if(self, condition: bool, src: *const f32) -> __m256 {
+        op!(_mm256_maskload_ps(src, _mm256_set1_epi32(-i32::from(condition))))
+    }
+
+    #[inline(always)]
     unsafe fn load_first(self, src: *const f32, n: usize) -> __m256 {
         op!(_mm256_maskload_ps(src, first(n)))
     }

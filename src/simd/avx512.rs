@@ -111,6 +111,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn load_if(self, condition: bool, src: *const f32) -> __m512 {
+        op!(_mm512_maskz_loadu_ps(if condition { !0 } else { 0 }, src))
+    }
+
+    #[inline(always)]
     unsafe fn load_first(self, src: *const f32, n: usize) -> __m512 {
         op!(_mm512_maskz_loadu_ps(first(n), src))
     }

@@ -30,6 +30,8 @@ pub(crate) use neon::Neon;
 pub use peak::peak_gflops;
 pub(crate) use portable::Portable;
 
+use std::ops::Range;
+
 /// Vectors of f32 on one instruction set. The value is the proof that the CPU has it.
 pub trait Simd: Copy + Send + Sync + 'static {
     /// A vector.
@@ -73,6 +75,15 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `LANES` floats must be writable at `dst`.
     unsafe fn store_ptr(self, v: Self::V, dst: *mut f32);
+    /// The vector at `src` if `condition` holds, else zeros, and nothing is read.
+    ///
+    /// # Safety
+    /// If `condition` holds, `LANES` floats must be readable at `src`.
+    #[inline(always)]
+    unsafe fn load_if(self, condition: bool, src: *const f32) -> Self::V {
+        // SAFETY: the caller's promise.
+        if condition { unsafe { self.load_ptr(src) } } else { self.splat(0.0) }
+    }
     /// The first `n <= LANES` floats at `src`, zeros in the other lanes; touches nothing beyond.
     ///
     /// # Safety
@@ -118,6 +129,33 @@ pub trait Simd: Copy + Send + Sync + 'static {
         assert!(N <= 8 && fits, "vectors beyond the slice");
         // SAFETY: the last vector is inside (asserted), so all are.
         std::array::from_fn(|i| unsafe { self.load_ptr(src.as_ptr().add(i * stride)) })
+    }
+
+    /// As [`load_strided`](Self::load_strided), but only the vectors in `inside` are read, and the others
+    /// are zeros: the first one need not be in `src`, so `first` may have wrapped below 0.
+    ///
+    /// # Panics
+    /// If a vector in `inside` is not in `src`.
+    #[inline(always)]
+    fn load_strided_inside<const N: usize>(
+        self,
+        src: &[f32],
+        first: usize,
+        stride: usize,
+        inside: &Range<usize>,
+    ) -> [Self::V; N] {
+        if !inside.is_empty() {
+            let start = first.wrapping_add(inside.start * stride);
+            let steps = (inside.end - 1 - inside.start) * stride;
+            let room = src.len().checked_sub(start).and_then(|room| room.checked_sub(steps));
+            let fits = inside.end <= N && stride <= src.len();
+            assert!(N <= 8 && fits && room >= Some(Self::LANES), "vectors beyond the slice");
+        }
+        // SAFETY: the vectors from the first to the last in `inside` are in the slice (asserted).
+        std::array::from_fn(|i| unsafe {
+            let at = src.as_ptr().wrapping_add(first.wrapping_add(i * stride));
+            self.load_if(inside.contains(&i), at)
+        })
     }
 
     /// Stores N vectors to where [`load_strided`](Self::load_strided) reads them.

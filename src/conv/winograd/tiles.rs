@@ -69,36 +69,24 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for ToTiles<'_, M, 
         let ConvShape { height, width, in_channels: channels, padding, .. } = grid.shape;
         let frequency = values.len() / (T * T);
         let line = width * channels;
-        let zero = s.splat(0.0);
         let mut to = 0;
         for row in rows {
             let image = &input[row / grid.down * height * line..][..height * line];
             let top = row % grid.down * M;
-            for tile in 0..grid.across {
-                // Pixel (y, x) of the tile is pixel (top + y - padding, left + x - padding).
-                let left = tile * M;
-                let inside = top >= padding
-                    && left >= padding
-                    && top + T - padding <= height
-                    && left + T - padding <= width;
+            // Pixel (y, x) of a tile is pixel (top + y - padding, left + x - padding).
+            let inside = padding.saturating_sub(top)..T.min((height + padding).saturating_sub(top));
+            let corner = top.wrapping_sub(padding).wrapping_mul(line);
+            for left in (0..grid.across).map(|tile| tile * M) {
                 for channel in (0..channels).step_by(S::LANES) {
-                    let columns: [[S::V; T]; T] = if inside {
-                        let corner = (top - padding) * line + (left - padding) * channels + channel;
-                        from_fn(|x| {
-                            P::input(s, s.load_strided(&image[corner + x * channels..], line))
-                        })
-                    } else {
-                        let pixel = |y: usize, x: usize| {
-                            let y = (top + y).wrapping_sub(padding);
-                            let x = (left + x).wrapping_sub(padding);
-                            if y < height && x < width {
-                                s.load(&image[y * line + x * channels + channel..][..S::LANES])
-                            } else {
-                                zero
-                            }
-                        };
-                        from_fn(|x| P::input(s, from_fn(|y| pixel(y, x))))
-                    };
+                    let columns: [[S::V; T]; T] = from_fn(|x| {
+                        let x = (left + x).wrapping_sub(padding);
+                        if x < width {
+                            let first = corner.wrapping_add(x * channels + channel);
+                            P::input(s, s.load_strided_inside(image, first, line, &inside))
+                        } else {
+                            [s.splat(0.0); T]
+                        }
+                    });
                     for (y, row) in transposed(columns).into_iter().enumerate() {
                         let at = y * T * frequency + to + channel;
                         s.store_strided(P::input(s, row), &mut values[at..], frequency);
@@ -133,6 +121,7 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for FromTiles<'_, '
         let Self { grid, rows, values, stride, channels, epilogue, output, .. } = self;
         let (height, width) = (grid.shape.out_height(), grid.shape.out_width());
         let frequency = values.len() / (T * T);
+        let out_channels = grid.shape.out_channels;
         let first_pixel = grid.pixels(&rows).start;
         let zero = s.splat(0.0);
         let mut from = 0;
@@ -150,19 +139,31 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for FromTiles<'_, '
                     let bias =
                         epilogue.bias.map_or(zero, |bias| s.load(&bias[channel..][..S::LANES]));
                     for (y, row) in transposed(by_x).into_iter().take(lines).enumerate() {
-                        let values = P::output(s, row);
+                        let mut values = P::output(s, row).map(|v| s.add(v, bias));
                         let pixel = (line + y) * width + tile * M;
-                        for (x, &v) in values[..pixels].iter().enumerate() {
-                            let mut v = s.add(v, bias);
+                        let to = pixel - first_pixel;
+                        if pixels == M {
                             if let Some(residual) = epilogue.residual {
-                                let at = (pixel + x) * grid.shape.out_channels + channel;
-                                v = s.add(v, s.load(&residual[at..][..S::LANES]));
+                                let at = pixel * out_channels + channel;
+                                let before: [_; M] = s.load_strided(&residual[at..], out_channels);
+                                values = from_fn(|x| s.add(values[x], before[x]));
                             }
                             if epilogue.relu {
-                                v = s.max(zero, v);
+                                values = values.map(|v| s.max(zero, v));
                             }
-                            let output = output.row(pixel + x - first_pixel);
-                            s.store(v, &mut output[column..][..S::LANES]);
+                            output.store(s, values, to, column);
+                        } else {
+                            for (x, &v) in values[..pixels].iter().enumerate() {
+                                let mut v = v;
+                                if let Some(residual) = epilogue.residual {
+                                    let at = (pixel + x) * out_channels + channel;
+                                    v = s.add(v, s.load(&residual[at..][..S::LANES]));
+                                }
+                                if epilogue.relu {
+                                    v = s.max(zero, v);
+                                }
+                                output.store(s, [v], to + x, column);
+                            }
                         }
                     }
                 }
