@@ -1,71 +1,117 @@
-//! Prototype.
+//! Many small products at once, as Winograd's algorithm needs them: one a frequency.
+
+use super::blocking::k_block;
+use super::driver::gemm_block;
 use super::pack::Panels;
 use crate::simd::{Simd, SimdOp};
+use std::ops::Range;
 
-pub(crate) struct GemmBatch<'a> {
-    /// `[f][row][a_stride]`
-    pub(crate) a: *const f32,
-    pub(crate) a_stride: usize,
-    pub(crate) a_batch: usize,
-    pub(crate) rows: usize,
-    pub(crate) b: &'a Panels,
-    pub(crate) k: usize,
-    pub(crate) c: *mut f32,
-    pub(crate) c_stride: usize,
-    pub(crate) c_batch: usize,
+/// C\[f\] = A\[f\] · B\[f, panels\] for each f, on the calling thread. `b` holds the matrices B\[f\], `k`
+/// rows each, one below the other; `a` and `c` hold A\[f\] and C\[f\] one after the other, `rows` rows each,
+/// `a_stride` and `c_stride` apart; the rows of C begin with the first of the panels.
+///
+/// # Panics
+/// If a size does not fit.
+pub(crate) fn gemm_batch(
+    (a, a_stride, rows): (&[f32], usize, usize),
+    (b, k, panels): (&Panels, usize, Range<usize>),
+    (c, c_stride): (&mut [f32], usize),
+) {
+    let (a_len, c_len) = (rows * a_stride, rows * c_stride);
+    let count = b.k / k;
+    assert!(a.len() == count * a_len && c.len() == count * c_len, "sizes of A and C");
+    if b.count() == 1 && k_block(k) >= k && k.is_multiple_of(UNROLL) && rows >= WIDE_ROWS {
+        b.kernel.isa().dispatch(OnePanel { a, a_stride, rows, b, k, c, c_stride });
+        return;
+    }
+    for (f, (a, c)) in a.chunks_exact(a_len).zip(c.chunks_exact_mut(c_len)).enumerate() {
+        let k = f * k..(f + 1) * k;
+        gemm_block((a, a_stride, rows), (b, k, panels.clone()), (c, c_stride));
+    }
 }
 
-pub(crate) const MR: usize = 8;
+/// Steps of k that are compiled one after the other.
+const UNROLL: usize = 8;
+/// Rows of C whose sums are in registers, where there are 32 of them; 8 sums are enough to keep two
+/// multiply-adds of four cycles each busy.
+const WIDE_ROWS: usize = 8;
+/// The same where there are 16.
+const NARROW_ROWS: usize = 6;
 
-impl SimdOp for GemmBatch<'_> {
+/// Products whose B is one panel and whose K one block. In products this small, what comes before and
+/// after a tile would take as long as the tile: here all tiles of all products are one loop.
+struct OnePanel<'a> {
+    a: &'a [f32],
+    a_stride: usize,
+    rows: usize,
+    b: &'a Panels,
+    k: usize,
+    c: &'a mut [f32],
+    c_stride: usize,
+}
+
+impl SimdOp for OnePanel<'_> {
     type Output = ();
+
     #[inline(always)]
     fn eval<S: Simd>(self, s: S) {
-        let width = self.b.n.next_multiple_of(S::LANES).min(self.b.kernel.nr);
-        match width / S::LANES {
-            1 => unsafe { self.run::<S, 1>(s) },
-            2 => unsafe { self.run::<S, 2>(s) },
-            3 => unsafe { self.run::<S, 3>(s) },
-            _ => panic!(),
+        let (b, columns) = self.b.panel(0, 0);
+        let vectors = columns.div_ceil(S::LANES);
+        let whole = columns == vectors * S::LANES;
+        assert!(whole && self.c_stride >= columns && self.a_stride >= self.k, "whole vectors");
+        // SAFETY: `gemm_batch` has asserted the sizes of A and C, whose rows are long enough; B has `k`
+        // steps of `vectors` vectors for each product.
+        unsafe {
+            match (vectors, S::LANES) {
+                (1, 16) => self.compute::<S, WIDE_ROWS, 1>(s, b),
+                (2, 16) => self.compute::<S, WIDE_ROWS, 2>(s, b),
+                (1, _) => self.compute::<S, NARROW_ROWS, 1>(s, b),
+                (2, _) => self.compute::<S, NARROW_ROWS, 2>(s, b),
+                (3, _) => self.compute::<S, NARROW_ROWS, 3>(s, b),
+                _ => unreachable!("panels have at most three vectors"),
+            }
         }
     }
 }
 
-impl GemmBatch<'_> {
+impl OnePanel<'_> {
+    /// All products, `MR` rows of `NV` vectors at a time.
+    ///
+    /// # Safety
+    /// A and C must have the sizes that [`gemm_batch`] says, their rows at least `k` values and `NV`
+    /// vectors; `rows >= MR`; `b` must have `k` steps of `NV` vectors for each product.
     #[inline(always)]
-    unsafe fn run<S: Simd, const NV: usize>(&self, s: S) {
-        unsafe {
-            let mut b = self.b.panel(0, 0).0.as_ptr();
-            for f in 0..self.b.k / self.k {
-                let mut a = self.a.add(f * self.a_batch);
-                let mut c = self.c.add(f * self.c_batch);
-                for _ in 0..self.rows.div_ceil(MR) {
-                    let mut sums = [[s.splat(0.0); NV]; MR];
-                    let mut bb = b;
-                    for k in (0..self.k).step_by(8) {
-                        for k in k..k + 8 {
-                            let mut row_of_b = [s.splat(0.0); NV];
-                            for (j, v) in row_of_b.iter_mut().enumerate() {
-                                *v = s.load_ptr(bb.add(j * S::LANES));
-                            }
+    unsafe fn compute<S: Simd, const MR: usize, const NV: usize>(self, s: S, b: &[f32]) {
+        let Self { a, a_stride, rows, k, c, c_stride, .. } = self;
+        for (f, b) in b.chunks_exact(k * NV * S::LANES).enumerate() {
+            for tile in 0..rows.div_ceil(MR) {
+                // The last tile begins early and computes some rows again, to the same values.
+                let row = f * rows + (tile * MR).min(rows - MR);
+                let (a, mut b) = (a.as_ptr().wrapping_add(row * a_stride), b.as_ptr());
+                let mut sums = [[s.splat(0.0); NV]; MR];
+                for first in (0..k).step_by(UNROLL) {
+                    for step in first..first + UNROLL {
+                        // SAFETY: step < k, a multiple of UNROLL; rows of A from `row` to `row + MR`.
+                        unsafe {
+                            let row_of_b: [S::V; NV] =
+                                std::array::from_fn(|j| s.load_ptr(b.add(j * S::LANES)));
                             for (i, row) in sums.iter_mut().enumerate() {
-                                let a_i = s.splat(*a.add(i * self.a_stride + k));
-                                for (j, sum) in row.iter_mut().enumerate() {
-                                    *sum = s.fma(a_i, row_of_b[j], *sum);
+                                let a_i = s.splat(*a.add(i * a_stride + step));
+                                for (sum, &b_j) in row.iter_mut().zip(&row_of_b) {
+                                    *sum = s.fma(a_i, b_j, *sum);
                                 }
                             }
-                            bb = bb.add(NV * S::LANES);
                         }
+                        b = b.wrapping_add(NV * S::LANES);
                     }
-                    for (i, row) in sums.iter().enumerate() {
-                        for (j, v) in row.iter().enumerate() {
-                            s.store_ptr(*v, c.add(i * self.c_stride + j * S::LANES));
-                        }
-                    }
-                    a = a.add(MR * self.a_stride);
-                    c = c.add(MR * self.c_stride);
                 }
-                b = b.add(self.k * NV * S::LANES);
+                let c = c.as_mut_ptr().wrapping_add(row * c_stride);
+                for (i, row) in sums.iter().enumerate() {
+                    for (j, &sum) in row.iter().enumerate() {
+                        // SAFETY: rows of C from `row` to `row + MR`, `NV` vectors each.
+                        unsafe { s.store_ptr(sum, c.add(i * c_stride + j * S::LANES)) };
+                    }
+                }
             }
         }
     }

@@ -12,7 +12,6 @@
 
 mod backend;
 mod batch;
-pub(crate) use batch::{GemmBatch, MR};
 pub mod blocking;
 mod driver;
 mod epilogue;
@@ -24,8 +23,9 @@ mod runs;
 mod transposed;
 
 pub use backend::Backend;
+pub(crate) use batch::gemm_batch;
 pub use driver::gemm;
-pub(crate) use driver::{gemm_block, panel_stride};
+pub(crate) use driver::panel_stride;
 pub use epilogue::Epilogue;
 pub(crate) use pack::Panels;
 pub use pack::{ASource, Matrix, PackedB, Part};

@@ -11,7 +11,7 @@ mod scheme;
 mod tiles;
 
 use super::ConvShape;
-use crate::gemm::{Backend, Epilogue, PackedB, Panels, gemm_block, panel_stride, GemmBatch, MR};
+use crate::gemm::{Backend, Epilogue, PackedB, Panels, gemm_batch, panel_stride};
 use crate::runtime::{AlignedBuf, RectMut};
 use crate::simd::Isa;
 use filter::{Taps, transform_column};
@@ -113,13 +113,14 @@ impl WinogradFilter {
 const FILTERS_NEAR: usize = 1 << 20;
 /// Tiles that a task carries through together where the filters stay near: all of theirs stay, too.
 const TILES_NEAR: usize = 28;
+/// Tiles where the filters are one panel: fewer, so that the tiles nearly fit the first-level cache.
+const TILES_ONE_PANEL: usize = 24;
 /// Tiles where the filters come from afar: as many as make reading them worthwhile.
 const TILES_FAR: usize = 128;
 /// Tiles a thread below which threads share out the output's channels first: each transforms all of
 /// the input then, but reads its own part of the filters.
 const TILES_A_THREAD: usize = 64;
 
-static EV: std::sync::LazyLock<[usize; 3]> = std::sync::LazyLock::new(|| [("NEAR", 28), ("SMALL", 0), ("INPL", 0)].map(|(n, d)| std::env::var(n).map_or(d, |v| v.parse().unwrap())));
 thread_local! {
     /// Each thread's tiles of input and tiles of output, kept from call to call.
     static SCRATCH: RefCell<[AlignedBuf; 2]> = RefCell::default();
@@ -181,7 +182,11 @@ fn task_grid<const M: usize, const T: usize>(
     filter: &Panels,
     threads: usize,
 ) -> (usize, usize) {
-    let near: usize = EV[0]; let tiles_a_task = if filter.k * filter.n <= FILTERS_NEAR { near } else { TILES_FAR };
+    let tiles_a_task = match filter.k * filter.n {
+        _ if filter.count() == 1 => TILES_ONE_PANEL,
+        0..=FILTERS_NEAR => TILES_NEAR,
+        _ => TILES_FAR,
+    };
     let (rows, tiles) = (grid.rows(), grid.rows() * grid.across);
     let fewest = rows.div_ceil((tiles_a_task / grid.across).max(1));
     if threads == 1 || tiles >= TILES_A_THREAD * threads {
@@ -206,28 +211,17 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> Layer<'_, M, T, P> {
         let Self { ref grid, input, filter, epilogue, scheme } = *self;
         let (channels, out_channels) = (grid.shape.in_channels, filter.columns(&panels));
         let tiles = rows.len() * grid.across;
-        let small = filter.count() == 1 && EV[1]>0;
-        let inplace = small && EV[2]>0;
-        let padded = if small { tiles.next_multiple_of(MR) } else { tiles };
         let (in_stride, out_stride) = (panel_stride(channels), panel_stride(out_channels.len()));
-        let (in_len, out_len) = (padded * in_stride, padded * out_stride);
+        let (in_len, out_len) = (tiles * in_stride, tiles * out_stride);
         SCRATCH.with_borrow_mut(|[before, after]| {
             let (before, after) =
                 (before.first_mut(T * T * in_len), after.first_mut(T * T * out_len));
             let isa = filter.kernel.isa();
             let (values, stride) = (&mut *before, in_stride);
             isa.dispatch(ToTiles { grid, rows: rows.clone(), input, values, stride, scheme });
-            if small {
-                let c = if inplace { before.as_mut_ptr() } else { after.as_mut_ptr() };
-                isa.dispatch(GemmBatch { a: before.as_ptr(), a_stride: in_stride, a_batch: in_len, rows: tiles, b: filter, k: channels, c, c_stride: out_stride, c_batch: out_len });
-            } else {
-            let frequencies = before.chunks_exact(in_len).zip(after.chunks_exact_mut(out_len));
-            for (f, (before, after)) in frequencies.enumerate() {
-                let k = f * channels..(f + 1) * channels;
-                let (a, b) = ((before, in_stride, tiles), (filter, k, panels.clone()));
-                gemm_block(a, b, (after, out_stride));
-            }}
-            let (values, stride, output) = (if inplace { &*before } else { &*after }, out_stride, &mut output);
+            let (a, b) = ((&*before, in_stride, tiles), (filter, channels, panels));
+            gemm_batch(a, b, (after, out_stride));
+            let (values, stride, output) = (&*after, out_stride, &mut output);
             let channels = out_channels;
             isa.dispatch(FromTiles {
                 grid,
