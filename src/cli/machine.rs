@@ -57,7 +57,11 @@ impl Machine {
             ThreadsError::Start { .. } => CliError::failed(error),
         })?;
         let threads = pool.current_num_threads();
-        Ok(Self { isa, backend, threads, quiet: args.quiet, pool })
+        let machine = Self { isa, backend, threads, quiet: args.quiet, pool };
+        if let Some(wanted) = args.threads.filter(|&wanted| wanted > threads) {
+            machine.note(&format!("--threads {wanted}: there are {threads} CPUs to run on"));
+        }
+        Ok(machine)
     }
 
     /// Runs `work` on the pool.

@@ -215,7 +215,8 @@ pub fn activation_bytes(
 mod tests {
     use super::*;
     use crate::model::{InitOptions, ModelSpec, Options, initialize};
-    use crate::runtime::{Rng, pool};
+    use crate::runtime::Rng;
+    use rayon::ThreadPoolBuilder;
 
     /// With few threads each takes images of its own through the front, with many it does not.
     #[test]
@@ -231,7 +232,8 @@ mod tests {
             for threads in [1, 2, 3, 5, 33] {
                 let mut session = Session::new(&network, &params, Backend::Native(Isa::best()));
                 let mut run = || session.run(&input, batch, side, side).unwrap().to_vec();
-                let logits = pool(Some(threads)).unwrap().install(&mut run);
+                let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let logits = pool.install(&mut run);
                 assert!(
                     *first.get_or_insert(logits.clone()) == logits,
                     "{name}, {threads} threads"

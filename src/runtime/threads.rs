@@ -2,7 +2,9 @@
 //!
 //! Two hardware threads of one core share its multiply-add ports, so more threads than physical cores
 //! only cost cache. The default is the number of physical cores among the CPUs this process may run
-//! on, and no more than its share of CPU time (cgroup quota) allows.
+//! on, and no more than its share of CPU time (cgroup quota) allows. More threads than that share are
+//! never started: the parts of a layer are equal, and a thread that waits for its turn on a core keeps
+//! all others waiting.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +27,8 @@ pub enum ThreadsError {
     },
 }
 
-/// A pool of `threads` threads, by default [`default_threads`].
+/// A pool of `threads` threads, by default [`default_threads`], and at most as many as there are CPUs for
+/// this process.
 ///
 /// # Errors
 /// If the number is 0 or above [`MAX_THREADS`], or the threads cannot be started.
@@ -34,6 +37,7 @@ pub fn pool(threads: Option<usize>) -> Result<rayon::ThreadPool, ThreadsError> {
     if !(1..=MAX_THREADS).contains(&threads) {
         return Err(ThreadsError::OutOfRange(threads));
     }
+    let threads = threads.min(allowed_cpus());
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .thread_name(|index| format!("resnet-cpu-{index}"))
@@ -43,9 +47,13 @@ pub fn pool(threads: Option<usize>) -> Result<rayon::ThreadPool, ThreadsError> {
 
 /// Physical cores within CPU affinity and cgroup quota; at least 1.
 pub fn default_threads() -> usize {
-    // Knows affinity and quota, but counts hardware threads.
-    let allowed = std::thread::available_parallelism().map_or(1, usize::from);
+    let allowed = allowed_cpus();
     physical_cores().unwrap_or(allowed).min(allowed).clamp(1, MAX_THREADS)
+}
+
+/// CPUs within affinity and quota; hardware threads count.
+fn allowed_cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Physical cores among the CPUs of this process's affinity, where the system tells (Linux).
@@ -102,9 +110,12 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_has_the_threads_asked_for() {
-        assert_eq!(pool(Some(3)).unwrap().current_num_threads(), 3);
-        assert!(pool(None).unwrap().current_num_threads() >= 1);
+    fn a_pool_has_the_threads_asked_for_as_far_as_there_are_cpus() {
+        let started = |threads| pool(threads).unwrap().current_num_threads();
+        assert_eq!(started(Some(1)), 1);
+        assert_eq!(started(Some(2)), allowed_cpus().min(2));
+        assert_eq!(started(Some(MAX_THREADS)), allowed_cpus().min(MAX_THREADS));
+        assert_eq!(started(None), default_threads());
         for wrong in [0, MAX_THREADS + 1] {
             assert!(matches!(pool(Some(wrong)), Err(ThreadsError::OutOfRange(_))));
         }
