@@ -20,7 +20,9 @@ pub(crate) fn gemm_batch(
     let (a_len, c_len) = (rows * a_stride, rows * c_stride);
     let count = b.k / k;
     assert!(a.len() == count * a_len && c.len() == count * c_len, "sizes of A and C");
-    if b.count() == 1 && k_block(k) >= k && k.is_multiple_of(UNROLL) && rows >= WIDE_ROWS {
+    let one_panel = b.count() == 1 && b.n.is_multiple_of(b.kernel.lanes);
+    let one_block = k_block(k) >= k && k.is_multiple_of(UNROLL);
+    if one_panel && one_block && rows >= WIDE_ROWS {
         b.kernel.isa().dispatch(OnePanel { a, a_stride, rows, b, k, c, c_stride });
         return;
     }
@@ -38,7 +40,7 @@ const WIDE_ROWS: usize = 8;
 /// The same where there are 16.
 const NARROW_ROWS: usize = 6;
 
-/// Products whose B is one panel and whose K one block. In products this small, what comes before and
+/// Products whose B is one panel of whole vectors and whose K one block. In products this small, what comes before and
 /// after a tile would take as long as the tile: here all tiles of all products are one loop.
 struct OnePanel<'a> {
     a: &'a [f32],
@@ -57,8 +59,7 @@ impl SimdOp for OnePanel<'_> {
     fn eval<S: Simd>(self, s: S) {
         let (b, columns) = self.b.panel(0, 0);
         let vectors = columns.div_ceil(S::LANES);
-        let whole = columns == vectors * S::LANES;
-        assert!(whole && self.c_stride >= columns && self.a_stride >= self.k, "whole vectors");
+        assert!(self.c_stride >= columns && self.a_stride >= self.k, "rows of A and C");
         // SAFETY: `gemm_batch` has asserted the sizes of A and C, whose rows are long enough; B has `k`
         // steps of `vectors` vectors for each product.
         unsafe {

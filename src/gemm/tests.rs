@@ -1,7 +1,7 @@
 //! Every kernel against the definition, over random shapes; and against each other, to the bit.
 
 use super::kernels::Kernel;
-use super::{ASource, Backend, Epilogue, Matrix, PackedB, Part, gemm, reference};
+use super::{ASource, Backend, Epilogue, Matrix, PackedB, Part, gemm, gemm_batch, reference};
 use crate::runtime::Rng;
 use crate::simd::Isa;
 use proptest::prelude::*;
@@ -181,5 +181,51 @@ fn nan_passes_through_relu() {
         let mut c = [0.0];
         gemm(&Matrix::new(&a, 1, 2), &b, &mut c, &Epilogue { relu: true, ..Epilogue::default() });
         assert!(c[0].is_nan(), "{}", kernel.name);
+    }
+}
+
+/// Many small products, rows further apart than they are long: each is the product alone.
+fn check_batch([count, rows, n, k]: [usize; 4], pad: usize, seed: u64) {
+    let mut rng = Rng::new(seed, &[]);
+    let (a_stride, c_stride) = (k + pad, n + pad);
+    let a = draw(&mut rng, count * rows * a_stride);
+    let b = draw(&mut rng, count * k * n);
+    for kernel in Kernel::all() {
+        let backend = Backend::Native(kernel.isa());
+        let packed = PackedB::from_rows(backend, count * k, n, &b);
+        let panels = packed.panels().expect("packed for a kernel of ours");
+        let mut c = vec![f32::MAX; count * rows * c_stride];
+        let b_part = (panels, k, 0..panels.count());
+        gemm_batch((&a, a_stride, rows), b_part, (&mut c, c_stride));
+        for f in 0..count {
+            let dense: Vec<f32> = a[f * rows * a_stride..]
+                .chunks(a_stride)
+                .take(rows)
+                .flat_map(|row| &row[..k])
+                .copied()
+                .collect();
+            let alone = PackedB::from_rows(backend, k, n, &b[f * k * n..(f + 1) * k * n]);
+            let mut expected = vec![0.0; rows * n];
+            gemm(&Matrix::new(&dense, rows, k), &alone, &mut expected, &Epilogue::default());
+            for (row, want) in c[f * rows * c_stride..].chunks(c_stride).zip(expected.chunks(n)) {
+                let case = (kernel.name, count, rows, n, k, pad);
+                assert!(row[..n] == *want, "product {f} of {case:?}");
+                assert!(row[n..].iter().all(|&v| v == f32::MAX), "written beyond a row: {case:?}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_batch_is_its_products(
+        count in 1..5_usize,
+        rows in 1..40_usize,
+        n in prop_oneof![(1..4_usize).prop_map(|v| 16 * v), 1..70_usize],
+        k in prop_oneof![(1..9_usize).prop_map(|v| 8 * v), 1..300_usize],
+        pad in 0..20_usize,
+        seed in any::<u64>(),
+    ) {
+        check_batch([count, rows, n, k], pad, seed);
     }
 }
