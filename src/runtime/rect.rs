@@ -49,20 +49,6 @@ impl<'a> RectMut<'a> {
         (Self { columns: column, ..self }, Self { start: right, columns, ..self })
     }
 
-    /// The elements of row `row`.
-    ///
-    /// # Panics
-    /// If there are fewer rows.
-    #[inline(always)]
-    pub fn row(&mut self, row: usize) -> &mut [f32] {
-        assert!(row < self.rows, "row {row} of {}", self.rows);
-        // SAFETY: the rectangle lies in a matrix that is borrowed for 'a; no other rectangle has these
-        // elements, since splitting shares them out, and `&mut self` excludes a second row.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.stride), self.columns) }
-    }
-}
-
-impl RectMut<'_> {
     /// Stores `values` one below the other, the first at (`row`, `column`).
     ///
     /// # Panics
@@ -75,7 +61,12 @@ impl RectMut<'_> {
         row: usize,
         column: usize,
     ) {
-        assert!(row + N <= self.rows && column + S::LANES <= self.columns, "beyond the rectangle");
+        assert!(N <= self.rows && row <= self.rows - N, "rows {row} and on of {}", self.rows);
+        assert!(
+            S::LANES <= self.columns && column <= self.columns - S::LANES,
+            "columns {column} and on of {}",
+            self.columns
+        );
         for (i, v) in values.into_iter().enumerate() {
             // SAFETY: in the rectangle (asserted), which is ours alone.
             unsafe { s.store_ptr(v, self.start.add((row + i) * self.stride + column)) };
@@ -86,27 +77,55 @@ impl RectMut<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simd::Portable;
+
+    const L: usize = Portable::LANES;
 
     #[test]
     fn each_element_is_in_one_part() {
-        let mut matrix = vec![0.0; 5 * 7];
-        let (above, below) = RectMut::new(&mut matrix, 7).split_at_row(2);
-        let (left, right) = below.split_at_column(3);
+        let mut matrix = vec![0.0; 5 * 3 * L];
+        let (above, below) = RectMut::new(&mut matrix, 3 * L).split_at_row(2);
+        let (left, right) = below.split_at_column(L);
         for (mut part, rows, columns, value) in
-            [(above, 2, 7, 1.0), (left, 3, 3, 10.0), (right, 3, 4, 100.0)]
+            [(above, 2, 3, 1.0), (left, 3, 1, 10.0), (right, 3, 2, 100.0)]
         {
             for row in 0..rows {
-                assert_eq!(part.row(row).len(), columns);
-                part.row(row).iter_mut().for_each(|v| *v += value);
+                for column in 0..columns {
+                    part.store(Portable, [Portable.splat(value)], row, column * L);
+                }
             }
         }
         for (i, &value) in matrix.iter().enumerate() {
-            let expected = match (i / 7, i % 7) {
+            let expected = match (i / (3 * L), i % (3 * L) / L) {
                 (0..2, _) => 1.0,
-                (_, 0..3) => 10.0,
+                (_, 0) => 10.0,
                 _ => 100.0,
             };
             assert_eq!(value, expected, "element {i}");
+        }
+    }
+
+    /// What `store` of two vectors at (`row`, `column`) makes of three rows of `L + 1`.
+    fn stored_at(row: usize, column: usize) -> Vec<f32> {
+        let mut matrix = vec![0.0; 3 * (L + 1)];
+        let values = [Portable.splat(1.0), Portable.splat(2.0)];
+        RectMut::new(&mut matrix, L + 1).store(Portable, values, row, column);
+        matrix
+    }
+
+    #[test]
+    fn vectors_are_stored_one_below_the_other() {
+        let row = |value: f32| [vec![0.0], vec![value; L]].concat();
+        assert_eq!(stored_at(1, 1), [row(0.0), row(1.0), row(2.0)].concat());
+    }
+
+    #[test]
+    fn nothing_is_stored_beyond_the_rectangle() {
+        for (row, column) in [(2, 0), (0, 2), (usize::MAX, 0), (0, usize::MAX)] {
+            assert!(
+                std::panic::catch_unwind(|| stored_at(row, column)).is_err(),
+                "({row}, {column})"
+            );
         }
     }
 }
