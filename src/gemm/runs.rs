@@ -32,7 +32,7 @@ impl Runs<'_> {
         for (values, lines) in self.soon.iter().zip(lines) {
             if from < lines {
                 let at = values.as_ptr().wrapping_add(from * LINE);
-                return Fetch { at, lines: share.min(lines - from).min(self.run) };
+                return Fetch { at, lines: share.min(lines - from).min(self.runs * self.run) };
             }
             from -= lines;
         }

@@ -1,5 +1,6 @@
 //! The microkernels: one table of them drives dispatch, tests and benches.
 
+mod column;
 mod tile;
 
 use crate::simd::{Isa, Portable, Simd};
