@@ -25,9 +25,9 @@ def put(target, name, data):
     path.write_bytes(data)
 
 
-def saved(picture, kind, **options):
+def saved(image, kind, **options):
     out = io.BytesIO()
-    picture.save(out, kind, **options)
+    image.save(out, kind, **options)
     return out.getvalue()
 
 
@@ -48,9 +48,9 @@ def images():
     jpeg("grey", "L")
     jpeg("cmyk", "CMYK")
 
-    for mode, picture in modes.items():
+    for mode, image in modes.items():
         if mode != "CMYK":
-            put("image", f"{mode.lower()}.png", saved(picture, "PNG", optimize=True))
+            put("image", f"{mode.lower()}.png", saved(image, "PNG", optimize=True))
     put("image", "16bit.png", saved(deep, "PNG"))
     put("image", "exif.png", saved(rgb, "PNG", exif=exif))
     put("image", "plain.gif", saved(modes["P"], "GIF"))

@@ -16,14 +16,16 @@
 //! | [`ops`] | every other layer |
 //! | [`model`] | what the networks of the paper are |
 //! | [`weights`] | files of weights and the names in them |
-//! | [`data`] | pictures to tensors |
+//! | [`data`] | images to tensors |
 //! | [`infer`] | prepared networks, sessions, predictions |
-//! | [`train`] | the optimiser, schedules, recipes, checkpoints |
+//! | [`learn`] | a training step: passes, loss, optimiser, moving average |
+//! | [`train`] | a run: data, recipe, schedule, checkpoints, metrics, report |
 
 pub mod conv;
 pub mod data;
 pub mod gemm;
 pub mod infer;
+pub mod learn;
 pub mod model;
 pub mod ops;
 pub mod runtime;

@@ -13,7 +13,7 @@ use std::process::Stdio;
 
 #[test]
 fn json_has_the_promised_shape_and_order() {
-    let run = Fixture::new().infer(&["--json", "--top", "3", "pictures"]);
+    let run = Fixture::new().infer(&["--json", "--top", "3", "images"]);
     assert_eq!(run.code, 0, "{}", run.err);
     let keys =
         ["{\"image\":", "\"arch\":", "\"ms\":", "\"predictions\":[{\"index\":", "\"label\":"];
@@ -24,7 +24,7 @@ fn json_has_the_promised_shape_and_order() {
     }
     let lines = run.json();
     let images: Vec<&str> = lines.iter().map(|line| line["image"].as_str().unwrap()).collect();
-    let joined = ["a.png", "b.png", "c.jpg"].map(|name| Path::new("pictures").join(name));
+    let joined = ["a.png", "b.png", "c.jpg"].map(|name| Path::new("images").join(name));
     assert_eq!(images, joined.each_ref().map(|path| path.to_str().unwrap()));
     for line in &lines {
         assert_eq!(line["arch"], "resnet20");
@@ -40,9 +40,9 @@ fn json_has_the_promised_shape_and_order() {
 }
 
 #[test]
-fn one_bad_picture_does_not_stop_the_others() {
+fn one_bad_image_does_not_stop_the_others() {
     let fixture = Fixture::new();
-    let paths = ["pictures/b.png", "no-such.png", "pictures/a.png"];
+    let paths = ["images/b.png", "no-such.png", "images/a.png"];
     let run = fixture.infer(&[&["--json"], &paths[..]].concat());
     run.fails(1, &["no-such.png: no such file"]);
     let lines = run.json();
@@ -53,21 +53,21 @@ fn one_bad_picture_does_not_stop_the_others() {
 
     let run = fixture.infer(&paths);
     run.fails(1, &["no-such.png: no such file"]);
-    assert!(run.out.starts_with("pictures/b.png\n  1  ") && run.out.contains("\npictures/a.png\n"));
+    assert!(run.out.starts_with("images/b.png\n  1  ") && run.out.contains("\nimages/a.png\n"));
 }
 
 #[test]
 fn output_does_not_depend_on_threads() {
     let fixture = Fixture::new();
     let outputs = ["1", "2", "3"].map(|n| {
-        let args = ["--threads", n, "pictures"];
+        let args = ["--threads", n, "images"];
         let run = fixture.infer(&args);
         let json = fixture.infer(&[&["--json"], &args[..]].concat()).json();
         (run.out, json.into_iter().map(|line| line["predictions"].clone()).collect::<Vec<_>>())
     });
     assert!(outputs[0] == outputs[1] && outputs[1] == outputs[2]);
     assert_eq!(outputs[0].1.len(), 3);
-    let run = fixture.infer(&["--threads", "1024", "pictures/b.png"]);
+    let run = fixture.infer(&["--threads", "1024", "images/b.png"]);
     assert!(run.code == 0 && run.err.contains("--threads 1024: there are "), "{}", run.err);
 }
 
@@ -75,7 +75,7 @@ fn output_does_not_depend_on_threads() {
 fn the_other_backend_sees_the_same() {
     let fixture = Fixture::new();
     let best = |args: &[&str]| {
-        let run = fixture.infer(&[args, &["--json", "--top", "1", "pictures"]].concat());
+        let run = fixture.infer(&[args, &["--json", "--top", "1", "images"]].concat());
         assert_eq!(run.code, 0, "{}", run.err);
         let lines = run.json();
         lines.iter().map(|l| l["predictions"][0]["index"].as_u64().unwrap()).collect::<Vec<_>>()
@@ -85,28 +85,28 @@ fn the_other_backend_sees_the_same() {
 }
 
 #[test]
-fn one_picture_is_a_table_and_notes_are_apart() {
+fn one_image_is_a_table_and_notes_are_apart() {
     let fixture = Fixture::new();
-    let run = fixture.infer(&["--top", "2", "pictures/a.png"]);
+    let run = fixture.infer(&["--top", "2", "images/a.png"]);
     assert_eq!((run.code, run.out.lines().count()), (0, 2));
     assert!(run.out.starts_with("  1  ") && run.out.contains(" %  "), "{}", run.out);
     for note in ["weights.safetensors: resnet20", "assumed", "resize 32, crop 32", "threads"] {
         assert!(run.err.contains(note), "{note}: {}", run.err);
     }
-    let run = fixture.infer(&["--quiet", "--top", "100", "pictures/a.png"]);
+    let run = fixture.infer(&["--quiet", "--top", "100", "images/a.png"]);
     assert_eq!((run.out.lines().count(), run.err.as_str()), (10, ""));
 }
 
 #[test]
 fn weights_are_found_as_documented() {
     let fixture = Fixture::new();
-    fixture.run(&["infer", "pictures/a.png"]).fails(2, &["no weights", "--weights"]);
+    fixture.run(&["infer", "images/a.png"]).fails(2, &["no weights", "--weights"]);
     std::fs::create_dir_all(fixture.path("runs/x")).unwrap();
     std::fs::copy(fixture.path("weights.safetensors"), fixture.path("runs/x/best.safetensors"))
         .unwrap();
-    let run = fixture.run(&["infer", "pictures/a.png"]);
+    let run = fixture.run(&["infer", "images/a.png"]);
     assert!(run.code == 0 && run.err.contains("best.safetensors"), "{}", run.err);
-    let mut command = fixture.command(&["infer", "pictures/a.png"]);
+    let mut command = fixture.command(&["infer", "images/a.png"]);
     let run = finish(command.env("RESNET_CPU_WEIGHTS", "weights.safetensors"));
     assert!(run.code == 0 && run.err.contains("weights weights.safetensors"), "{}", run.err);
 }
@@ -116,14 +116,14 @@ fn preprocessing_and_labels_can_be_given() {
     let fixture = Fixture::new();
     fixture.write("labels.txt", b"a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n");
     let given = ["--mean", "0.5,0.5,0.5", "--std", "1,1,1", "--resize", "40", "--crop", "36"];
-    let run = fixture.infer(&[&["--labels", "labels.txt", "pictures/a.png"], &given[..]].concat());
+    let run = fixture.infer(&[&["--labels", "labels.txt", "images/a.png"], &given[..]].concat());
     assert_eq!(run.code, 0, "{}", run.err);
     let note = "resize 40, crop 36, mean 0.5,0.5,0.5, std 1,1,1\n";
     assert!(run.err.contains(note), "{}", run.err);
-    let plain = fixture.infer(&["pictures/a.png"]);
+    let plain = fixture.infer(&["images/a.png"]);
     assert_ne!(run.out, plain.out);
     fixture.write("labels.txt", b"a\nb\n");
-    let run = fixture.infer(&["--labels", "labels.txt", "pictures/a.png"]);
+    let run = fixture.infer(&["--labels", "labels.txt", "images/a.png"]);
     run.fails(1, &["labels.txt: expected 10 labels, one a class, found 2"]);
     fixture.infer(&["--labels", "none.txt", "x.png"]).fails(1, &["none.txt: cannot read labels"]);
     fixture.infer(&["--std", "0,1,1", "x"]).fails(2, &["--std", "positive"]);
@@ -133,14 +133,14 @@ fn preprocessing_and_labels_can_be_given() {
 }
 
 #[test]
-fn bad_pictures_are_named_with_the_reason() {
+fn bad_images_are_named_with_the_reason() {
     let fixture = Fixture::new();
     std::fs::create_dir(fixture.path("empty")).unwrap();
     fixture.write("text.jpg", b"hello, world");
     fixture.write("zero.png", b"");
-    let jpeg = std::fs::read(fixture.path("pictures/c.jpg")).unwrap();
+    let jpeg = std::fs::read(fixture.path("images/c.jpg")).unwrap();
     fixture.write("cut.jpg", &jpeg[..jpeg.len() * 2 / 3]);
-    let png = std::fs::read(fixture.path("pictures/a.png")).unwrap();
+    let png = std::fs::read(fixture.path("images/a.png")).unwrap();
     fixture.write("cut.png", &png[..png.len() / 2]);
     for (path, reason) in [
         ("none.jpg", "no such file"),
@@ -169,9 +169,9 @@ fn bad_weights_are_named_with_the_reason() {
         ("text.safetensors", "not a readable file of weights"),
         ("cut.safetensors", "cut short"),
         ("nan.safetensors", "fc.weight"),
-        ("pictures", "folder"),
+        ("images", "folder"),
     ] {
-        let run = fixture.run(&["infer", "--weights", file, "pictures/a.png"]);
+        let run = fixture.run(&["infer", "--weights", file, "images/a.png"]);
         run.fails(1, &[&format!("error: {file}: "), reason]);
         fixture.run(&["inspect", &format!("./{file}")]).fails(1, &[file, reason]);
     }
@@ -179,8 +179,8 @@ fn bad_weights_are_named_with_the_reason() {
     fixture.infer(&["--shortcut", "b", "x"]).fails(1, &["weights.safetensors: ", "shortcut"]);
     // Finite weights whose products are not.
     fixture.weights("huge.safetensors", |p| p.by_name_mut("fc.weight").unwrap().fill(f32::MAX));
-    let run = fixture.run(&["infer", "--weights", "huge.safetensors", "pictures/a.png"]);
-    run.fails(1, &["pictures/a.png: ", "not finite"]);
+    let run = fixture.run(&["infer", "--weights", "huge.safetensors", "images/a.png"]);
+    run.fails(1, &["images/a.png: ", "not finite"]);
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn every_command_has_a_manual_page() {
         }
     }
     let train = std::fs::read_to_string(fixture.path("new/pages/resnet-cpu-train.1")).unwrap();
-    assert!(train.contains("label\\-smoothing") && train.contains("built\\-in pictures"));
+    assert!(train.contains("label\\-smoothing") && train.contains("built\\-in images"));
 
     let run = fixture.run(&["man"]);
     let first = std::fs::read_to_string(fixture.path("new/pages/resnet-cpu.1")).unwrap();
@@ -364,7 +364,7 @@ fn bench_prints_the_logits_of_given_weights() {
 fn convolutions_are_computed_as_is_wanted() {
     let fixture = Fixture::new();
     let run = |choice: &[&str]| {
-        let run = fixture.infer(&[choice, &["--verbose", "--json", "pictures/a.png"]].concat());
+        let run = fixture.infer(&[choice, &["--verbose", "--json", "images/a.png"]].concat());
         assert_eq!(run.code, 0, "{}", run.err);
         let probability = run.json()[0]["predictions"][0]["probability"].as_f64().unwrap();
         (probability, run.err.matches("winograd").count())
@@ -382,7 +382,7 @@ fn convolutions_are_computed_as_is_wanted() {
 #[test]
 fn verbose_shows_where_the_time_went() {
     let fixture = Fixture::new();
-    let run = fixture.infer(&["--verbose", "pictures/a.png"]);
+    let run = fixture.infer(&["--verbose", "images/a.png"]);
     assert_eq!(run.code, 0, "{}", run.err);
     let table: Vec<&str> = run.err.lines().skip_while(|line| !line.contains("GFLOP/s")).collect();
     let layer = |line: &&str| line.split_whitespace().nth(1).unwrap().to_owned();
@@ -415,7 +415,7 @@ fn verbose_shows_where_the_time_went() {
         "{percent} {rate} {peak}"
     );
 
-    let run = fixture.infer(&["pictures/a.png"]);
+    let run = fixture.infer(&["images/a.png"]);
     assert!(!run.err.contains("GFLOP/s"), "{}", run.err);
-    fixture.infer(&["--verbose", "--quiet", "pictures/a.png"]).fails(2, &["--verbose"]);
+    fixture.infer(&["--verbose", "--quiet", "images/a.png"]).fails(2, &["--verbose"]);
 }

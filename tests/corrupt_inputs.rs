@@ -106,7 +106,7 @@ fn read_cifar(bytes: &[u8], folder: &Path) -> Result<Content, String> {
 }
 
 /// The seeds of `idx` have a byte of flags (for the fuzzer), the number of bytes of labels, the file
-/// of labels, the file of pictures.
+/// of labels, the file of images.
 fn read_idx(bytes: &[u8], folder: &Path) -> Result<Content, String> {
     let [_, split, rest @ ..] = bytes else { return Err("no files".to_owned()) };
     let (labels, images) = rest.split_at(usize::from(*split).min(rest.len()));

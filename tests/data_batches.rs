@@ -6,10 +6,10 @@ use resnet_cpu::data::{
 };
 use resnet_cpu::runtime::Rng;
 
-/// Pictures of any size, all of class 0; without one, that picture cannot be read.
-struct Pictures(Vec<Option<RgbImage>>);
+/// Images of any size, all of class 0; without one, that image cannot be read.
+struct Images(Vec<Option<RgbImage>>);
 
-impl Dataset for Pictures {
+impl Dataset for Images {
     fn len(&self) -> usize {
         self.0.len()
     }
@@ -23,7 +23,7 @@ impl Dataset for Pictures {
         0
     }
     fn image(&self, index: usize) -> Result<RgbImage, Error> {
-        let missing = || Error::Missing { path: format!("picture {index}").into() };
+        let missing = || Error::Missing { path: format!("image {index}").into() };
         self.0[index].clone().ok_or_else(missing)
     }
     fn fingerprint(&self) -> String {
@@ -71,7 +71,7 @@ fn mirrored(floats: &[f32], width: usize) -> Vec<f32> {
     rows.flat_map(|row| row.chunks_exact(3).rev().flatten().copied()).collect()
 }
 
-/// How often each candidate occurs for picture 0 over many epochs; every input must be one.
+/// How often each candidate occurs for image 0 over many epochs; every input must be one.
 fn occurrences(batches: &Batches, epochs: u64, candidates: &[Vec<f32>]) -> Vec<usize> {
     let mut counts = vec![0; candidates.len()];
     let mut out = vec![f32::NAN; batches.input_len()];
@@ -96,7 +96,7 @@ fn padded_crops_and_flips_are_those_of_the_paper() {
     let view = View { resize: Some(side), crop: side };
     let image = noise(side, side, "square");
     for mean in [channels(), pixels(view.input_len())] {
-        let data = Pictures(vec![Some(image.clone())]);
+        let data = Images(vec![Some(image.clone())]);
         let normalized = normalize(&image, &mean);
         let mut candidates = Vec::new();
         for (x, y) in (-2..=2).flat_map(|y| (-2..=2).map(move |x| (x, y))) {
@@ -116,9 +116,9 @@ fn padded_crops_and_flips_are_those_of_the_paper() {
 }
 
 #[test]
-fn padding_may_be_wider_than_the_picture() {
+fn padding_may_be_wider_than_the_image() {
     let view = View { resize: None, crop: 2 };
-    let data = Pictures(vec![Some(noise(2, 2, "small"))]);
+    let data = Images(vec![Some(noise(2, 2, "small"))]);
     let augment = Augment::PadCropFlip { pad: 5 };
     let batches = Batches::training(&data, view, &channels(), augment, 0).unwrap();
     let mut out = [f32::NAN; 12];
@@ -138,12 +138,12 @@ fn crops_of_photographs_are_uniform() {
         let mut candidates = Vec::new();
         for (x, y) in (0..3).flat_map(|y| (0..6).map(move |x| (x, y))) {
             let rows = (y..y + 4).flat_map(|y| resized.row(y)[x * 3..(x + 4) * 3].to_vec());
-            let mut picture = RgbImage::new(4, 4, rows.collect());
-            candidates.push(normalize(&picture, &mean));
-            picture.mirror();
-            candidates.push(normalize(&picture, &mean));
+            let mut image = RgbImage::new(4, 4, rows.collect());
+            candidates.push(normalize(&image, &mean));
+            image.mirror();
+            candidates.push(normalize(&image, &mean));
         }
-        let data = Pictures(vec![Some(image.clone())]);
+        let data = Images(vec![Some(image.clone())]);
         let augment = Augment::ResizeCropFlip { resize: 6 };
         let batches = Batches::training(&data, view, &mean, augment, 1).unwrap();
         assert_uniform(&occurrences(&batches, 4000, &candidates), 4000);
@@ -156,7 +156,7 @@ fn crops_of_photographs_are_uniform() {
 #[test]
 fn evaluation_is_the_preprocessing_of_inference() {
     let images = [(40, 30), (32, 32), (32, 50), (20, 33)].map(|(w, h)| noise(w, h, "eval"));
-    let data = Pictures(images.iter().cloned().map(Some).collect());
+    let data = Images(images.iter().cloned().map(Some).collect());
     for resize in [None, Some(36), Some(32)] {
         let how = Preprocessing { resize, ..Preprocessing::cifar() };
         let batches = Batches::evaluation(&data, how.view(), &how.mean);
@@ -170,11 +170,11 @@ fn evaluation_is_the_preprocessing_of_inference() {
     }
 }
 
-/// Every output is some crop of the picture at some scale, mirrored or not, and a shift of each colour.
+/// Every output is some crop of the image at some scale, mirrored or not, and a shift of each colour.
 #[test]
 fn scale_and_colour_are_random_crops_with_one_shift_a_channel() {
     let image = noise(30, 25, "scales");
-    let data = Pictures(vec![Some(image.clone()); 40]);
+    let data = Images(vec![Some(image.clone()); 40]);
     let view = View { resize: Some(20), crop: 16 };
     let mean = Mean::Channel { mean: [0.0; 3], std: [1.0; 3] };
     let augment = Augment::ScaleCropFlipColour { shortest: 17, longest: 19 };
@@ -242,11 +242,11 @@ fn batches_are_the_same_for_any_number_of_threads_and_never_change() {
 }
 
 #[test]
-fn the_first_picture_that_fails_is_named() {
-    let mut pictures = vec![Some(noise(8, 8, "good")); 200];
-    pictures[60] = None;
-    pictures[150] = None;
-    let data = Pictures(pictures);
+fn the_first_image_that_fails_is_named() {
+    let mut images = vec![Some(noise(8, 8, "good")); 200];
+    images[60] = None;
+    images[150] = None;
+    let data = Images(images);
     let view = View { resize: Some(8), crop: 8 };
     for threads in [1, 4] {
         for (indices, failed) in
@@ -257,10 +257,10 @@ fn the_first_picture_that_fails_is_named() {
             let error = with_threads(threads, || {
                 batches.fill(0, &indices, &mut out, &mut [0; 200]).unwrap_err().to_string()
             });
-            assert_eq!(error, format!("picture {failed}: no such file or folder"));
+            assert_eq!(error, format!("image {failed}: no such file or folder"));
         }
         let error = with_threads(threads, || Mean::channels_of(&data, view).unwrap_err());
-        assert_eq!(error.to_string(), "picture 60: no such file or folder");
+        assert_eq!(error.to_string(), "image 60: no such file or folder");
     }
 }
 
@@ -275,7 +275,7 @@ fn means_are_exact() {
             RgbImage::new(5, 5, pixels)
         })
         .collect();
-    let data = Pictures(images.iter().cloned().map(Some).collect());
+    let data = Images(images.iter().cloned().map(Some).collect());
     let Mean::Channel { mean, std } = Mean::channels_of(&data, view).unwrap() else { panic!() };
     for c in 0..3 {
         let values = images.iter().flat_map(|image| image.pixels().iter().skip(c).step_by(3));

@@ -1,5 +1,5 @@
-//! Every picture: each variant of each format against what Pillow makes of it, or against our own rule
-//! where that is another (docs/formats.md). `tests/data/formats.py` writes pictures and expectations.
+//! Every image: each variant of each format against what Pillow makes of it, or against our own rule
+//! where that is another (docs/formats.md). `tests/data/formats.py` writes images and expectations.
 
 mod common;
 
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 struct Golden {
     cases: Vec<Case>,
     /// `[height, width, 3]` bytes, hexadecimal.
-    pictures: Vec<String>,
+    images: Vec<String>,
     real: Vec<Real>,
 }
 
@@ -20,7 +20,7 @@ struct Case {
     file: String,
     by: String,
     size: [usize; 2],
-    /// Which of the pictures.
+    /// Which of the images.
     pixels: usize,
 }
 
@@ -61,12 +61,12 @@ fn tolerance(file: &str) -> (u8, f64) {
 
 #[test]
 fn every_variant_has_the_pixels_of_its_rule() {
-    let Golden { cases, pictures, .. } = golden();
+    let Golden { cases, images, .. } = golden();
     let mut worst: BTreeMap<&str, (u8, f64)> = BTreeMap::new();
     for case in &cases {
         let image = read(&folder().join(&case.file)).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!([image.width(), image.height()], case.size, "{}", case.file);
-        let hex = pictures[case.pixels].as_bytes().as_chunks::<2>().0;
+        let hex = images[case.pixels].as_bytes().as_chunks::<2>().0;
         let byte = |pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
         let expected = hex.iter().map(|pair| byte(pair.as_slice()));
         let differences: Vec<u8> =
@@ -85,45 +85,45 @@ fn every_variant_has_the_pixels_of_its_rule() {
         *worst = (worst.0.max(max), worst.1.max(mean));
     }
     for (format, (max, mean)) in worst {
-        println!("{format}: at most {max} from Pillow, in the mean of a picture {mean:.3}");
+        println!("{format}: at most {max} from Pillow, in the mean of an image {mean:.3}");
     }
 }
 
 #[test]
 fn what_is_refused_says_why() {
     let refused = [
-        ("bmp/refused-cut.bmp", "truncated picture"),
+        ("bmp/refused-cut.bmp", "truncated image"),
         ("bmp/refused-huge.bmp", "(3000000, 2000000)"),
-        ("gif/refused-cut.gif", "truncated picture"),
+        ("gif/refused-cut.gif", "truncated image"),
         ("gif/refused-huge.gif", "at most 16384 pixels a side, found 65535x65535"),
         ("gif/refused-huge-frame.gif", "at most 16384 pixels a side, found 65013x14"),
-        ("gif/refused-no-frame.gif", "truncated picture"),
+        ("gif/refused-no-frame.gif", "truncated image"),
         ("gif/refused-no-palette.gif", "no color table"),
         (
             "jpeg/refused-12-bit.jpg",
-            "unsupported picture: expected a baseline or progressive JPEG of 8 bits, found 12 bits",
+            "unsupported image: expected a baseline or progressive JPEG of 8 bits, found 12 bits",
         ),
         (
             "jpeg/refused-arithmetic.jpg",
-            "unsupported picture: expected a baseline or progressive JPEG of 8 bits, found arithmetic coding",
+            "unsupported image: expected a baseline or progressive JPEG of 8 bits, found arithmetic coding",
         ),
-        ("jpeg/refused-cut.jpg", "truncated picture"),
+        ("jpeg/refused-cut.jpg", "truncated image"),
         ("jpeg/refused-lossless.jpg", "found lossless coding"),
         ("jpeg/refused-no-pixels.jpg", "zero"),
         (
             "png/refused-bomb.png",
             "at most 268435456 bytes decoded, found 16384x16384, 2147483648 bytes",
         ),
-        ("png/refused-checksum.png", "damaged picture"),
-        ("png/refused-cut.png", "truncated picture"),
+        ("png/refused-checksum.png", "damaged image"),
+        ("png/refused-cut.png", "truncated image"),
         ("png/refused-huge.png", "at most 16384 pixels a side, found 50000x50000"),
-        ("tiff/refused-cut.tif", "truncated picture"),
-        ("tiff/refused-float-grey.tif", "unsupported picture: Tiff pixels of 32 bits"),
-        ("tiff/refused-grey-4.tif", "unsupported picture: Tiff pixels of 4 bits"),
-        ("tiff/refused-grey-alpha.tif", "unsupported picture"),
+        ("tiff/refused-cut.tif", "truncated image"),
+        ("tiff/refused-float-grey.tif", "unsupported image: Tiff pixels of 32 bits"),
+        ("tiff/refused-grey-4.tif", "unsupported image: Tiff pixels of 4 bits"),
+        ("tiff/refused-grey-alpha.tif", "unsupported image"),
         ("tiff/refused-huge.tif", "at most 16384 pixels a side, found 1073741824x11"),
-        ("tiff/refused-palette.tif", "unsupported picture"),
-        ("webp/refused-cut.webp", "truncated picture"),
+        ("tiff/refused-palette.tif", "unsupported image"),
+        ("webp/refused-cut.webp", "truncated image"),
     ];
     for (file, words) in refused {
         let path = folder().join(file);
@@ -136,7 +136,7 @@ fn what_is_refused_says_why() {
     assert_eq!(files, refused.len() + golden().cases.len(), "every file is tested");
 }
 
-/// Means over 8 x 8 parts: a turned, shifted or wrongly coloured picture is far off.
+/// Means over 8 x 8 parts: a turned, shifted or wrongly coloured image is far off.
 #[test]
 fn real_files_look_as_pillow_shows_them() {
     let Some(real) = common::test_data("formats") else { return };

@@ -1,4 +1,4 @@
-//! Resizing gives Pillow's bits and preprocessing torchvision's: golden results for pictures that an
+//! Resizing gives Pillow's bits and preprocessing torchvision's: golden results for images that an
 //! integer formula makes, written by `tests/data/pillow.py`.
 
 use resnet_cpu::data::{Preprocessing, RgbImage, Window, resize, resize_window};

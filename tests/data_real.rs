@@ -1,4 +1,4 @@
-//! Real pictures: decoding and preprocessing against files that Pillow and NumPy made, odd formats,
+//! Real images: decoding and preprocessing against files that Pillow and NumPy made, odd formats,
 //! CIFAR records, class names. The files are not part of the package; without them these tests say
 //! so and pass.
 
@@ -108,7 +108,7 @@ fn orientation_is_applied() {
         assert_eq!((turned.width(), turned.height()), (upright.width(), upright.height()));
         let pairs = turned.pixels().iter().zip(upright.pixels());
         let off: u64 = pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
-        // The pictures were compressed one by one and differ a little.
+        // The images were compressed one by one and differ a little.
         let mean = off as f64 / upright.pixels().len() as f64;
         assert!(mean < 5.0, "orientation {n}: mean difference {mean}");
     }
@@ -125,7 +125,7 @@ fn what_is_broken_is_an_error_of_its_kind() {
     assert!(matches!(error("formats/Pillow/truncated_jpeg.jpg"), Error::Truncated { .. }));
     assert!(matches!(error("formats/Pillow/truncated_image.png"), Error::Truncated { .. }));
     assert!(matches!(error("formats/Pillow/broken.png"), Error::Damaged { .. }));
-    assert!(matches!(error("formats/Pillow/LICENSE"), Error::NotAPicture { .. }));
+    assert!(matches!(error("formats/Pillow/LICENSE"), Error::NotAImage { .. }));
     assert!(matches!(error("formats/Pillow"), Error::IsFolder { .. }));
     assert!(matches!(error("formats/none.jpg"), Error::Missing { .. }));
     error("formats/Pillow/decompression_bomb.gif");
@@ -139,9 +139,9 @@ fn cifar_records_are_read() {
     assert_eq!(records.len(), 500);
     let labels = std::fs::read(folder.join("cifar10/test_labels.u8")).unwrap();
     for (i, &label) in labels[..500].iter().enumerate() {
-        assert_eq!(records.label(i), usize::from(label), "picture {i}");
+        assert_eq!(records.label(i), usize::from(label), "image {i}");
     }
-    // The first test picture is the well-known cat; its first pixel is (158, 112, 49).
+    // The first test image is the well-known cat; its first pixel is (158, 112, 49).
     assert_eq!(labels::CIFAR10[records.label(0)], "cat");
     assert_eq!(records.image(0).row(0)[..3], [158, 112, 49]);
 }

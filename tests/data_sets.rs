@@ -27,7 +27,7 @@ fn put(root: &Path, name: &str, bytes: &[u8]) {
     std::fs::write(path, bytes).unwrap();
 }
 
-fn put_picture(root: &Path, name: &str, grey: u8) {
+fn put_image(root: &Path, name: &str, grey: u8) {
     let path = root.join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     image::GrayImage::from_pixel(3, 2, image::Luma([grey])).save(path).unwrap();
@@ -170,9 +170,9 @@ fn idx_files_that_are_wrong() {
     let cut = message(&zipped[..zipped.len() - 12], &labels);
     assert!(cut.ends_with("truncated gzip data"), "{cut}");
     let huge = message(&idx(&[u32::MAX, u32::MAX, u32::MAX], &[]), &labels);
-    assert!(huge.contains("expected 1 to 1048576 pictures of "), "{huge}");
+    assert!(huge.contains("expected 1 to 1048576 images of "), "{huge}");
     let large = message(&idx(&[1, 1, 33], &[0; 33]), &idx(&[1], &[0]));
-    assert!(large.ends_with("pictures of 1x1 to 32x32, found 1 of 1x33"), "{large}");
+    assert!(large.ends_with("images of 1x1 to 32x32, found 1 of 1x33"), "{large}");
     assert!(message(&idx(&[0, 1, 1], &[]), &idx(&[0], &[])).ends_with("found 0 of 1x1"));
     let count = message(&images, &idx(&[3], &[0, 1, 0]));
     assert!(count.contains("expected 2 labels for ") && count.ends_with("found 3"), "{count}");
@@ -211,7 +211,7 @@ fn class_folders_with_validation() {
         ("validation/a/4.png", 4),
         ("validation/b/5.png", 5),
     ] {
-        put_picture(path, name, grey);
+        put_image(path, name, grey);
     }
     put(path, "train/.cache/x", b"");
     put(path, "train/b/notes.txt", b"");
@@ -223,7 +223,7 @@ fn class_folders_with_validation() {
     assert_eq!(first_bytes(&*splits.train), [3, 1, 2]);
     assert!(splits.notes.is_empty());
 
-    put_picture(path, "validation/c/6.png", 6);
+    put_image(path, "validation/c/6.png", 6);
     std::fs::rename(path.join("validation/a"), path.join("validation/d")).unwrap();
     let message = error(path);
     let expected = "validation: expected the classes of the training folder, found no a; also c, d";
@@ -232,7 +232,7 @@ fn class_folders_with_validation() {
     assert!(error(path).ends_with("train: expected at least two classes, found one: b"));
     std::fs::create_dir(path.join("train/empty")).unwrap();
     let message = error(path);
-    assert!(message.contains("empty: expected pictures (bmp, gif"), "{message}");
+    assert!(message.contains("empty: expected images (bmp, gif"), "{message}");
 }
 
 #[test]
@@ -240,9 +240,9 @@ fn class_folders_without_validation_hold_out_a_tenth() {
     let root = tempfile::tempdir().unwrap();
     let moved = tempfile::tempdir().unwrap();
     for root in [root.path(), moved.path()] {
-        (0..40).for_each(|i| put_picture(root, &format!("many/{i}.png"), i));
-        (0..2).for_each(|i| put_picture(root, &format!("few/{i}.png"), 100 + i));
-        put_picture(root, "one/0.png", 200);
+        (0..40).for_each(|i| put_image(root, &format!("many/{i}.png"), i));
+        (0..2).for_each(|i| put_image(root, &format!("few/{i}.png"), 100 + i));
+        put_image(root, "one/0.png", 200);
     }
     let splits = open(root.path()).unwrap();
     let val = splits.val.unwrap();
@@ -250,7 +250,7 @@ fn class_folders_without_validation_hold_out_a_tenth() {
     let count = |data: &dyn Dataset, label| labels(data).iter().filter(|&&l| l == label).count();
     assert_eq!([0, 1, 2].map(|label| count(&*splits.train, label)), [1, 36, 1]);
     assert_eq!([0, 1, 2].map(|label| count(&*val, label)), [1, 4, 0]);
-    assert!(splits.notes[0].contains("5 of 43 pictures are held out"), "{:?}", splits.notes);
+    assert!(splits.notes[0].contains("5 of 43 images are held out"), "{:?}", splits.notes);
     let mut all = [first_bytes(&*splits.train), first_bytes(&*val)].concat();
     all.sort_unstable();
     assert!(all.into_iter().eq((0..40).chain([100, 101, 200])));
@@ -274,16 +274,16 @@ fn real_photographs() {
 }
 
 #[test]
-fn an_unreadable_picture_is_named_when_it_is_read() {
+fn an_unreadable_image_is_named_when_it_is_read() {
     let root = tempfile::tempdir().unwrap();
-    put_picture(root.path(), "train/a/1.png", 1);
-    put(root.path(), "train/b/2.png", b"no picture");
-    put_picture(root.path(), "val/a/1.png", 1);
-    put_picture(root.path(), "val/b/1.png", 1);
+    put_image(root.path(), "train/a/1.png", 1);
+    put(root.path(), "train/b/2.png", b"no image");
+    put_image(root.path(), "val/a/1.png", 1);
+    put_image(root.path(), "val/b/1.png", 1);
     let train = open(root.path()).unwrap().train;
     assert!(train.image(0).is_ok());
     let message = train.image(1).unwrap_err().to_string();
-    assert!(message.contains("2.png: expected a picture, found a file that starts"), "{message}");
+    assert!(message.contains("2.png: expected an image, found a file that starts"), "{message}");
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn what_is_no_data_set() {
 }
 
 #[test]
-fn pictures_can_be_held_out() {
+fn images_can_be_held_out() {
     let data: Arc<dyn Dataset> = Arc::new(MemoryDataset::demo(1, 0..50));
     let (train, val) = Subset::hold_out(data.clone(), 5).unwrap();
     assert_eq!((train.len(), val.len(), val.classes()), (45, 5, 10));
@@ -318,7 +318,7 @@ fn pictures_can_be_held_out() {
     for held_out in [0, 50] {
         let error = Subset::hold_out(data.clone(), held_out).err().unwrap().to_string();
         let expected =
-            format!("expected to hold out 1 to 49 pictures for validation, found {held_out}");
+            format!("expected to hold out 1 to 49 images for validation, found {held_out}");
         assert_eq!(error, expected);
     }
 }

@@ -1,4 +1,4 @@
-//! The built-in pictures are not trivial: a linear classifier fitted to them is wrong on most others.
+//! The built-in images are not trivial: a linear classifier fitted to them is wrong on most others.
 
 use resnet_cpu::data::demo;
 
@@ -6,8 +6,8 @@ const INPUTS: usize = demo::SIDE * demo::SIDE * 3;
 const CLASSES: usize = demo::CLASSES.len();
 
 /// Pixels in -1..1 and the class.
-fn picture(index: u64) -> (Vec<f32>, usize) {
-    let (image, label) = demo::picture(1, index);
+fn image(index: u64) -> (Vec<f32>, usize) {
+    let (image, label) = demo::image(1, index);
     (image.pixels().iter().map(|&byte| f32::from(byte) / 127.5 - 1.0).collect(), label)
 }
 
@@ -32,7 +32,7 @@ fn best(scores: &[f32]) -> usize {
 
 #[test]
 fn a_linear_classifier_is_of_little_use() {
-    let train: Vec<_> = (0..3000).map(picture).collect();
+    let train: Vec<_> = (0..3000).map(image).collect();
     let mut weights = vec![vec![0.0_f32; INPUTS + 1]; CLASSES];
     let epochs = 20;
     for epoch in 0..epochs {
@@ -50,10 +50,10 @@ fn a_linear_classifier_is_of_little_use() {
         }
     }
     let right =
-        (10_000..11_000).map(picture).filter(|(x, label)| best(&scores(&weights, x)) == *label);
+        (10_000..11_000).map(image).filter(|(x, label)| best(&scores(&weights, x)) == *label);
     let right = right.count();
     let fitted = train.iter().filter(|(x, label)| best(&scores(&weights, x)) == *label).count();
-    println!("{right} of 1000 new pictures, {fitted} of {} known ones", train.len());
+    println!("{right} of 1000 new images, {fitted} of {} known ones", train.len());
     assert!(right < 500, "{right} of 1000");
     assert!(right > 120 && fitted > 900, "it did learn something: {right}, {fitted}");
 }

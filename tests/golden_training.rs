@@ -6,10 +6,10 @@ mod common;
 
 use resnet_cpu::gemm::Backend;
 use resnet_cpu::infer::Session;
+use resnet_cpu::learn::{Batch, Learner, Sgd, SgdOptions};
 use resnet_cpu::model::{Network, Params};
 use resnet_cpu::runtime::{AlignedBuf, Rng};
 use resnet_cpu::simd::Isa;
-use resnet_cpu::train::{Batch, Learner, Sgd, SgdOptions};
 use serde_json::Value;
 
 fn number(value: &Value) -> f64 {

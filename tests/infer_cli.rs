@@ -49,7 +49,7 @@ fn the_schema_tells_good_from_bad() {
 fn ten_crops_are_averaged() {
     let fixture = Fixture::new();
     let ten = ["--crops", "ten", "--resize", "40", "--top", "10"];
-    let run = fixture.infer(&[&ten[..], &["--json", "pictures"]].concat());
+    let run = fixture.infer(&[&ten[..], &["--json", "images"]].concat());
     assert_eq!(run.code, 0, "{}", run.err);
     assert!(run.err.contains("resize 40, crop 32") && run.err.contains("ten crops"), "{}", run.err);
     let found = lines(&run);
@@ -59,7 +59,7 @@ fn ten_crops_are_averaged() {
         assert!((sum - 1.0).abs() < 1e-9 && predictions.iter().all(|p| p.get("logit").is_none()));
     }
     // The batch changes the last digits at most, and ten crops are not the centre.
-    let run = fixture.infer(&[&ten[..], &["--batch", "30", "--json", "pictures"]].concat());
+    let run = fixture.infer(&[&ten[..], &["--batch", "30", "--json", "images"]].concat());
     let predictions = |lines: &[Value]| -> Vec<Value> {
         lines.iter().map(|line| line["predictions"].clone()).collect()
     };
@@ -71,38 +71,38 @@ fn ten_crops_are_averaged() {
             assert!((probability(a) - probability(&b)).abs() < 1e-5, "{a} {b}");
         }
     }
-    let run = fixture.infer(&["--resize", "40", "--top", "10", "--json", "pictures"]);
+    let run = fixture.infer(&["--resize", "40", "--top", "10", "--json", "images"]);
     assert_ne!(predictions(&lines(&run)), predictions(&found));
     fixture.infer(&["--crops", "five", "x"]).fails(2, &["--crops", "center, ten"]);
 }
 
 #[test]
-fn a_picture_comes_from_stdin() {
+fn a_image_comes_from_stdin() {
     let fixture = Fixture::new();
-    let path = fixture.path("pictures/a.png");
+    let path = fixture.path("images/a.png");
     let infer = |input: Stdio, args: &[&str]| {
         let args = [&["infer", "--weights", "weights.safetensors", "--json"], args].concat();
         finish(fixture.command(&args).stdin(input))
     };
     let open = || Stdio::from(std::fs::File::open(&path).unwrap());
-    let run = infer(open(), &["-", "pictures/a.png"]);
+    let run = infer(open(), &["-", "images/a.png"]);
     assert_eq!(run.code, 0, "{}", run.err);
     let found = lines(&run);
     assert_eq!(found[0]["image"], "-");
     assert_eq!(found[0]["predictions"], found[1]["predictions"]);
     let run = infer(Stdio::null(), &["-"]);
-    run.fails(1, &["error: -: expected a picture, found an empty file"]);
+    run.fails(1, &["error: -: expected an image, found an empty file"]);
     assert_eq!(lines(&run).len(), 1);
     infer(Stdio::null(), &["-", "-"]).fails(2, &["stdin (-) can be given once"]);
-    infer(open(), &["--max-bytes", "100", "-"]).fails(1, &["-: picture too large", "--max-bytes"]);
+    infer(open(), &["--max-bytes", "100", "-"]).fails(1, &["-: image too large", "--max-bytes"]);
     infer(open(), &["--max-side", "31", "-"]).fails(1, &["at most 31 pixels", "--max-side"]);
 }
 
 #[test]
 fn a_pattern_that_nothing_matches_is_named() {
     let fixture = Fixture::new();
-    for pattern in ["*.jpg", "pictures/?.tif", "[ab].gif"] {
-        let run = fixture.infer(&["--json", pattern, "pictures/a.png"]);
+    for pattern in ["*.jpg", "images/?.tif", "[ab].gif"] {
+        let run = fixture.infer(&["--json", pattern, "images/a.png"]);
         run.fails(1, &[&format!("error: {pattern}: no file matches this pattern")]);
         assert!(lines(&run)[1]["predictions"].is_array());
     }
@@ -174,9 +174,9 @@ fn real_files_give_a_prediction_or_one_error() {
     let refused = [
         ("Pillow/LICENSE", "found a file that starts with \"The Pyth\""),
         ("Pillow/broken.png", ""),
-        ("Pillow/decompression_bomb.gif", "truncated picture"),
-        ("Pillow/truncated_image.png", "truncated picture"),
-        ("Pillow/truncated_jpeg.jpg", "truncated picture"),
+        ("Pillow/decompression_bomb.gif", "truncated image"),
+        ("Pillow/truncated_image.png", "truncated image"),
+        ("Pillow/truncated_jpeg.jpg", "truncated image"),
         ("exif-orientation/LICENSE", "found a file that starts with"),
         ("image-rs/LICENSE-MIT", "found a file that starts with"),
         ("image-rs/bad__bmp__Bad_reallybig.bmp", "(3000000, 2000000)"),

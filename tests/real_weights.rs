@@ -1,4 +1,4 @@
-//! Real weights on real pictures, against the logits that an independent implementation (NumPy) gave.
+//! Real weights on real images, against the logits that an independent implementation (NumPy) gave.
 //! The files are not part of the package; without them these tests say so and pass.
 
 mod common;

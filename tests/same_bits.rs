@@ -12,12 +12,12 @@ mod common;
 use resnet_cpu::data::{Dataset, Kind, Limits, MemoryDataset, decode};
 use resnet_cpu::gemm::Backend;
 use resnet_cpu::infer::Session;
+use resnet_cpu::learn::{Batch, Learner, Sgd, SgdOptions, update_ema};
 use resnet_cpu::model::{InitOptions, ModelSpec, Options, initialize};
 use resnet_cpu::runtime::{AlignedBuf, Disk};
 use resnet_cpu::simd::Isa;
 use resnet_cpu::train::{
-    Augment, BEST, Batch, Config, Interrupt, LAST, Learner, Length, Recipe, Run, RunOptions, Sgd,
-    SgdOptions, TrainData, update_ema,
+    Augment, BEST, Config, Interrupt, LAST, Length, Recipe, Run, RunOptions, TrainData,
 };
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ fn every_exact_instruction_set_gives_the_numbers_on_record() {
                 "inference" => inference(case, isa),
                 "training" => training(case, isa),
                 "run" => run(isa),
-                "pictures" => pictures(),
+                "images" => images(),
                 other => panic!("{other}"),
             };
             if record {
@@ -107,7 +107,7 @@ fn training(case: &Value, isa: Isa) -> Value {
     })
 }
 
-/// A run from pictures to files: drawing, scaling, colour, order, schedule, validation, checkpoint.
+/// A run from images to files: drawing, scaling, colour, order, schedule, validation, checkpoint.
 fn run(isa: Isa) -> Value {
     let spec = ModelSpec::new("resnet20", Options::default()).unwrap();
     let [train, val] = [0..50, 50..70]
@@ -131,7 +131,7 @@ fn run(isa: Isa) -> Value {
 }
 
 /// A JPEG's pixels: decoders have code of their own for each instruction set.
-fn pictures() -> Value {
+fn images() -> Value {
     let (width, height) = (61, 43);
     let pixels: Vec<u8> = common::images(SEED, "jpeg", width * height * 3)
         .iter()
@@ -142,7 +142,7 @@ fn pictures() -> Value {
     image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 80)
         .encode(&pixels, width as u32, height as u32, image::ColorType::Rgb8.into())
         .unwrap();
-    let picture = decode(&jpeg, "noise.jpg".as_ref(), &Limits::default()).unwrap();
-    let [file, pixels] = [&jpeg, picture.pixels()].map(crc32fast::hash);
+    let image = decode(&jpeg, "noise.jpg".as_ref(), &Limits::default()).unwrap();
+    let [file, pixels] = [&jpeg, image.pixels()].map(crc32fast::hash);
     json!({ "file": format!("{file:08x}"), "pixels": format!("{pixels:08x}") })
 }

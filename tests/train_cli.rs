@@ -35,13 +35,13 @@ impl Fixture {
         fs::write(path, bytes).unwrap();
     }
 
-    /// Class folders of drawn pictures: `images` in each of `classes`.
+    /// Class folders of drawn images: `images` in each of `classes`.
     fn class_folders(&self, name: &str, classes: &[&str], images: u64) {
         for (i, class) in classes.iter().enumerate() {
             let folder = self.path(name).join(class);
             fs::create_dir_all(&folder).unwrap();
             for index in 0..images {
-                let (image, _) = demo::picture(7, index * 10 + i as u64);
+                let (image, _) = demo::image(7, index * 10 + i as u64);
                 let (side, rgb) = (demo::SIDE as u32, image::ColorType::Rgb8);
                 let path = folder.join(format!("{index}.png"));
                 image::save_buffer(path, image.pixels(), side, side, rgb).unwrap();
@@ -105,8 +105,8 @@ fn a_run_leaves_its_files_and_goes_on_when_asked_for_more() {
     let shorter = fixture.run("train data --epochs 1 --batch 16 --mean-mode pixel-mean");
     shorter.fails(2, &["length: stored 3 epochs, asked 1 epochs"]);
 
-    fixture.class_folders("pictures", &["x"], 1);
-    let named = fixture.run("infer pictures/x/0.png");
+    fixture.class_folders("images", &["x"], 1);
+    let named = fixture.run("infer images/x/0.png");
     assert_eq!(named.code, 0, "{}", named.err);
     assert!(named.err.contains("best.safetensors") && named.err.contains("per-pixel mean"));
     assert!(named.out.contains("airplane"), "the file has the classes: {}", named.out);
@@ -124,8 +124,8 @@ fn without_data_it_ends_with_a_command_that_works() {
     assert!(named.code == 0 && named.out.lines().count() == 5, "{}{}", named.out, named.err);
     let known = |line: &str| demo::CLASSES.iter().any(|class| line.contains(class));
     assert!(named.out.lines().all(known), "{}", named.out);
-    let picture = args.rsplit(' ').next().unwrap();
-    assert_eq!(fixture.run(&format!("infer {picture}")).out, named.out);
+    let image = args.rsplit(' ').next().unwrap();
+    assert_eq!(fixture.run(&format!("infer {image}")).out, named.out);
 }
 
 #[test]

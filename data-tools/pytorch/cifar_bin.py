@@ -1,4 +1,4 @@
-"""Writes CIFAR-10's binary records of a folder of 32 x 32 pictures, one folder a class.
+"""Writes CIFAR-10's binary records of a folder of 32 x 32 images, one folder a class.
 
     python cifar_bin.py PICTURES OUT     PICTURES/{train,test}/CLASS/* -> OUT/{train,test}.bin
 
@@ -14,12 +14,12 @@ from PIL import Image
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("pictures", type=pathlib.Path)
+    parser.add_argument("images", type=pathlib.Path)
     parser.add_argument("out", type=pathlib.Path)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     for split in ("train", "test"):
-        classes = sorted(folder for folder in (args.pictures / split).iterdir() if folder.is_dir())
+        classes = sorted(folder for folder in (args.images / split).iterdir() if folder.is_dir())
         count = 0
         with open(args.out / f"{split}.bin", "wb") as out:
             for label, folder in enumerate(classes):
@@ -28,7 +28,7 @@ def main():
                     assert pixels.shape == (32, 32, 3), f"{file}: {pixels.shape}"
                     out.write(bytes([label]) + pixels.transpose(2, 0, 1).tobytes())
                     count += 1
-        print(f"{split}: {count} pictures of {', '.join(folder.name for folder in classes)}")
+        print(f"{split}: {count} images of {', '.join(folder.name for folder in classes)}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 DATA holds CIFAR-10 binary records (`cifar_bin.py`). The recipe is `--recipe` with its own settings;
 PyTorch draws its own start, order and augmentation from the same distributions. The two sides of a
 seed run beside one another. Results stay in OUT: what is there is not trained again. Exits 1 if the
-means of the final top-1 on the test pictures differ by three Welch standard errors or more.
+means of the final top-1 on the test images differ by three Welch standard errors or more.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def fresh(net):
 
 
 def crop_flip(batch):
-    """A random crop of each picture with 4 zeros around it, mirrored half of the time."""
+    """A random crop of each image with 4 zeros around it, mirrored half of the time."""
     n, _, h, w = batch.shape
     padded = F.pad(batch, (4, 4, 4, 4))
     dy, dx = torch.randint(0, 9, (2, n, 1))

@@ -4,7 +4,7 @@
 
 DATA holds CIFAR-10 binary records (`cifar_bin.py`). Our side is `train` with the recipe fast-cifar, a
 run made one step longer at a time; PyTorch starts from the weights of our checkpoint and reads the same
-pictures, cropped and mirrored alike. The yardstick is PyTorch itself: it runs in float64, and in float32
+images, cropped and mirrored alike. The yardstick is PyTorch itself: it runs in float64, and in float32
 in both memory formats, with one thread and with all. Training amplifies every rounding, so the float32
 losses leave the float64 ones step by step; at no step may ours be off by more than three times what
 the worst of PyTorch's own has been off by until then (or by more than float32 resolves). Exits 1 if it
@@ -40,10 +40,10 @@ def epoch_order(seed, epoch, images):
     return order
 
 
-def crop_flip(picture, rng):
-    """src/data/augment.rs: a random crop of the picture `[3, 32, 32]` in zeros, mirrored half of the time."""
+def crop_flip(image, rng):
+    """src/data/augment.rs: a random crop of the image `[3, 32, 32]` in zeros, mirrored half of the time."""
     x, y = rng.below(2, 2 * PAD + 1)
-    padded = np.pad(picture, ((0, 0), (PAD, PAD), (PAD, PAD)))
+    padded = np.pad(image, ((0, 0), (PAD, PAD), (PAD, PAD)))
     crop = padded[:, y : y + 32, x : x + 32]
     return crop[:, :, ::-1] if rng.below(1, 2)[0] else crop
 
@@ -56,8 +56,8 @@ def batches(data, last, steps):
     assert steps <= len(labels) // size, "more than an epoch"
     order = np.array(epoch_order(seed, 0, len(labels))[: steps * size]).reshape(steps, size)
     for indices in order:
-        pictures = zip(indices, normalised(pixels[indices], stated))
-        x = np.stack([crop_flip(picture, Rng(seed, [AUGMENT, 0, int(i)])) for i, picture in pictures])
+        images = zip(indices, normalised(pixels[indices], stated))
+        x = np.stack([crop_flip(image, Rng(seed, [AUGMENT, 0, int(i)])) for i, image in images])
         yield torch.from_numpy(x), torch.from_numpy(labels[indices])
 
 
@@ -100,7 +100,7 @@ def main():
 
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        # The training pictures alone: nothing is to be validated after each step.
+        # The training images alone: nothing is to be validated after each step.
         (folder / "data").mkdir()
         for file in [*args.data.glob("data_batch_*.bin"), *args.data.glob("train*.bin")]:
             (folder / "data" / file.name).symlink_to(file.resolve())

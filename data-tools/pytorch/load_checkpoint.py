@@ -2,9 +2,9 @@
 
     python load_checkpoint.py [RUN [PICTURE...]]
 
-RUN is the folder of a run. Without one, three steps of `train --arch resnet18` on drawn pictures make
+RUN is the folder of a run. Without one, three steps of `train --arch resnet18` on drawn images make
 it. `last.safetensors` and `best.safetensors` each go into torchvision's network of the name in the
-metadata (models.py's for the CIFAR family) with `load_state_dict(strict=True)`; the pictures are
+metadata (models.py's for the CIFAR family) with `load_state_dict(strict=True)`; the images are
 prepared as the metadata says, by torchvision. Our logits may be at most three times as far from
 PyTorch's in float64 as PyTorch's own in float32 are. Exits 1 if they are not.
 """
@@ -54,31 +54,31 @@ def network(stated, tensors):
     return net.eval(), f"{arch} of {source}"
 
 
-def preprocessed(stated, pixel_mean, picture):
-    """A picture as the metadata says, `[1, 3, crop, crop]`."""
+def preprocessed(stated, pixel_mean, image):
+    """An image as the metadata says, `[1, 3, crop, crop]`."""
     mean, std = ([float(x) for x in stated[f"resnet_cpu.{key}"].split(",")] for key in ("mean", "std"))
     resize, crop = int(stated["resnet_cpu.resize"]), int(stated["resnet_cpu.crop"])
     steps = [transforms.Resize(resize), transforms.CenterCrop(crop), transforms.ToTensor()]
-    x = transforms.Compose([*steps, transforms.Normalize(mean, std)])(Image.open(picture).convert("RGB"))
+    x = transforms.Compose([*steps, transforms.Normalize(mean, std)])(Image.open(image).convert("RGB"))
     return (x if pixel_mean is None else x - pixel_mean.permute(2, 0, 1))[None]
 
 
-def check(binary, file, pictures):
-    """Whether our logits of `pictures` are PyTorch's."""
+def check(binary, file, images):
+    """Whether our logits of `images` are PyTorch's."""
     stated, tensors = metadata(file), weights(file)
     net, name = network(stated, tensors)
     pixel_mean = load_file(file).get("resnet_cpu.pixel_mean")
-    x = torch.cat([preprocessed(stated, pixel_mean, picture) for picture in pictures])
+    x = torch.cat([preprocessed(stated, pixel_mean, image) for image in images])
     with torch.inference_mode():
         single, exact = net(x).double(), net.double()(x.double())
-    answers = ours(binary, "infer", "--weights", file, "--json", "--top", exact.shape[1], *pictures).splitlines()
+    answers = ours(binary, "infer", "--weights", file, "--json", "--top", exact.shape[1], *images).splitlines()
     mine = torch.empty_like(exact)
     for row, answer in zip(mine, map(json.loads, answers), strict=True):
         for prediction in answer["predictions"]:
             row[prediction["index"]] = prediction["logit"]
     theirs, off = ((logits - exact).abs().max().item() for logits in (single, mine))
     between = (mine - single).abs().max().item()
-    print(f"{file}: {name}, {len(pictures)} pictures, logits up to {exact.abs().max():.3g}")
+    print(f"{file}: {name}, {len(images)} images, logits up to {exact.abs().max():.3g}")
     print(f"    largest difference to PyTorch float32 {between:.1e}; to float64: ours {off:.1e}, PyTorch float32 {theirs:.1e}")
     return off <= FACTOR * theirs
 
@@ -86,7 +86,7 @@ def check(binary, file, pictures):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=pathlib.Path, nargs="?")
-    parser.add_argument("pictures", type=pathlib.Path, nargs="*")
+    parser.add_argument("images", type=pathlib.Path, nargs="*")
     parser.add_argument("--binary", type=pathlib.Path, default=BINARY)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -96,9 +96,9 @@ def main():
             args.run = folder / "run"
             flags = ["--arch", "resnet18", "--iterations", 3, "--batch", 8, "--out", args.run]
             ours(args.binary, "train", data, *flags)
-        pictures = args.pictures or sorted(data.glob("*/*.png"))[::4]
+        images = args.images or sorted(data.glob("*/*.png"))[::4]
         files = [args.run / f"{name}.safetensors" for name in ("last", "best")]
-        fine = [check(args.binary, file, pictures) for file in files]
+        fine = [check(args.binary, file, images) for file in files]
     sys.exit(not all(fine))
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Cold start: the time of a whole process, from a picture's file to its five most likely classes.
+"""Cold start: the time of a whole process, from an image's file to its five most likely classes.
 
     python data-tools/pytorch/time_cold.py --weights resnet18.safetensors --image dog.jpg
     python data-tools/pytorch/time_cold.py --weights resnet18.safetensors --image dog.jpg --onnx resnet18.onnx
@@ -26,11 +26,11 @@ def peer(model, image, threads):
     import onnxruntime as ort
     from PIL import Image
 
-    picture = Image.open(image).convert("RGB")
-    scale = 256 / min(picture.size)
-    picture = picture.resize([int(side * scale) for side in picture.size], Image.Resampling.BILINEAR)
-    left, top = ((side - 224) // 2 for side in picture.size)
-    x = np.asarray(picture.crop((left, top, left + 224, top + 224)), np.float32) / 255
+    image = Image.open(image).convert("RGB")
+    scale = 256 / min(image.size)
+    image = image.resize([int(side * scale) for side in image.size], Image.Resampling.BILINEAR)
+    left, top = ((side - 224) // 2 for side in image.size)
+    x = np.asarray(image.crop((left, top, left + 224, top + 224)), np.float32) / 255
     x = (x - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads

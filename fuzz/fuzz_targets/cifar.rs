@@ -1,4 +1,4 @@
-//! Any bytes as CIFAR-10 records; every picture is read.
+//! Any bytes as CIFAR-10 records; every image is read.
 
 #![no_main]
 

@@ -1,6 +1,6 @@
 //! Any bytes as a data set of idx files. The first byte says which of the two files are gzipped here
 //! (a checksum would hide them from mutation), the second how many of the bytes are the labels; the
-//! rest of the bytes are the pictures.
+//! rest of the bytes are the images.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any bytes as a picture: decoded under small limits, resized, cropped, normalised.
+//! Any bytes as an image: decoded under small limits, resized, cropped, normalised.
 
 #![no_main]
 
@@ -10,10 +10,10 @@ use resnet_cpu::data::{Limits, Mean, Preprocessing, decode};
 const LIMITS: Limits = Limits { side: 2048, bytes: 8 << 20 };
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(picture) = decode(bytes, Path::new("fuzz"), &LIMITS) else { return };
-    assert!(picture.width().max(picture.height()) <= LIMITS.side as usize);
+    let Ok(image) = decode(bytes, Path::new("fuzz"), &LIMITS) else { return };
+    assert!(image.width().max(image.height()) <= LIMITS.side as usize);
     let how = Preprocessing { resize: Some(36), crop: 32, mean: Mean::IMAGENET };
     let mut input = vec![f32::NAN; 10 * how.input_len()];
-    how.apply_ten(&picture, &mut input);
+    how.apply_ten(&image, &mut input);
     assert!(input.iter().all(|x| x.is_finite()));
 });

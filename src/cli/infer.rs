@@ -1,4 +1,4 @@
-//! `resnet-cpu infer`: what do these pictures show?
+//! `resnet-cpu infer`: what do these images show?
 
 use clap::ValueEnum;
 use resnet_cpu::data::{self, Crops, Limits};
@@ -20,7 +20,7 @@ use super::weights::{find_weights, note_weights};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Pictures, and folders of pictures (with their subfolders, in sorted order); - is a picture on
+    /// Images, and folders of images (with their subfolders, in sorted order); - is an image on
     /// stdin
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
@@ -39,7 +39,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     top: Option<u32>,
     /// One JSON object a line; `ms` is the wall time of a batch, from file to prediction, over its
-    /// pictures
+    /// images
     #[arg(long)]
     json: bool,
     /// Class names, one a line in order of index
@@ -47,14 +47,14 @@ pub(super) struct Args {
     labels: Option<PathBuf>,
     #[command(flatten)]
     preprocessing: PreprocessingArgs,
-    /// What the network sees of a picture: its centre, or the four corners, the centre and these
+    /// What the network sees of an image: its centre, or the four corners, the centre and these
     /// mirrored, whose probabilities are averaged
     #[arg(long, value_enum, default_value_t)]
     crops: CropsName,
-    /// Pixels that a side of a picture may have
+    /// Pixels that a side of an image may have
     #[arg(long, value_name = "N", default_value_t = Limits::default().side, value_parser = clap::value_parser!(u32).range(1..))]
     max_side: u32,
-    /// Bytes that a picture may have, decoded and as a file
+    /// Bytes that an image may have, decoded and as a file
     #[arg(long, value_name = "N", default_value_t = Limits::default().bytes, value_parser = clap::value_parser!(u64).range(1..=2 << 30))]
     max_bytes: u64,
     /// Crops that run together; changes speed and memory, and the last digits at most
@@ -77,7 +77,7 @@ fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// The line of JSON for a picture.
+/// The line of JSON for an image.
 #[derive(Serialize)]
 struct Answer<'a> {
     image: &'a str,
@@ -95,7 +95,7 @@ struct Guess<'a> {
     logit: Option<f32>,
 }
 
-/// The line of JSON for a picture that cannot be read.
+/// The line of JSON for an image that cannot be read.
 #[derive(Serialize)]
 struct Failure<'a> {
     image: &'a str,
@@ -119,8 +119,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let mut report = Report::new(args, arch, found.len() > 1);
     let limits = Limits { side: args.max_side, bytes: args.max_bytes };
     let mut runner = Runner { classifier, limits, top: args.top.unwrap_or(5) as usize };
-    let pictures = (args.batch as usize / args.crops.crops().count()).max(1);
-    for batch in found.chunks(pictures) {
+    let images = (args.batch as usize / args.crops.crops().count()).max(1);
+    for batch in found.chunks(images) {
         let start = Instant::now();
         let results = runner.classify_files(batch);
         let ms = start.elapsed().as_secs_f64() * 1e3 / batch.len() as f64;
@@ -136,7 +136,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     if report.failed { Err(CliError::Reported) } else { Ok(()) }
 }
 
-/// The pictures at a path that the user gives, or what is wrong with it.
+/// The images at a path that the user gives, or what is wrong with it.
 fn find(path: &Path) -> Vec<Result<PathBuf, data::Error>> {
     match is_stdin(path) {
         true => vec![Ok(path.to_owned())],
@@ -157,7 +157,7 @@ fn prepare(
     let preprocessing = args.preprocessing.resolve(machine, path, &weights)?;
     let crops = args.crops.crops();
     if crops == Crops::Ten {
-        machine.note("ten crops of each picture, whose probabilities are averaged");
+        machine.note("ten crops of each image, whose probabilities are averaged");
     }
 
     let names = names.or_else(|| class_names(&weights));
@@ -202,7 +202,7 @@ impl Runner {
     }
 }
 
-/// What is wrong with a picture, without its path.
+/// What is wrong with an image, without its path.
 struct Reason(String);
 
 impl Reason {
@@ -228,7 +228,7 @@ struct Report<W: Write> {
     out: W,
     json: bool,
     arch: String,
-    /// Each picture's rows follow a line with its path.
+    /// Each image's rows follow a line with its path.
     headed: bool,
     failed: bool,
 }

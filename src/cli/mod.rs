@@ -42,9 +42,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Train a network; without DATA on the built-in pictures, in about a minute
+    /// Train a network; without DATA on the built-in images, in about a minute
     Train(Box<train::Args>),
-    /// Name what pictures show
+    /// Name what images show
     Infer(infer::Args),
     /// Show what is in a file of weights, or what a network consists of
     Inspect(inspect::Args),

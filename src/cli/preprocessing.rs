@@ -1,4 +1,4 @@
-//! The options that say how pictures become inputs.
+//! The options that say how images become inputs.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! Convolutions over NHWC activations as matrix products.
 //!
 //! The rows of A are output pixels, its columns the values under the filter in the order (ky, kx,
-//! channel); B holds the filters. A is never stored: its panels are gathered from the picture when
+//! channel); B holds the filters. A is never stored: its panels are gathered from the image when
 //! the product needs them, or read in place where the filter is 1x1 and steps by one pixel.
 //!
 //! The gradient of the input is again a convolution (of the output's gradient with the filters turned

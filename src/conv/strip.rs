@@ -1,7 +1,7 @@
 //! Convolutions of few input channels, whose patches are read where they lie.
 //!
 //! A filter of 7x7 over 3 channels has its values under it in seven runs of 21, so gathering patches
-//! would cost nearly as much as multiplying them. Here the lines of the picture that a band of outputs
+//! would cost nearly as much as multiplying them. Here the lines of the image that a band of outputs
 //! needs are copied once, with the zeros around them; in that strip the patches of a line are rows of
 //! the product, a step of the filter apart and overlapping.
 

@@ -182,7 +182,7 @@ proptest! {
 }
 
 #[test]
-fn large_pictures_take_many_strips() {
+fn large_images_take_many_strips() {
     let shape = ConvShape {
         batch: 2,
         height: 61,

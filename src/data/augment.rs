@@ -1,26 +1,26 @@
-//! Random changes of training pictures: crops and reflections, as in the paper.
+//! Random changes of training images: crops and reflections, as in the paper.
 //!
-//! What happens to a picture is a pure function of its random stream. The number and order of draws
+//! What happens to an image is a pure function of its random stream. The number and order of draws
 //! are part of every stored run and must not change.
 
 use super::normalize::Normalizer;
 use super::{RgbImage, View};
 use crate::runtime::Rng;
 
-/// How training pictures are changed at random.
+/// How training images are changed at random.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Augment {
     /// Not at all: evaluation, or overfitting on purpose.
     None,
     /// Left and right are exchanged half of the time.
     Flip,
-    /// The paper's section 4.2: `pad` zeros around the normalised picture, a random crop of the
+    /// The paper's section 4.2: `pad` zeros around the normalised image, a random crop of the
     /// original size, and a flip half of the time.
     PadCropFlip {
         /// Zeros on each side.
         pad: usize,
     },
-    /// As [`PadCropFlip`](Self::PadCropFlip) without the flip, for pictures whose mirror image means
+    /// As [`PadCropFlip`](Self::PadCropFlip) without the flip, for images whose mirror image means
     /// something else, such as digits.
     PadCrop {
         /// Zeros on each side.
@@ -57,8 +57,8 @@ const COLOUR_STRENGTH: f32 = 0.1;
 impl Augment {
     /// Writes the changed and normalised `image` to `out`, `[crop, crop, 3]`.
     ///
-    /// A per-pixel mean belongs to a place of the picture before padding and flip, or of the crop
-    /// after it where the crop is taken from a larger picture, as in the paper.
+    /// A per-pixel mean belongs to a place of the image before padding and flip, or of the crop
+    /// after it where the crop is taken from a larger image, as in the paper.
     pub(super) fn apply(
         self,
         image: &RgbImage,
@@ -70,8 +70,8 @@ impl Augment {
         match self {
             Self::None => normalizer.apply(&view.center(image), out),
             Self::Flip => {
-                let picture = view.center(image);
-                write_shifted(&picture, [0, 0], flip(rng), normalizer, out);
+                let image = view.center(image);
+                write_shifted(&image, [0, 0], flip(rng), normalizer, out);
             }
             Self::PadCropFlip { pad } => {
                 let shift = shift(rng, pad);
@@ -102,14 +102,14 @@ fn crop_flip(image: &RgbImage, view: View, resize: usize, rng: &mut Rng) -> RgbI
     let view = View { resize: Some(resize), ..view };
     let (width, height) = view.resized_size(image);
     let corner = [width, height].map(|side| rng.below(side - view.crop + 1));
-    let mut picture = view.cut(image, corner);
+    let mut image = view.cut(image, corner);
     if flip(rng) {
-        picture.mirror();
+        image.mirror();
     }
-    picture
+    image
 }
 
-/// How far a crop of the padded picture lies right of and below the picture.
+/// How far a crop of the padded image lies right of and below the image.
 fn shift(rng: &mut Rng, pad: usize) -> [isize; 2] {
     [0, 1].map(|_| rng.below(2 * pad + 1) as isize - pad as isize)
 }
@@ -118,19 +118,19 @@ fn flip(rng: &mut Rng) -> bool {
     rng.below(2) == 1
 }
 
-/// Writes `picture` moved left and up by `shift`, zeros where it does not reach, then mirrored if
+/// Writes `image` moved left and up by `shift`, zeros where it does not reach, then mirrored if
 /// `flip`. Place and floats go together: each pixel is normalised where it comes from.
 fn write_shifted(
-    picture: &RgbImage,
+    image: &RgbImage,
     [x, y]: [isize; 2],
     flip: bool,
     normalizer: &Normalizer,
     out: &mut [f32],
 ) {
-    let (width, height) = (picture.width(), picture.height());
+    let (width, height) = (image.width(), image.height());
     assert_eq!(out.len(), width * height * 3, "floats of one input");
     let columns = width.saturating_sub(x.unsigned_abs()) * 3;
-    // First column of the part that is seen, in the picture and in the output.
+    // First column of the part that is seen, in the image and in the output.
     let from = x.max(0) as usize * 3;
     let to = (-x).max(0) as usize * 3;
     for (row, out) in (0..height).zip(out.chunks_exact_mut(width * 3)) {
@@ -139,7 +139,7 @@ fn write_shifted(
         if columns == 0 {
             continue;
         }
-        let bytes = &picture.row(row)[from..from + columns];
+        let bytes = &image.row(row)[from..from + columns];
         normalizer.apply_run(bytes, row * width * 3 + from, &mut out[to..to + columns]);
         if flip {
             out.as_chunks_mut::<3>().0.reverse();

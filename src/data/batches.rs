@@ -1,6 +1,6 @@
-//! Pictures of a set to the tensor of a step: read, augmented and normalised in parallel.
+//! Images of a set to the tensor of a step: read, augmented and normalised in parallel.
 //!
-//! Every picture has a random stream of its own, keyed by (seed, epoch, number in the set): a batch
+//! Every image has a random stream of its own, keyed by (seed, epoch, number in the set): a batch
 //! is the same for any number of threads, in any order, and after a resume.
 
 use rayon::prelude::*;
@@ -21,7 +21,7 @@ pub struct Batches<'a> {
 }
 
 impl<'a> Batches<'a> {
-    /// Batches for training: the pictures of `data`, changed by `augment`, less `mean`.
+    /// Batches for training: the images of `data`, changed by `augment`, less `mean`.
     ///
     /// # Errors
     /// [`SettingError::ResizeBelowCrop`] if `augment` leaves no room for the crop of `view`.
@@ -44,7 +44,7 @@ impl<'a> Batches<'a> {
         Ok(Self { augment, seed, ..Self::evaluation(data, view, mean) })
     }
 
-    /// Batches for evaluation: the centre views of the pictures, less `mean`. The epoch given to
+    /// Batches for evaluation: the centre views of the images, less `mean`. The epoch given to
     /// [`fill`](Self::fill) does not matter.
     ///
     /// # Panics
@@ -57,7 +57,7 @@ impl<'a> Batches<'a> {
         Self { data, view, normalizer, augment: Augment::None, seed: 0 }
     }
 
-    /// The pictures.
+    /// The images.
     pub fn data(&self) -> &'a dyn Dataset {
         self.data
     }
@@ -67,11 +67,11 @@ impl<'a> Batches<'a> {
         self.view.input_len()
     }
 
-    /// Writes the inputs of pictures `indices` to `out`, `[indices, crop, crop, 3]`, and their
+    /// Writes the inputs of images `indices` to `out`, `[indices, crop, crop, 3]`, and their
     /// classes to `labels`. Runs in the current thread pool.
     ///
     /// # Errors
-    /// [`Error`] of the first picture, in the order of `indices`, that cannot be read.
+    /// [`Error`] of the first image, in the order of `indices`, that cannot be read.
     ///
     /// # Panics
     /// If the lengths do not agree or an index is not below the length of the set.

@@ -22,9 +22,9 @@ pub struct CifarRecords {
 /// Which files of a `cifar-10-batches-bin` folder to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CifarSplit {
-    /// `data_batch_1.bin` to `data_batch_5.bin`, 50,000 pictures.
+    /// `data_batch_1.bin` to `data_batch_5.bin`, 50,000 images.
     Train,
-    /// `test_batch.bin`, 10,000 pictures.
+    /// `test_batch.bin`, 10,000 images.
     Test,
 }
 
@@ -58,7 +58,7 @@ impl CifarRecords {
         Self::open_files(&split.files(folder))
     }
 
-    /// The pictures as a set for training or evaluation.
+    /// The images as a set for training or evaluation.
     pub fn into_dataset(self) -> MemoryDataset {
         let mut set = MemoryDataset::with_capacity("CIFAR-10", CLASSES.len(), self.len())
             .with_names(&CLASSES);
@@ -70,17 +70,17 @@ impl CifarRecords {
         set
     }
 
-    /// Number of pictures.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.bytes.len() / RECORD
     }
 
-    /// Whether there are no pictures (never true after a successful open).
+    /// Whether there are no images (never true after a successful open).
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// Class of picture `index`, 0..10.
+    /// Class of image `index`, 0..10.
     ///
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
@@ -88,7 +88,7 @@ impl CifarRecords {
         usize::from(self.record(index)[0])
     }
 
-    /// Picture `index`, 32 x 32.
+    /// Image `index`, 32 x 32.
     ///
     /// # Panics
     /// If `index` is not below [`len`](Self::len).

@@ -1,4 +1,4 @@
-//! What a set of labelled pictures is to the trainer, whatever files it comes from.
+//! What a set of labelled images is to the trainer, whatever files it comes from.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use super::sampler::shuffle;
 use super::{Error, RgbImage, SettingError};
 use crate::runtime::Rng;
 
-/// Labelled pictures with numbers from 0.
+/// Labelled images with numbers from 0.
 pub trait Dataset: Send + Sync {
-    /// Number of pictures.
+    /// Number of images.
     fn len(&self) -> usize;
 
     /// Whether there are none (never true of a set that was opened).
@@ -23,16 +23,16 @@ pub trait Dataset: Send + Sync {
     /// Names of the classes, in label order, if the data has names.
     fn class_names(&self) -> Option<&[String]>;
 
-    /// Class of picture `index`, below [`classes`](Self::classes).
+    /// Class of image `index`, below [`classes`](Self::classes).
     ///
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
     fn label(&self, index: usize) -> usize;
 
-    /// Picture `index`, in its own size.
+    /// Image `index`, in its own size.
     ///
     /// # Errors
-    /// [`Error`] naming the file if it cannot be read or is no whole picture.
+    /// [`Error`] naming the file if it cannot be read or is no whole image.
     ///
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
@@ -44,14 +44,14 @@ pub trait Dataset: Send + Sync {
     fn fingerprint(&self) -> String;
 }
 
-/// Some pictures of a set.
+/// Some images of a set.
 pub struct Subset {
     data: Arc<dyn Dataset>,
     indices: Vec<usize>,
 }
 
 impl Subset {
-    /// The pictures `indices` of `data`, in that order.
+    /// The images `indices` of `data`, in that order.
     ///
     /// # Panics
     /// If an index is not below the length of `data`.
@@ -60,12 +60,12 @@ impl Subset {
         Self { data, indices }
     }
 
-    /// Holds `held_out` pictures out for validation, e.g. 5,000 of CIFAR-10's 50,000 as in the
+    /// Holds `held_out` images out for validation, e.g. 5,000 of CIFAR-10's 50,000 as in the
     /// paper: the others, then these, each in the order of the set. Which they are is a pure function
-    /// of the number of pictures, so every run holds out the same.
+    /// of the number of images, so every run holds out the same.
     ///
     /// # Errors
-    /// [`SettingError::HoldOut`] unless both parts have pictures.
+    /// [`SettingError::HoldOut`] unless both parts have images.
     pub fn hold_out(data: Arc<dyn Dataset>, held_out: usize) -> Result<(Self, Self), SettingError> {
         if held_out == 0 || held_out >= data.len() {
             return Err(SettingError::HoldOut { held_out, images: data.len() });

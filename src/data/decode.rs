@@ -1,6 +1,6 @@
 //! Bytes of a file to an [`RgbImage`]: JPEG, PNG, GIF, WebP, BMP and TIFF, told apart by content.
 //!
-//! Every kind of picture becomes 8-bit RGB by a rule: grey is replicated; alpha is dropped and the
+//! Every kind of image becomes 8-bit RGB by a rule: grey is replicated; alpha is dropped and the
 //! colour below it kept, as Pillow's `convert("RGB")` does; palettes are expanded; 16-bit values are
 //! divided by 257 and rounded; floats are clamped to [0, 1]; CMYK and YCCK become RGB in the decoder,
 //! without a colour profile. Of an animation the first frame counts, of several pages the first. The
@@ -15,12 +15,12 @@ use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageRea
 
 use super::{Error, RgbImage, gif, jpeg, webp};
 
-/// How large a picture may be; checked against the header, before memory is allocated.
+/// How large an image may be; checked against the header, before memory is allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Pixels of the longer side.
     pub side: u32,
-    /// Bytes of the decoded picture, in the file's own depth and channels, and of the file itself.
+    /// Bytes of the decoded image, in the file's own depth and channels, and of the file itself.
     pub bytes: u64,
 }
 
@@ -33,7 +33,7 @@ impl Default for Limits {
 /// Reads and decodes the file at `path`.
 ///
 /// # Errors
-/// [`Error`] if the file cannot be read, is not a picture, is of an unsupported kind, truncated,
+/// [`Error`] if the file cannot be read, is not an image, is of an unsupported kind, truncated,
 /// damaged or beyond `limits`.
 pub fn read_image(path: &Path, limits: &Limits) -> Result<RgbImage, Error> {
     let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
@@ -72,7 +72,7 @@ pub fn decode(bytes: &[u8], path: &Path, limits: &Limits) -> Result<RgbImage, Er
             bytes.into()
         }
         ImageFormat::WebP => {
-            webp::overwriting(webp::picture(bytes).ok_or_else(|| Error::Truncated {
+            webp::overwriting(webp::image(bytes).ok_or_else(|| Error::Truncated {
                 path: path.to_path_buf(),
                 detail: format!("{} bytes, fewer than its chunks announce", bytes.len()),
             })?)
@@ -85,12 +85,12 @@ pub fn decode(bytes: &[u8], path: &Path, limits: &Limits) -> Result<RgbImage, Er
     let mut decoder = reader.into_decoder().map_err(translate)?;
     let (width, height) = decoder.dimensions();
     check_size(width, height, decoder.color_type().bytes_per_pixel().into(), path, limits)?;
-    // A damaged EXIF block is no reason to refuse the picture.
+    // A damaged EXIF block is no reason to refuse the image.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
     let rgb = DynamicImage::from_decoder(decoder).map_err(translate)?.into_rgb8();
-    let mut picture = DynamicImage::from(rgb);
-    picture.apply_orientation(orientation);
-    let rgb = picture.into_rgb8();
+    let mut image = DynamicImage::from(rgb);
+    image.apply_orientation(orientation);
+    let rgb = image.into_rgb8();
     Ok(RgbImage::new(rgb.width() as usize, rgb.height() as usize, rgb.into_raw()))
 }
 
@@ -112,7 +112,7 @@ fn format_of(bytes: &[u8], path: &Path) -> Result<ImageFormat, Error> {
     }
     let Ok(format) = image::guess_format(bytes) else {
         let found = bytes[..bytes.len().min(8)].escape_ascii().to_string();
-        return Err(Error::NotAPicture { path: path.to_path_buf(), found: format!("\"{found}\"") });
+        return Err(Error::NotAImage { path: path.to_path_buf(), found: format!("\"{found}\"") });
     };
     if format != ImageFormat::Gif && !format.reading_enabled() {
         return Err(Error::Unsupported {
@@ -123,7 +123,7 @@ fn format_of(bytes: &[u8], path: &Path) -> Result<ImageFormat, Error> {
     Ok(format)
 }
 
-/// Refuses a picture without pixels, and one beyond `limits`; `depth` is bytes a pixel.
+/// Refuses an image without pixels, and one beyond `limits`; `depth` is bytes a pixel.
 pub(super) fn check_size(
     width: u32,
     height: u32,
@@ -186,9 +186,9 @@ mod tests {
         ImageFormat::Tiff,
     ];
 
-    fn encoded(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+    fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
-        picture.into().write_to(&mut bytes, format).unwrap();
+        image.into().write_to(&mut bytes, format).unwrap();
         bytes.into_inner()
     }
 
@@ -213,8 +213,8 @@ mod tests {
 
     #[test]
     fn other_channels_and_depths_become_rgb() {
-        let pixel = |picture: DynamicImage| {
-            decode(&encoded(picture, ImageFormat::Png)).unwrap().pixels().to_vec()
+        let pixel = |image: DynamicImage| {
+            decode(&encoded(image, ImageFormat::Png)).unwrap().pixels().to_vec()
         };
         let grey = image::GrayImage::from_pixel(1, 1, image::Luma([77]));
         assert_eq!(pixel(grey.into()), [77; 3]);
@@ -229,12 +229,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_is_named() {
+    fn what_is_no_image_is_named() {
         let message = |bytes| decode(bytes).unwrap_err().to_string();
-        assert_eq!(message(b""), "a.xyz: expected a picture, found an empty file");
+        assert_eq!(message(b""), "a.xyz: expected an image, found an empty file");
         assert_eq!(
             message(b"hello, world"),
-            "a.xyz: expected a picture, found a file that starts with \"hello, w\""
+            "a.xyz: expected an image, found a file that starts with \"hello, w\""
         );
         assert!(matches!(decode(b"P6 1 1 255\n123"), Err(Error::Unsupported { .. })));
     }
@@ -248,7 +248,7 @@ mod tests {
         let narrow = decode(Limits { side: 22, ..exact }).unwrap_err();
         assert_eq!(
             narrow.to_string(),
-            "a.png: picture too large: expected at most 22 pixels a side, found 23x17"
+            "a.png: image too large: expected at most 22 pixels a side, found 23x17"
         );
         let small = decode(Limits { bytes: exact.bytes - 1, ..exact }).unwrap_err();
         assert!(matches!(small, Error::TooLarge { .. }), "{small}");
@@ -262,7 +262,7 @@ mod tests {
         assert!(bytes.len() < 23 * 17 * 3 && read(&mut &bytes[..]).is_ok());
         assert_eq!(
             read(&mut std::io::repeat(0)).unwrap_err().to_string(),
-            "-: picture too large: expected a file of at most 1173 bytes, found more"
+            "-: image too large: expected a file of at most 1173 bytes, found more"
         );
     }
 
@@ -281,7 +281,7 @@ mod tests {
         for length in 0..bytes.len() {
             assert!(decode(&bytes[..length]).is_err(), "{length} of {} bytes", bytes.len());
         }
-        // What follows the picture does not matter.
+        // What follows the image does not matter.
         assert!(decode(&[&bytes[..], b"more"].concat()).is_ok());
     }
 

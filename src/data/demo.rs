@@ -1,4 +1,4 @@
-//! The built-in demo set: pictures of ten shapes, drawn from a seed, 32 x 32 like CIFAR's.
+//! The built-in demo set: images of ten shapes, drawn from a seed, 32 x 32 like CIFAR's.
 //!
 //! It lets anyone train a network without a download. Only the shape tells the class: place, size,
 //! rotation, proportions and all colours are drawn at random, the background has a gradient, clutter
@@ -6,13 +6,13 @@
 //! always brighter than the background: where its sign was random, too, networks spent most of a
 //! minute's training before they saw an edge (55 % after six epochs instead of 96 % after five).
 //!
-//! A picture is a pure function of (seed, index). The arithmetic is plain IEEE f32 with sine and
+//! An image is a pure function of (seed, index). The arithmetic is plain IEEE f32 with sine and
 //! cosine from `libm`: the same bytes on every platform.
 
 use super::RgbImage;
 use crate::runtime::Rng;
 
-/// Width and height of every picture.
+/// Width and height of every image.
 pub const SIDE: usize = 32;
 
 /// Class names, in label order.
@@ -29,9 +29,9 @@ pub const CLASSES: [&str; 10] = [
     "hourglass",
 ];
 
-/// Picture `index` of the set of `seed` and its label. Labels go round: any ten pictures in a row
+/// Image `index` of the set of `seed` and its label. Labels go round: any ten images in a row
 /// show the ten classes. Sets for training and validation are different ranges of `index`.
-pub fn picture(seed: u64, index: u64) -> (RgbImage, usize) {
+pub fn image(seed: u64, index: u64) -> (RgbImage, usize) {
     let label = (index % CLASSES.len() as u64) as usize;
     let mut rng = Rng::new(seed, &[PURPOSE, index]);
     (draw(&mut rng, label), label)
@@ -152,7 +152,7 @@ impl Place {
     }
 }
 
-/// A background that changes from one colour to another across the picture.
+/// A background that changes from one colour to another across the image.
 struct Gradient {
     middle: Color,
     slope: [Color; 2],
@@ -256,10 +256,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pictures_never_change() {
+    fn images_never_change() {
         let mut hash = 0xCBF2_9CE4_8422_2325_u64;
         for index in 0..50 {
-            let (image, label) = picture(1, index);
+            let (image, label) = image(1, index);
             assert_eq!(label as u64, index % 10);
             for &byte in image.pixels() {
                 hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);

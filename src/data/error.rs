@@ -39,38 +39,38 @@ pub enum Error {
         /// Its answer.
         source: std::io::Error,
     },
-    /// A folder without a single picture in it, at any depth.
-    #[error("{}: expected pictures ({extensions}), found none in this folder", path.display())]
-    NoPictures {
+    /// A folder without a single image in it, at any depth.
+    #[error("{}: expected images ({extensions}), found none in this folder", path.display())]
+    NoImages {
         /// The folder.
         path: PathBuf,
         /// The file name extensions that were looked for.
         extensions: String,
     },
     /// A file of zero bytes.
-    #[error("{}: expected a picture, found an empty file", path.display())]
+    #[error("{}: expected an image, found an empty file", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
     },
-    /// No format of pictures starts with these bytes.
-    #[error("{}: expected a picture, found a file that starts with {found}", path.display())]
-    NotAPicture {
+    /// No format of images starts with these bytes.
+    #[error("{}: expected an image, found a file that starts with {found}", path.display())]
+    NotAImage {
         /// The file.
         path: PathBuf,
         /// Its first bytes, readable.
         found: String,
     },
-    /// A picture of a kind that is not read here.
-    #[error("{}: unsupported picture: {detail}", path.display())]
+    /// An image of a kind that is not read here.
+    #[error("{}: unsupported image: {detail}", path.display())]
     Unsupported {
         /// The file.
         path: PathBuf,
         /// The format or feature.
         detail: String,
     },
-    /// The file ends before the picture does.
-    #[error("{}: truncated picture: {detail}", path.display())]
+    /// The file ends before the image does.
+    #[error("{}: truncated image: {detail}", path.display())]
     Truncated {
         /// The file.
         path: PathBuf,
@@ -78,7 +78,7 @@ pub enum Error {
         detail: String,
     },
     /// The bytes contradict the format.
-    #[error("{}: damaged picture: {detail}", path.display())]
+    #[error("{}: damaged image: {detail}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -86,7 +86,7 @@ pub enum Error {
         detail: String,
     },
     /// More pixels or memory than the limits allow.
-    #[error("{}: picture too large: expected {limit}, found {found}", path.display())]
+    #[error("{}: image too large: expected {limit}, found {found}", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -133,7 +133,7 @@ pub enum Error {
         /// Its name or number.
         class: String,
     },
-    /// The folders of training and validation pictures name different classes.
+    /// The folders of training and validation images name different classes.
     #[error("{}: expected the classes of the training folder, found {difference}", path.display())]
     ClassesDiffer {
         /// The validation folder.
@@ -147,20 +147,20 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingError {
-    /// More pictures to be held out for validation than leave any for training, or none.
-    #[error("expected to hold out 1 to {} pictures for validation, found {held_out}", images - 1)]
+    /// More images to be held out for validation than leave any for training, or none.
+    #[error("expected to hold out 1 to {} images for validation, found {held_out}", images - 1)]
     HoldOut {
         /// How many were to be held out.
         held_out: usize,
-        /// Pictures of the set.
+        /// Images of the set.
         images: usize,
     },
     /// A batch that the set cannot fill, or an empty one.
-    #[error("batch: expected 1 to {images} (the pictures of the set), found {batch}")]
+    #[error("batch: expected 1 to {images} (the images of the set), found {batch}")]
     Batch {
-        /// Pictures a batch.
+        /// Images a batch.
         batch: usize,
-        /// Pictures of the set.
+        /// Images of the set.
         images: usize,
     },
     /// A geometry of augmentation that leaves no room for the crop.
@@ -183,9 +183,9 @@ impl Error {
             | Self::NoMatch { path }
             | Self::IsFolder { path }
             | Self::Io { path, .. }
-            | Self::NoPictures { path, .. }
+            | Self::NoImages { path, .. }
             | Self::Empty { path }
-            | Self::NotAPicture { path, .. }
+            | Self::NotAImage { path, .. }
             | Self::Unsupported { path, .. }
             | Self::Truncated { path, .. }
             | Self::Damaged { path, .. }

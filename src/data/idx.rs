@@ -1,7 +1,7 @@
 //! idx files, the format of MNIST and Fashion-MNIST: a magic number, sizes, bytes; plain or gzipped
 //! (contents decide).
 //!
-//! Pictures are grey: the value is repeated in three channels. They stand in the middle of 32 x 32
+//! Images are grey: the value is repeated in three channels. They stand in the middle of 32 x 32
 //! black pixels, so 28 x 28 gets two on each side.
 
 use std::io::Read;
@@ -12,7 +12,7 @@ use flate2::read::GzDecoder;
 use super::Error;
 use super::memory::{MemoryDataset, SIDE};
 
-/// Pictures that a file may have; the largest set in this format has 697,932 (EMNIST). A thousandth
+/// Images that a file may have; the largest set in this format has 697,932 (EMNIST). A thousandth
 /// of the memory they take can be enough to announce them in gzip.
 const MOST: usize = 1 << 20;
 
@@ -25,11 +25,11 @@ pub(super) fn find(folder: &Path, stem: &str, dimensions: usize) -> Option<PathB
     names.map(|name| folder.join(name)).find(|path| path.is_file())
 }
 
-/// Reads a file of pictures and the file of their labels. With `classes`, labels must be below it;
+/// Reads a file of images and the file of their labels. With `classes`, labels must be below it;
 /// without, there are as many classes as labels that occur, which must be 0, 1, 2 and so on.
 ///
 /// # Errors
-/// [`Error`] if a file cannot be read, is cut short or too long, is of another kind or has pictures
+/// [`Error`] if a file cannot be read, is cut short or too long, is of another kind or has images
 /// larger than 32 x 32, if the files disagree in number, or a label is out of range.
 pub(super) fn open(
     images: &Path,
@@ -40,7 +40,7 @@ pub(super) fn open(
         let sides = 1..=SIDE;
         let fits = sides.contains(&height) && sides.contains(&width);
         (!fits || !(1..=MOST).contains(&count)).then(|| {
-            let expected = format!("1 to {MOST} pictures of 1x1 to {SIDE}x{SIDE}");
+            let expected = format!("1 to {MOST} images of 1x1 to {SIDE}x{SIDE}");
             format!("expected {expected}, found {count} of {height}x{width}")
         })
     })?;
@@ -60,8 +60,8 @@ pub(super) fn open(
     let mut set = MemoryDataset::with_capacity("idx", classes, count);
     let (top, left) = ((SIDE - height) / 2, (SIDE - width) / 2);
     let mut padded = [0; SIDE * SIDE * 3];
-    for (&label, picture) in bytes.iter().zip(pixels.chunks_exact(height * width)) {
-        for (y, row) in picture.chunks_exact(width).enumerate() {
+    for (&label, image) in bytes.iter().zip(pixels.chunks_exact(height * width)) {
+        for (y, row) in image.chunks_exact(width).enumerate() {
             let row_of = &mut padded[((top + y) * SIDE + left) * 3..][..width * 3];
             for (pixel, &grey) in row_of.chunks_exact_mut(3).zip(row) {
                 pixel.fill(grey);

@@ -1,6 +1,6 @@
-//! Class folders, torchvision's `ImageFolder`: one folder a class, pictures at any depth below it.
+//! Class folders, torchvision's `ImageFolder`: one folder a class, images at any depth below it.
 //!
-//! Opening lists files, no more; a picture is decoded when it is asked for.
+//! Opening lists files, no more; an image is decoded when it is asked for.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::hash::Hash;
 use super::paths::collect_images;
 use super::{Dataset, Error, Limits, RgbImage, read_image};
 
-/// The pictures of a folder of class folders.
+/// The images of a folder of class folders.
 #[derive(Debug)]
 pub struct ImageFolder {
     /// Sorted: the order of labels.
@@ -28,11 +28,11 @@ struct File {
 }
 
 impl ImageFolder {
-    /// Lists the pictures of `folder`. Its subfolders are the classes, in the order of their names;
+    /// Lists the images of `folder`. Its subfolders are the classes, in the order of their names;
     /// those whose names begin with a dot do not count.
     ///
     /// # Errors
-    /// [`Error`] if something cannot be listed, a class has no pictures, or there are fewer than two
+    /// [`Error`] if something cannot be listed, a class has no images, or there are fewer than two
     /// classes.
     pub fn open(folder: &Path, limits: Limits) -> Result<Self, Error> {
         let subfolders = subfolders(folder)?;
@@ -56,8 +56,8 @@ impl ImageFolder {
         }
     }
 
-    /// The numbers of the pictures for training and for validation, where nobody has split them: a
-    /// tenth of each class (rounded, at least one picture if it has two) is held out, those whose
+    /// The numbers of the images for training and for validation, where nobody has split them: a
+    /// tenth of each class (rounded, at least one image if it has two) is held out, those whose
     /// names have the smallest hashes.
     pub(super) fn hold_out_a_tenth(&self) -> (Vec<usize>, Vec<usize>) {
         let (mut training, mut validation) = (Vec::new(), Vec::new());

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::Error;
 
-/// Scans of a picture that are decoded. Encoders write about ten; every one of them is a pass over
+/// Scans of an image that are decoded. Encoders write about ten; every one of them is a pass over
 /// all pixels, for which a file needs only a few bytes.
 const MAX_SCANS: usize = 100;
 

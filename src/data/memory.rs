@@ -7,13 +7,13 @@ use rayon::prelude::*;
 use super::hash::Hash;
 use super::{Dataset, Error, RgbImage, demo};
 
-/// Side of every picture of a small set.
+/// Side of every image of a small set.
 pub(super) const SIDE: usize = 32;
 
-/// Bytes of a picture.
+/// Bytes of an image.
 const IMAGE: usize = SIDE * SIDE * 3;
 
-/// Labelled pictures of 32 x 32 in memory.
+/// Labelled images of 32 x 32 in memory.
 pub struct MemoryDataset {
     kind: &'static str,
     classes: usize,
@@ -24,19 +24,18 @@ pub struct MemoryDataset {
 }
 
 impl MemoryDataset {
-    /// Pictures `range` of the demo set of `seed`. Sets for training and validation are ranges that
+    /// Images `range` of the demo set of `seed`. Sets for training and validation are ranges that
     /// do not overlap.
     pub fn demo(seed: u64, range: Range<u64>) -> Self {
-        let pictures: Vec<_> =
-            range.into_par_iter().map(|index| demo::picture(seed, index)).collect();
+        let images: Vec<_> = range.into_par_iter().map(|index| demo::image(seed, index)).collect();
         let mut set = Self::with_capacity("demo", demo::CLASSES.len(), 0);
         set.names = Some(demo::CLASSES.map(String::from).to_vec());
-        set.labels = pictures.iter().map(|(_, label)| *label as u8).collect();
-        set.pixels = pictures.iter().flat_map(|(image, _)| image.pixels()).copied().collect();
+        set.labels = images.iter().map(|(_, label)| *label as u8).collect();
+        set.pixels = images.iter().flat_map(|(image, _)| image.pixels()).copied().collect();
         set
     }
 
-    /// A set without pictures yet, and memory for `count`.
+    /// A set without images yet, and memory for `count`.
     pub(super) fn with_capacity(kind: &'static str, classes: usize, count: usize) -> Self {
         let (labels, pixels) = (Vec::with_capacity(count), Vec::with_capacity(count * IMAGE));
         Self { kind, classes, names: None, labels, pixels }
@@ -48,7 +47,7 @@ impl MemoryDataset {
         self
     }
 
-    /// Appends a picture, `[32, 32, 3]`.
+    /// Appends an image, `[32, 32, 3]`.
     pub(super) fn push(&mut self, label: u8, pixels: &[u8; IMAGE]) {
         self.labels.push(label);
         self.pixels.extend_from_slice(pixels);

@@ -1,11 +1,11 @@
-//! Pictures to tensors: finding files, decoding, resizing, and the readers of data sets.
+//! Images to tensors: finding files, decoding, resizing, and the readers of data sets.
 //!
-//! A picture is an [`RgbImage`] (8 bits a channel, rows top to bottom) until [`Preprocessing`] turns
+//! An image is an [`RgbImage`] (8 bits a channel, rows top to bottom) until [`Preprocessing`] turns
 //! it into the normalised NHWC floats that a network reads. Everything here depends on bytes and
 //! seeds only, and whatever is wrong with a file is an [`Error`] that names it.
 //!
 //! For training, [`open`] finds out what a folder holds and makes a [`Dataset`] of it, a [`Sampler`]
-//! says which pictures each step reads, and [`Batches`] turns them into a tensor.
+//! says which images each step reads, and [`Batches`] turns them into a tensor.
 
 mod augment;
 mod batches;

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::{Dataset, Error, RgbImage, View};
 
-/// What is subtracted from a picture (and what it is divided by), in units of pixel / 255.
+/// What is subtracted from an image (and what it is divided by), in units of pixel / 255.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Mean {
     /// (pixel / 255 - mean) / std, by channel (red, green, blue).
@@ -29,10 +29,10 @@ impl Mean {
         Self::Channel { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
     /// Mean and (population) standard deviation of each channel over the centre views of all
-    /// pictures of `data`. A channel that never varies gets the deviation 1.
+    /// images of `data`. A channel that never varies gets the deviation 1.
     ///
     /// # Errors
-    /// [`Error`] of the first picture that cannot be read.
+    /// [`Error`] of the first image that cannot be read.
     ///
     /// # Panics
     /// If `data` is empty.
@@ -60,10 +60,10 @@ impl Mean {
         Ok(Self::Channel { mean: moments.map(|m| m.0), std: moments.map(|m| m.1) })
     }
 
-    /// Mean of each pixel over the centre views of all pictures of `data`.
+    /// Mean of each pixel over the centre views of all images of `data`.
     ///
     /// # Errors
-    /// [`Error`] of the first picture that cannot be read.
+    /// [`Error`] of the first image that cannot be read.
     ///
     /// # Panics
     /// If `data` is empty.
@@ -78,7 +78,7 @@ impl Mean {
     }
 }
 
-/// Sums `len` integers over the pictures of `data`, each added by `add`.
+/// Sums `len` integers over the images of `data`, each added by `add`.
 fn sum_over(
     data: &dyn Dataset,
     len: usize,
@@ -86,7 +86,7 @@ fn sum_over(
 ) -> Result<Vec<u64>, Error> {
     /// Sums that exist at the same time: enough for many threads, not too much memory.
     const PARTS: usize = 64;
-    assert!(!data.is_empty(), "the mean of no pictures");
+    assert!(!data.is_empty(), "the mean of no images");
     let part = data.len().div_ceil(PARTS);
     let parts: Vec<Result<Vec<u64>, Error>> = (0..data.len().div_ceil(part))
         .into_par_iter()
@@ -134,13 +134,13 @@ impl Normalizer {
     /// If `out`, or the per-pixel mean, has not as many numbers as `image`.
     pub fn apply(&self, image: &RgbImage, out: &mut [f32]) {
         if let Some(mean) = &self.pixel_mean {
-            assert_eq!(mean.len(), image.pixels().len(), "numbers of the mean and of a picture");
+            assert_eq!(mean.len(), image.pixels().len(), "numbers of the mean and of an image");
         }
         assert_eq!(out.len(), image.pixels().len(), "floats of one input");
         self.apply_run(image.pixels(), 0, out);
     }
 
-    /// Adds `colour`, in units of pixel / 255, to the picture that was written to `out`.
+    /// Adds `colour`, in units of pixel / 255, to the image that was written to `out`.
     pub(super) fn shift(&self, colour: [f32; 3], out: &mut [f32]) {
         let shift: [f32; 3] = std::array::from_fn(|c| colour[c] / self.std[c]);
         for pixel in out.as_chunks_mut::<3>().0 {
@@ -148,7 +148,7 @@ impl Normalizer {
         }
     }
 
-    /// Writes the floats of the whole pixels `bytes`, which start at number `at` of the picture.
+    /// Writes the floats of the whole pixels `bytes`, which start at number `at` of the image.
     pub(super) fn apply_run(&self, bytes: &[u8], at: usize, out: &mut [f32]) {
         let [red, green, blue] = &*self.table;
         for (out, bytes) in out.as_chunks_mut::<3>().0.iter_mut().zip(bytes.as_chunks::<3>().0) {

@@ -1,5 +1,5 @@
 //! What does this folder hold? Finds the kind of a data set by the names in its folder and opens its
-//! training and validation pictures.
+//! training and validation images.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,15 +9,15 @@ use super::image_folder::{ImageFolder, subfolders};
 use super::memory::MemoryDataset;
 use super::{CifarRecords, CifarSplit, Dataset, Error, Limits, Subset, idx};
 
-/// Pictures of the demo set for training; those for validation follow them.
+/// Images of the demo set for training; those for validation follow them.
 const DEMO_TRAIN: u64 = 4_000;
 const DEMO_VAL: u64 = 1_000;
 const DEMO_SEED: u64 = 1;
 
 const LOOKED_FOR: &str = "data_batch_1.bin and test_batch.bin (CIFAR-10 binary, also in \
     cifar-10-batches-bin), train*.bin and test*.bin (such records under other names), \
-    train-images-idx3-ubyte with or without .gz (MNIST), train/CLASS/picture and \
-    val/CLASS/picture, CLASS/picture";
+    train-images-idx3-ubyte with or without .gz (MNIST), train/CLASS/image and \
+    val/CLASS/image, CLASS/image";
 
 /// The kind of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +28,12 @@ pub enum Kind {
     Cifar10,
     /// idx files, padded to 32 x 32, such as MNIST.
     Idx,
-    /// A folder a class, pictures of any size.
+    /// A folder a class, images of any size.
     ClassFolders,
 }
 
 impl Kind {
-    /// Whether the mirror image of a picture is of the same class. It is not for digits.
+    /// Whether the mirror image of an image is of the same class. It is not for digits.
     pub fn may_flip(self) -> bool {
         self != Self::Idx
     }
@@ -52,9 +52,9 @@ impl fmt::Display for Kind {
 
 /// A data set as it was found.
 pub struct Splits {
-    /// Pictures to train on.
+    /// Images to train on.
     pub train: Box<dyn Dataset>,
-    /// Pictures to validate on, of the same classes, if there are any.
+    /// Images to validate on, of the same classes, if there are any.
     pub val: Option<Box<dyn Dataset>>,
     /// What it is.
     pub kind: Kind,
@@ -65,7 +65,7 @@ pub struct Splits {
 
 /// Opens the data set in the folder `path`; without a path, the built-in demo set.
 ///
-/// Small sets are read and checked entirely, folders of pictures are listed.
+/// Small sets are read and checked entirely, folders of images are listed.
 ///
 /// # Errors
 /// [`Error`] if the folder holds no known kind of data, or something in it is wrong.
@@ -151,7 +151,7 @@ fn in_memory(
     Ok(Splits { train: Box::new(train), val, kind, notes })
 }
 
-/// `train/CLASS/picture` and the same in a folder for validation.
+/// `train/CLASS/image` and the same in a folder for validation.
 fn open_class_splits(folder: &Path) -> Result<Splits, Error> {
     let train = ImageFolder::open(&folder.join("train"), Limits::default())?;
     let names = ["val", "validation", "test"];
@@ -171,11 +171,11 @@ fn open_class_splits(folder: &Path) -> Result<Splits, Error> {
     })
 }
 
-/// Splits class folders that come without pictures for validation.
+/// Splits class folders that come without images for validation.
 fn hold_out(data: ImageFolder, folder: &Path) -> Result<Splits, Error> {
     let (train, val) = data.hold_out_a_tenth();
     let note = format!(
-        "{}: no folder for validation; {} of {} pictures are held out, a tenth of each class, \
+        "{}: no folder for validation; {} of {} images are held out, a tenth of each class, \
          chosen by a hash of their names",
         folder.display(),
         val.len(),

@@ -1,4 +1,4 @@
-//! From the paths a user gives to a list of pictures.
+//! From the paths a user gives to a list of images.
 
 use std::path::{Path, PathBuf};
 
@@ -9,9 +9,9 @@ use super::Error;
 const EXTENSIONS: [&str; 10] =
     ["bmp", "gif", "jfif", "jpe", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
 
-/// The pictures at `paths`, in order: a file stands for itself, a folder for the pictures in it and
+/// The images at `paths`, in order: a file stands for itself, a folder for the images in it and
 /// in its subfolders, sorted by path. What cannot be listed (a missing path, an unreadable folder, a
-/// folder without pictures) is an error in its place; the others go on.
+/// folder without images) is an error in its place; the others go on.
 pub fn collect_images(paths: &[PathBuf]) -> Vec<Result<PathBuf, Error>> {
     let mut found = Vec::new();
     for path in paths {
@@ -21,7 +21,7 @@ pub fn collect_images(paths: &[PathBuf]) -> Vec<Result<PathBuf, Error>> {
                 let before = found.len();
                 walk(path, &mut Vec::new(), &mut found);
                 if found.len() == before {
-                    found.push(Err(Error::NoPictures {
+                    found.push(Err(Error::NoImages {
                         path: path.clone(),
                         extensions: EXTENSIONS.join(", "),
                     }));
@@ -42,7 +42,7 @@ fn unlisted(path: &Path, error: std::io::Error) -> Error {
     }
 }
 
-/// Appends the pictures below `folder`. `above` holds the real paths of the folders that led here:
+/// Appends the images below `folder`. `above` holds the real paths of the folders that led here:
 /// a symbolic link back to one of them is a loop and is passed over.
 fn walk(folder: &Path, above: &mut Vec<PathBuf>, found: &mut Vec<Result<PathBuf, Error>>) {
     let listed = folder.canonicalize().and_then(|real| {
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(found[0], Ok(at("named.dat")));
         assert!(found[1].as_ref().is_err_and(|e| e.contains("gone: no such file")));
         assert_eq!(found[2..5], ["b/a.webp", "b/c/y.jpeg", "b/z.PNG"].map(|name| Ok(at(name))));
-        assert!(found[5].as_ref().is_err_and(|e| e.contains("empty: expected pictures")));
+        assert!(found[5].as_ref().is_err_and(|e| e.contains("empty: expected images")));
         let unmatched = collect_images(&[at("*.jpg")]).remove(0).unwrap_err().to_string();
         assert!(unmatched.contains("*.jpg: no file matches this pattern"), "{unmatched}");
     }

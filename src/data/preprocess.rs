@@ -1,4 +1,4 @@
-//! A picture to the floats a network reads: resize the shorter side, crop the centre, normalise.
+//! An image to the floats a network reads: resize the shorter side, crop the centre, normalise.
 //!
 //! The semantics are torchvision's `Resize`, `CenterCrop`, `ToTensor`, `Normalize`, to the bit: the
 //! integers truncate and round as Python does, and normalisation is (value / 255 - mean) / std in
@@ -6,13 +6,13 @@
 
 use super::{Mean, Normalizer, RgbImage, View};
 
-/// How pictures become inputs of a network.
+/// How images become inputs of a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preprocessing {
     /// Length to which the shorter side is resized (the longer in proportion, rounded down); none:
-    /// the picture is not resized.
+    /// the image is not resized.
     pub resize: Option<usize>,
-    /// Side of the square that is cut from the centre. What lies outside the picture is black.
+    /// Side of the square that is cut from the centre. What lies outside the image is black.
     pub crop: usize,
     /// What is subtracted, and what divides.
     pub mean: Mean,
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn black_surrounds_a_picture_smaller_than_the_crop() {
+    fn black_surrounds_a_image_smaller_than_the_crop() {
         let mean = Mean::Channel { mean: [0.5; 3], std: [0.5; 3] };
         let how = Preprocessing { resize: None, crop: 6, mean };
         let mut out = vec![f32::NAN; how.input_len()];

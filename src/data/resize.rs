@@ -1,6 +1,6 @@
 //! Antialiased bilinear resizing, bit for bit as Pillow does it for 8-bit RGB.
 //!
-//! Weights were trained on pictures resized by Pillow, so the reference is its arithmetic: each
+//! Weights were trained on images resized by Pillow, so the reference is its arithmetic: each
 //! output is a weighted mean of the inputs under a triangle that is as wide as the scale (never
 //! narrower than one input pixel each side). Weights are computed in f64, normalised, and rounded to
 //! 22 binary places; columns are resized first, rows second, each pass rounding to 8 bits; a pass
@@ -13,7 +13,7 @@ use super::RgbImage;
 const PRECISION: u32 = 32 - 8 - 2;
 const HALF: i32 = 1 << (PRECISION - 1);
 
-/// A rectangle of pixels inside a (possibly resized) picture.
+/// A rectangle of pixels inside a (possibly resized) image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// First column.

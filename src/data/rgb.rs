@@ -1,8 +1,8 @@
-//! The picture every reader produces: 8-bit RGB, interleaved, rows from top to bottom.
+//! The image every reader produces: 8-bit RGB, interleaved, rows from top to bottom.
 //!
 //! A type of our own keeps the decoder library out of the public interface.
 
-/// An RGB picture of 8 bits a channel.
+/// An RGB image of 8 bits a channel.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RgbImage {
     width: usize,
@@ -11,13 +11,13 @@ pub struct RgbImage {
 }
 
 impl RgbImage {
-    /// A picture from `[height, width, 3]` bytes.
+    /// An image from `[height, width, 3]` bytes.
     ///
     /// # Panics
     /// If a side is zero or `pixels` is not `width * height * 3` long: a mistake of the caller.
     pub fn new(width: usize, height: usize, pixels: Vec<u8>) -> Self {
-        assert!(width > 0 && height > 0, "a picture has pixels, found {width}x{height}");
-        assert_eq!(pixels.len(), width * height * 3, "bytes of a {width}x{height} RGB picture");
+        assert!(width > 0 && height > 0, "an image has pixels, found {width}x{height}");
+        assert_eq!(pixels.len(), width * height * 3, "bytes of a {width}x{height} RGB image");
         Self { width, height, pixels }
     }
 

@@ -1,8 +1,8 @@
-//! Which pictures each step of training reads: every epoch is a new order of the whole set, cut into
+//! Which images each step of training reads: every epoch is a new order of the whole set, cut into
 //! batches of equal size.
 //!
 //! The order is a pure function of (seed, epoch), so the number of steps taken is all that a resumed
-//! run needs to know. The last pictures of an order, too few for a batch, are left out of that epoch:
+//! run needs to know. The last images of an order, too few for a batch, are left out of that epoch:
 //! iterations as the paper counts them have equal batches.
 
 use super::SettingError;
@@ -21,17 +21,17 @@ pub struct Sampler {
     order: Vec<usize>,
 }
 
-/// The pictures of one step.
+/// The images of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batch<'a> {
-    /// The epoch, from 0: part of the key of each picture's augmentation.
+    /// The epoch, from 0: part of the key of each image's augmentation.
     pub epoch: u64,
-    /// Numbers of the pictures.
+    /// Numbers of the images.
     pub indices: &'a [usize],
 }
 
 impl Sampler {
-    /// A sampler of a set of `images` pictures, `batch` a step, whose next batch is that of `step`
+    /// A sampler of a set of `images` images, `batch` a step, whose next batch is that of `step`
     /// (from 0, over all epochs).
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl Sampler {
     }
 }
 
-/// The order in which `epoch` reads a set of `images` pictures.
+/// The order in which `epoch` reads a set of `images` images.
 pub fn epoch_order(seed: u64, epoch: u64, images: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..images).collect();
     shuffle(&mut Rng::new(seed, &[ORDER, epoch]), &mut order);
@@ -143,6 +143,6 @@ mod tests {
         assert!(Sampler::new(0, 8, 8, 0).is_ok());
         assert!(Sampler::new(0, 8, 0, 0).is_err());
         let error = Sampler::new(0, 8, 9, 0).unwrap_err().to_string();
-        assert_eq!(error, "batch: expected 1 to 8 (the pictures of the set), found 9");
+        assert_eq!(error, "batch: expected 1 to 8 (the images of the set), found 9");
     }
 }

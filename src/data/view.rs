@@ -1,4 +1,4 @@
-//! The squares that a network sees of a picture: shorter side resized, then one crop or ten.
+//! The squares that a network sees of an image: shorter side resized, then one crop or ten.
 //!
 //! The arithmetic of sides is torchvision's `Resize` and `CenterCrop` to the pixel. Inference,
 //! evaluation and the means of a training set share it, so they see the same pixels.
@@ -6,14 +6,14 @@
 use super::RgbImage;
 use super::resize::{Window, resize_window};
 
-/// Which squares of a picture are looked at.
+/// Which squares of an image are looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Crops {
     /// The centre.
     #[default]
     Center,
     /// The corners and the centre, then the same five mirrored: the "standard 10-crop testing" of the
-    /// paper (Krizhevsky et al., 2012). Where the picture has the crop's size all five coincide.
+    /// paper (Krizhevsky et al., 2012). Where the image has the crop's size all five coincide.
     Ten,
 }
 
@@ -27,18 +27,18 @@ impl Crops {
     }
 }
 
-/// How a picture of any size becomes a square of bytes.
+/// How an image of any size becomes a square of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
     /// Length to which the shorter side is resized (the longer in proportion, rounded down); none:
-    /// the picture is not resized.
+    /// the image is not resized.
     pub resize: Option<usize>,
-    /// Side of the square that is cut. What lies outside the picture is black.
+    /// Side of the square that is cut. What lies outside the image is black.
     pub crop: usize,
 }
 
 impl View {
-    /// 32 x 32 pictures as they are, anything else to shorter side 32 and its centre.
+    /// 32 x 32 images as they are, anything else to shorter side 32 and its centre.
     pub const fn cifar() -> Self {
         Self { resize: Some(32), crop: 32 }
     }
@@ -85,7 +85,7 @@ impl View {
     /// Width and height of `image` after resizing.
     pub(super) fn resized_size(&self, image: &RgbImage) -> (usize, usize) {
         let (width, height) = (image.width(), image.height());
-        // As Python's int(short * long / short_side): exact for any size a picture can have.
+        // As Python's int(short * long / short_side): exact for any size an image can have.
         match self.resize {
             None => (width, height),
             Some(short) if width <= height => (short, short * height / width),
@@ -94,7 +94,7 @@ impl View {
     }
 
     /// The square whose corner is `[left, top]` of the resized `image`. Along an axis where the
-    /// picture is smaller than the crop (the corner is then 0) it stands in the middle of black.
+    /// image is smaller than the crop (the corner is then 0) it stands in the middle of black.
     pub(super) fn cut(&self, image: &RgbImage, [left, top]: [usize; 2]) -> RgbImage {
         let (width, height) = self.resized_size(image);
         let crop = self.crop;
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn crops_of_a_picture_of_their_size_or_smaller_coincide() {
+    fn crops_of_a_image_of_their_size_or_smaller_coincide() {
         for side in [13, 9] {
             let view = View { resize: None, crop: 13 };
             let ten = view.crops(&gradient(side, side), Crops::Ten);

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 /// The bytes of the RIFF container, if they and all chunks that are announced in them are there.
-pub(super) fn picture(bytes: &[u8]) -> Option<&[u8]> {
+pub(super) fn image(bytes: &[u8]) -> Option<&[u8]> {
     let riff = bytes.get(..length(bytes.first_chunk()?).checked_add(8)?)?;
     let mut rest = riff.get(12..)?;
     while let Some((head, content)) = rest.split_first_chunk() {

@@ -1,6 +1,6 @@
 //! C = A · B and C = Aᵀ · B in f32, blocked for the caches, with something done to each tile before it is stored.
 //!
-//! A is whatever an [`ASource`] says it is (a matrix in memory, the patches of a picture); B is a
+//! A is whatever an [`ASource`] says it is (a matrix in memory, the patches of an image); B is a
 //! matrix of weights, [packed](PackedB) once and used many times; an [`Epilogue`] adds bias and
 //! residual and applies ReLU while a tile is still in registers.
 //!

@@ -1,5 +1,5 @@
 //! A product whose left operand is read where it lies although its rows overlap: the patches of a
-//! picture, each of which is a few runs of memory.
+//! image, each of which is a few runs of memory.
 
 use super::Epilogue;
 use super::blocking::k_block;

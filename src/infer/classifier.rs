@@ -1,4 +1,4 @@
-//! Pictures to predictions: a [`Session`] with its preprocessing and class names.
+//! Images to predictions: a [`Session`] with its preprocessing and class names.
 
 use std::borrow::Borrow;
 use std::path::Path;
@@ -15,15 +15,15 @@ use crate::weights::{Overrides, Preprocessing as Stated, WeightsError, WeightsFi
 /// The longest side, in pixels, of a network's input.
 pub const MAX_INPUT_SIDE: usize = 4096;
 
-/// A network that names what pictures show.
+/// A network that names what images show.
 ///
 /// ```no_run
 /// use resnet_cpu::{data, infer::Classifier};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut classifier = Classifier::open("resnet50.safetensors".as_ref())?;
-/// let picture = data::read_image("dog.jpg".as_ref(), &data::Limits::default())?;
-/// for prediction in classifier.classify(&[picture], 5).remove(0)? {
+/// let image = data::read_image("dog.jpg".as_ref(), &data::Limits::default())?;
+/// for prediction in classifier.classify(&[image], 5).remove(0)? {
 ///     println!("{:?} {}", classifier.label(prediction.index), prediction.probability);
 /// }
 /// # Ok(())
@@ -31,8 +31,8 @@ pub const MAX_INPUT_SIDE: usize = 4096;
 /// ```
 ///
 /// It runs on the threads of the current rayon pool ([`runtime::pool`](crate::runtime::pool) makes
-/// one of the physical cores). The predictions for a picture do not depend on what else is in the
-/// batch, nor on the number of threads; how many pictures run together, which decides how a convolution
+/// one of the physical cores). The predictions for an image do not depend on what else is in the
+/// batch, nor on the number of threads; how many images run together, which decides how a convolution
 /// is computed, can change their last digits.
 pub struct Classifier<'w> {
     session: Session<'w>,
@@ -102,7 +102,7 @@ impl<'w> Classifier<'w> {
         Ok(Self { session, preprocessing, normalizer, crops, labels, input: Vec::new() })
     }
 
-    /// The same, looking at `crops` of each picture; without this, at the centre. The predictions of
+    /// The same, looking at `crops` of each image; without this, at the centre. The predictions of
     /// several crops are by the mean of their softmax.
     pub fn with_crops(self, crops: Crops) -> Self {
         Self { crops, ..self }
@@ -118,7 +118,7 @@ impl<'w> Classifier<'w> {
         &mut self.session
     }
 
-    /// How pictures become inputs.
+    /// How images become inputs.
     pub fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
     }
@@ -128,10 +128,10 @@ impl<'w> Classifier<'w> {
         self.labels.as_ref()?.get(index).map(String::as_str)
     }
 
-    /// The `k` most likely classes of each picture, most likely first. All pictures run as one batch.
+    /// The `k` most likely classes of each image, most likely first. All images run as one batch.
     ///
     /// # Errors
-    /// For a picture, if the network gave no finite numbers for it.
+    /// For an image, if the network gave no finite numbers for it.
     pub fn classify(
         &mut self,
         images: &[RgbImage],
@@ -140,8 +140,8 @@ impl<'w> Classifier<'w> {
         self.classify_each(images.len(), k, |i| Ok(&images[i]))
     }
 
-    /// As [`classify`](Self::classify) for `count` pictures that `image` gets, in parallel, so that
-    /// no more of them are in memory at a time than there are threads. Pictures that it does not get
+    /// As [`classify`](Self::classify) for `count` images that `image` gets, in parallel, so that
+    /// no more of them are in memory at a time than there are threads. Images that it does not get
     /// keep their place in the result; the others run.
     pub fn classify_each<I: Borrow<RgbImage>, E: From<InferError> + Send>(
         &mut self,
@@ -166,7 +166,7 @@ impl<'w> Classifier<'w> {
             });
             read.collect::<Vec<Result<(), E>>>()
         };
-        // Threads that have no picture to read pack weights, if there are any left to pack.
+        // Threads that have no image to read pack weights, if there are any left to pack.
         let (read, prepared) =
             rayon::join(read, || session.prepare(count * crops.count(), side, side));
 
@@ -228,7 +228,7 @@ pub fn preprocessing(
 }
 
 /// The preprocessing of a network of `family`: what is stated, and for the rest the family's standard.
-/// Where only a crop larger than the standard's resize is stated, pictures are resized to that.
+/// Where only a crop larger than the standard's resize is stated, images are resized to that.
 fn complete_preprocessing(family: Family, stated: &Stated) -> Preprocessing {
     let standard = match family {
         Family::ImageNet => Preprocessing::imagenet(),
@@ -269,19 +269,19 @@ mod tests {
         Session::new(&network, params, Backend::Native(Isa::best()))
     }
 
-    fn picture(value: u8) -> RgbImage {
+    fn image(value: u8) -> RgbImage {
         RgbImage::new(32, 32, (0..3072_u32).map(|i| (i * 7) as u8 ^ value).collect())
     }
 
     #[test]
-    fn a_missing_picture_keeps_its_place_and_changes_no_other() {
+    fn a_missing_image_keeps_its_place_and_changes_no_other() {
         let mut classifier =
             Classifier::new(session(|_| {}), Preprocessing::cifar(), None).unwrap();
-        let pictures = [picture(1), picture(99)];
-        let all = classifier.classify(&pictures, 3);
+        let images = [image(1), image(99)];
+        let all = classifier.classify(&images, 3);
         let some = classifier.classify_each(3, 3, |i| match i {
             1 => Err(InferError::NotFinite),
-            _ => Ok(&pictures[i / 2]),
+            _ => Ok(&images[i / 2]),
         });
         assert_eq!((&some[0], &some[2]), (&all[0], &all[1]));
         assert_eq!(some[1], Err(InferError::NotFinite));
@@ -289,13 +289,13 @@ mod tests {
         assert!(classifier.classify(&[], 3).is_empty());
     }
 
-    /// The ten crops one by one, each as a picture of its own, and the mean of their shares.
+    /// The ten crops one by one, each as an image of its own, and the mean of their shares.
     #[test]
-    fn ten_crops_are_ten_pictures_averaged() {
+    fn ten_crops_are_ten_images_averaged() {
         let large = Preprocessing { resize: Some(40), ..Preprocessing::cifar() };
         let pixels = (0..50 * 44 * 3_u32).map(|i| (i * i / 7) as u8).collect();
-        let picture = RgbImage::new(50, 44, pixels);
-        let squares = large.view().crops(&picture, Crops::Ten);
+        let image = RgbImage::new(50, 44, pixels);
+        let squares = large.view().crops(&image, Crops::Ten);
         let classifier = |how| Classifier::new(session(|_| {}), how, None).unwrap();
         let mut mean = [0.0; 10];
         let mut single = classifier(Preprocessing { resize: None, ..Preprocessing::cifar() });
@@ -305,7 +305,7 @@ mod tests {
             }
         }
         let mut classifier = classifier(large).with_crops(Crops::Ten);
-        for found in classifier.classify(&[picture.clone(), picture], 10) {
+        for found in classifier.classify(&[image.clone(), image], 10) {
             let found = found.unwrap();
             assert!(found.is_sorted_by(|a, b| a.probability >= b.probability));
             for p in found {
@@ -319,7 +319,7 @@ mod tests {
     fn infinite_logits_are_an_error() {
         let session = session(|p| p.by_name_mut("fc.bias").unwrap()[3] = f32::INFINITY);
         let mut classifier = Classifier::new(session, Preprocessing::cifar(), None).unwrap();
-        assert_eq!(classifier.classify(&[picture(0)], 1), [Err(InferError::NotFinite)]);
+        assert_eq!(classifier.classify(&[image(0)], 1), [Err(InferError::NotFinite)]);
     }
 
     #[test]

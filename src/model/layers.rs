@@ -1,4 +1,4 @@
-//! What every layer with weights sees for a given picture size: shapes and multiply-accumulates.
+//! What every layer with weights sees for a given image size: shapes and multiply-accumulates.
 //!
 //! The list behind `inspect` and the benches. Table 1 of the paper counts the same way: one
 //! multiply-accumulate a tap, convolutions and classifier only.
@@ -34,7 +34,7 @@ impl LayerShape<'_> {
         }
     }
 
-    /// Multiply-accumulates for one picture.
+    /// Multiply-accumulates for one image.
     pub fn macs(&self) -> u64 {
         let per_pixel = match self.layer {
             Layer::Conv(c) => c.kernel * c.kernel * c.in_channels * c.out_channels,
@@ -45,9 +45,9 @@ impl LayerShape<'_> {
 }
 
 impl Network {
-    /// Every convolution and the classifier with its shapes, for pictures of `height` x `width`
+    /// Every convolution and the classifier with its shapes, for images of `height` x `width`
     /// pixels, in the order of execution; a projection follows its block's own convolutions.
-    /// Pictures below [`Network::min_side`] lead to empty maps.
+    /// Images below [`Network::min_side`] lead to empty maps.
     pub fn layers(&self, height: usize, width: usize) -> Vec<LayerShape<'_>> {
         let mut list = Vec::new();
         let mut size = convolve(&mut list, &self.stem, (height, width));
@@ -61,13 +61,13 @@ impl Network {
         list
     }
 
-    /// Multiply-accumulates of convolutions and classifier for one picture of `height` x `width`
+    /// Multiply-accumulates of convolutions and classifier for one image of `height` x `width`
     /// pixels. (Twice that is the number of floating-point operations.)
     pub fn macs(&self, height: usize, width: usize) -> u64 {
         self.layers(height, width).iter().map(LayerShape::macs).sum()
     }
 
-    /// The smallest picture side, in pixels, for which no map is empty: 1, or more where plain
+    /// The smallest image side, in pixels, for which no map is empty: 1, or more where plain
     /// networks downsample by 2x2 max-pooling.
     pub fn min_side(&self) -> usize {
         let mut side = 1;

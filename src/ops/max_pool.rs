@@ -1,7 +1,7 @@
 //! Max-pooling.
 //!
 //! Training remembers which pixel of each window won, as its place in the window (a byte, row by row,
-//! whether or not all of the window is in the picture). Backward goes over the input: each pixel sums
+//! whether or not all of the window is in the image). Backward goes over the input: each pixel sums
 //! the gradients of the windows that it won, in their order, so that rows need not wait for each other.
 
 use crate::simd::{Isa, Simd, SimdOp};

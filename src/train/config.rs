@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::recipe::Recipe;
 use super::schedule::{LearningRate, Schedule, Warmup};
-use super::sgd::SgdOptions;
 use super::spelled;
+use crate::learn::SgdOptions;
 use crate::model::{Downsample, ModelSpec, Options, Shortcut, SpecError, StrideIn};
 
 /// How long a run is.

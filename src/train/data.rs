@@ -1,4 +1,4 @@
-//! A run's pictures: which are trained on, which validated on, and what they ask of a configuration.
+//! A run's images: which are trained on, which validated on, and what they ask of a configuration.
 
 use std::sync::Arc;
 
@@ -19,18 +19,18 @@ const PAD: usize = 4;
 const SCALES: (usize, usize) = (256, 480);
 const SCALES_CROP: usize = 224;
 
-/// The pictures of a run.
+/// The images of a run.
 pub struct TrainData {
-    /// Pictures to train on.
+    /// Images to train on.
     pub train: Box<dyn Dataset>,
-    /// Pictures to validate on, if there are any.
+    /// Images to validate on, if there are any.
     pub val: Option<Box<dyn Dataset>>,
     /// What was opened.
     pub kind: Kind,
 }
 
 impl TrainData {
-    /// The data set `splits`. With `held_out` more than 0, as many training pictures are validated on
+    /// The data set `splits`. With `held_out` more than 0, as many training images are validated on
     /// instead of the set's own.
     ///
     /// # Errors
@@ -69,11 +69,11 @@ impl TrainData {
         }
     }
 
-    /// Measures what is subtracted from pixels, which reads every training picture, and reads every
-    /// validation picture: one that cannot be read is found before any work is done.
+    /// Measures what is subtracted from pixels, which reads every training image, and reads every
+    /// validation image: one that cannot be read is found before any work is done.
     ///
     /// # Errors
-    /// [`data::Error`] of a picture that cannot be read.
+    /// [`data::Error`] of an image that cannot be read.
     pub fn prepare(&self, config: &Config, family: Family) -> Result<InferenceInfo, data::Error> {
         let view = view(config, family);
         let measured = match config.normalize {
@@ -99,7 +99,7 @@ impl TrainData {
     }
 }
 
-/// How the network of `config` sees a picture.
+/// How the network of `config` sees an image.
 pub(super) fn view(config: &Config, family: Family) -> View {
     let standard = match family {
         Family::ImageNet => View::imagenet(),
@@ -120,7 +120,7 @@ pub(super) fn mean(inference: &InferenceInfo) -> Mean {
     }
 }
 
-/// What is done to training pictures, as the reader of pictures calls it.
+/// What is done to training images, as the reader of images calls it.
 pub(super) fn augment(config: &Config) -> data::Augment {
     let scaled = |length: usize| length * config.side / SCALES_CROP;
     match config.augment {

@@ -5,12 +5,11 @@ use std::path::PathBuf;
 
 use super::checkpoint::CheckpointError;
 use super::config::ConfigError;
-use super::diverged::NotFinite;
 use super::metrics::MetricsError;
 use super::report::ReportError;
-use super::step::TooSmall;
 use crate::data;
 use crate::infer::InferError;
+use crate::learn::{NotFinite, TooSmall};
 use crate::model::SpecError;
 
 /// Why a run does not start or does not go on.
@@ -23,13 +22,13 @@ pub enum RunError {
     /// The network does not exist.
     #[error(transparent)]
     Spec(#[from] SpecError),
-    /// A picture cannot be read.
+    /// An image cannot be read.
     #[error(transparent)]
     Data(#[from] data::Error),
     /// A number that does not go with the data.
     #[error(transparent)]
     Setting(#[from] data::SettingError),
-    /// Pictures too small for the network.
+    /// Images too small for the network.
     #[error(transparent)]
     TooSmall(#[from] TooSmall),
     /// The network cannot be validated.

@@ -1,16 +1,12 @@
-//! Training: the optimiser, schedules, recipes, checkpoints, records of a run.
+//! A run of training: data, recipe, schedule, checkpoints, metrics, the report.
 //!
 //! A run is a pure function of its [`Config`]; what it has become so far is a [`State`], which a
 //! checkpoint holds whole.
 
-mod backward;
 pub mod checkpoint;
 mod config;
 mod data;
-mod diverged;
-mod ema;
 mod error;
-mod forward;
 mod lock;
 mod metrics;
 mod plan;
@@ -18,19 +14,14 @@ mod recipe;
 mod report;
 mod run;
 mod schedule;
-mod sgd;
 mod signals;
 mod spelled;
 mod state;
-mod step;
-mod tape;
 mod trainer;
 
 pub use checkpoint::CheckpointError;
 pub use config::{Augment, Config, ConfigError, DataInfo, Length, Normalize};
 pub use data::TrainData;
-pub use diverged::NotFinite;
-pub use ema::update_ema;
 pub use error::RunError;
 pub use metrics::{EpochMetrics, MetricsError, append_metrics, cut_metrics, read_metrics};
 pub use plan::Plan;
@@ -38,8 +29,6 @@ pub use recipe::{Recipe, UnknownRecipe};
 pub use report::{ReportError, write_report};
 pub use run::{BEST, LAST, METRICS, Observer, Outcome, REPORT, Run, RunOptions};
 pub use schedule::{ERROR_WINDOW, LearningRate, Schedule, ScheduleState, Warmup};
-pub use sgd::{Sgd, SgdOptions};
 pub use signals::{INTERRUPTED, Interrupt};
 pub use state::{Best, InferenceInfo, Progress, State};
-pub use step::{Batch, Learner, TooSmall};
 pub use trainer::{StepReport, Validation};

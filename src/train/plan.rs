@@ -19,7 +19,7 @@ pub struct Plan {
     pub steps: u64,
     /// Weight updates an epoch.
     pub steps_per_epoch: u64,
-    /// Seconds of reading all pictures once before the first step.
+    /// Seconds of reading all images once before the first step.
     pub prepare_seconds: f64,
     /// Seconds a step.
     pub step_seconds: f64,
@@ -36,7 +36,7 @@ impl Plan {
     /// Times a few steps and a batch of validation; writes nothing.
     ///
     /// # Errors
-    /// The configuration is impossible or does not go with the data, or a picture cannot be read.
+    /// The configuration is impossible or does not go with the data, or an image cannot be read.
     pub fn measure(config: Config, data: &TrainData, backend: Backend) -> Result<Self, RunError> {
         config.validate()?;
         let state = State::start(config, InferenceInfo::default())?;

@@ -13,7 +13,7 @@ use crate::model::{BlockKind, Family, ModelSpec, Options, SpecError, StrideIn};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Recipe {
-    /// The built-in pictures in about a minute.
+    /// The built-in images in about a minute.
     Demo,
     /// Any data in a few epochs, made for CIFAR: cosine, warm-up, Nesterov.
     FastCifar,
@@ -103,7 +103,7 @@ impl Recipe {
                 config.warmup = Warmup::Linear { steps: 60 };
                 config.nesterov = true;
                 config.weight_decay = 5e-4;
-                // The pictures are drawn at random places and angles already.
+                // The images are drawn at random places and angles already.
                 config.augment = Augment::None;
                 config.normalize = Normalize::Channel;
             }

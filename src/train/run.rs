@@ -43,7 +43,7 @@ pub struct RunOptions {
 pub trait Observer {
     /// A step is done.
     fn step(&mut self, _report: &StepReport) {}
-    /// So many of so many validation pictures are classified.
+    /// So many of so many validation images are classified.
     fn validating(&mut self, _done: usize, _images: usize) {}
     /// An epoch is done, saved and on record.
     fn epoch(&mut self, _metrics: &EpochMetrics) {}
@@ -73,7 +73,7 @@ pub struct Run<'a> {
     _lock: Lock,
 }
 
-/// Seconds and pictures of the present epoch in this process.
+/// Seconds and images of the present epoch in this process.
 struct Clock {
     start: Instant,
     steps: f64,
@@ -89,8 +89,8 @@ impl Clock {
 
 impl<'a> Run<'a> {
     /// Goes on with the run in `folder`, or begins one there if the folder is empty or missing. A new
-    /// run reads all pictures once and is saved before its first step, so whatever is wrong with
-    /// pictures or folder is found now.
+    /// run reads all images once and is saved before its first step, so whatever is wrong with
+    /// images or folder is found now.
     ///
     /// # Errors
     /// The configuration is impossible or does not go with the data; the folder holds something else,
@@ -112,7 +112,7 @@ impl<'a> Run<'a> {
         let state = match stored {
             Some(state) => state,
             None => {
-                // Refused before all pictures are read.
+                // Refused before all images are read.
                 let images = data.train.len();
                 crate::data::Sampler::new(0, images, config.batch, 0)?;
                 let inference = data.prepare(&config, spec.family)?;
@@ -126,7 +126,7 @@ impl<'a> Run<'a> {
         })?;
         let lock = lock.map_or_else(|| Lock::take(folder), Ok)?;
         if !resumed && began() {
-            // While the pictures were read.
+            // While the images were read.
             return Err(RunError::InUse { path: folder.to_owned() });
         }
         let trainer = Trainer::new(state, data, options.backend)?;
@@ -175,7 +175,7 @@ impl<'a> Run<'a> {
     /// Trains until all steps are done or `interrupt` is raised, in the current thread pool.
     ///
     /// # Errors
-    /// A picture or a file fails, or a number of the run is not finite. The last checkpoint is whole
+    /// An image or a file fails, or a number of the run is not finite. The last checkpoint is whole
     /// then, and the run can go on from it.
     pub fn train(
         &mut self,

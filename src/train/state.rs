@@ -39,7 +39,7 @@ pub struct Best {
 /// What those who use the weights must know besides them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InferenceInfo {
-    /// How pictures become inputs. With `pixel_mean` the mean here is 0 and the deviation 1.
+    /// How images become inputs. With `pixel_mean` the mean here is 0 and the deviation 1.
     pub preprocessing: Preprocessing,
     /// The training set's mean of each pixel, `[side, side, 3]`, subtracted after that.
     pub pixel_mean: Option<Vec<f32>>,

@@ -4,22 +4,19 @@ use std::time::Instant;
 
 use super::config::Config;
 use super::data::{TrainData, augment, mean, view};
-use super::diverged::{NotFinite, finite, in_flat};
-use super::ema::update_ema;
 use super::error::RunError;
 use super::schedule::LearningRate;
-use super::sgd::Sgd;
 use super::state::State;
-use super::step::{Batch, Learner};
 use crate::data::{Batches, Sampler};
 use crate::gemm::Backend;
 use crate::infer::Session;
+use crate::learn::{Batch, Learner, NotFinite, Sgd, finite, in_flat, update_ema};
 use crate::model::{Network, Params};
 use crate::ops::softmax_loss;
 use crate::runtime::AlignedBuf;
 use crate::simd::Isa;
 
-/// Pictures that are validated at a time. Which algorithm computes a convolution depends on how many
+/// Images that are validated at a time. Which algorithm computes a convolution depends on how many
 /// run together, so this is part of what a run is.
 pub(super) const VALIDATION_BATCH: usize = 64;
 
@@ -30,13 +27,13 @@ pub struct StepReport {
     pub step: u64,
     /// Its learning rate.
     pub lr: f64,
-    /// Mean loss of its pictures.
+    /// Mean loss of its images.
     pub loss: f64,
     /// Fraction of them classified right.
     pub top1: f64,
-    /// Pictures.
+    /// Images.
     pub images: usize,
-    /// Seconds in which its pictures were prepared.
+    /// Seconds in which its images were prepared.
     pub data_seconds: f64,
     /// Seconds it took, those included.
     pub seconds: f64,
@@ -171,7 +168,7 @@ impl<'a> Trainer<'a> {
         (progress.cursor, progress.loss_sum, progress.correct) = (0, 0.0, 0);
     }
 
-    /// Classifies the validation pictures, at most the first `limit`, with the (averaged) weights.
+    /// Classifies the validation images, at most the first `limit`, with the (averaged) weights.
     /// `done` hears after each batch how many there were so far.
     pub(super) fn validate(
         &mut self,

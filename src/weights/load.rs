@@ -105,7 +105,7 @@ impl WeightsFile {
         &self.notes
     }
 
-    /// How pictures were prepared in training, where the metadata say so.
+    /// How images were prepared in training, where the metadata say so.
     pub fn preprocessing(&self) -> &Preprocessing {
         &self.metadata.preprocessing
     }

@@ -33,7 +33,7 @@ pub(super) const CLASSES: &str = "resnet_cpu.classes";
 /// Largest side in pixels that a resize or crop may have.
 const MAX_SIDE: usize = 16_384;
 
-/// How pictures were prepared in training; `None` where nothing is said.
+/// How images were prepared in training; `None` where nothing is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Preprocessing {
     /// Subtracted from red, green and blue in 0..1.
@@ -73,7 +73,7 @@ pub struct Metadata {
     pub stride_in: Option<StrideIn>,
     /// How a plain network downsamples.
     pub downsample: Option<Downsample>,
-    /// How pictures were prepared.
+    /// How images were prepared.
     pub preprocessing: Preprocessing,
     /// Class names in order of index.
     pub classes: Option<Vec<String>>,

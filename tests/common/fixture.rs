@@ -1,4 +1,4 @@
-//! Weights and pictures for tests of the program.
+//! Weights and images for tests of the program.
 
 use super::program::{Run, finish, program};
 use resnet_cpu::data::demo;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// A folder with a ResNet-20 of random weights and three pictures.
+/// A folder with a ResNet-20 of random weights and three images.
 pub(crate) struct Fixture {
     folder: TempDir,
 }
@@ -18,10 +18,10 @@ impl Fixture {
     pub(crate) fn new() -> Self {
         let fixture = Self { folder: TempDir::new().unwrap() };
         fixture.weights("weights.safetensors", |_| {});
-        std::fs::create_dir(fixture.path("pictures")).unwrap();
+        std::fs::create_dir(fixture.path("images")).unwrap();
         for (i, name) in ["b.png", "a.png", "c.jpg"].iter().enumerate() {
-            let (image, _) = demo::picture(1, i as u64);
-            let path = fixture.path("pictures").join(name);
+            let (image, _) = demo::image(1, i as u64);
+            let path = fixture.path("images").join(name);
             let (side, rgb) = (demo::SIDE as u32, image::ColorType::Rgb8);
             image::save_buffer(path, image.pixels(), side, side, rgb).unwrap();
         }

@@ -1,4 +1,4 @@
-"""Pictures in the variants that Pillow does not write: what formats.py builds its files with."""
+"""Images in the variants that Pillow does not write: what formats.py builds its files with."""
 
 import struct
 import zlib

@@ -1,4 +1,4 @@
-"""Writes formats/ (a small picture in every variant of every format) and formats.json: what Pillow
+"""Writes formats/ (a small image in every variant of every format) and formats.json: what Pillow
 makes of each, and of a folder of real files.
 
 What counts is `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`. Where our rule is another, or
@@ -26,7 +26,7 @@ OUT = os.path.join(HERE, "formats")
 ORIENTATION = 274
 
 
-def picture(width, height):
+def image(width, height):
     """A gradient, a disc and a little noise."""
     y, x = np.mgrid[:height, :width]
     rgb = np.stack([x * 255 // (width - 1), y * 255 // (height - 1), (x * y * 5 + 90) % 256], 2)
@@ -35,15 +35,15 @@ def picture(width, height):
     return np.clip(rgb + noise, 0, 255).astype(np.uint8)
 
 
-RGB = picture(13, 11)
+RGB = image(13, 11)
 GREY = RGB[:, :, 1]
 ALPHA = (np.arange(143).reshape(11, 13) * 37 % 256).astype(np.uint8)
 ALPHA[2:4] = 0
 DEEP = (RGB.astype(np.uint16) << 8) | RGB[::-1]
-PHOTO = picture(19, 17)
+PHOTO = image(19, 17)
 INDEX = (RGB[:, :, 0] // 17).astype(np.uint8)  # 0..15
 PALETTE = [((i * 37) % 256, (i * 91 + 40) % 256, 255 - i * 16) for i in range(16)]
-TURNED = picture(5, 3)
+TURNED = image(5, 3)
 
 
 def save(image, format, **options):
@@ -82,7 +82,7 @@ def jpegs():
         yield f"cmyk-bare{name}", data[:at - 4] + data[at + 12:]
         yield f"ycck{name}", data[:at + 11] + b"\2" + data[at + 12:]
     plain = save(photo, "JPEG", quality=90, optimize=True)
-    yield "with-a-tail", plain + b"what follows the picture"
+    yield "with-a-tail", plain + b"what follows the image"
     for i in range(1, 9):
         yield f"orientation-{i}", save(TURNED, "JPEG", quality=95, optimize=True, subsampling=0, exif=exif(i))
     big_endian = b"Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
@@ -320,7 +320,7 @@ def lines(entries):
 
 
 def main():
-    pictures, cases = {}, []
+    images, cases = {}, []
     for folder, suffix, files in [("jpeg", "jpg", jpegs()), ("png", "png", pngs()), ("gif", "gif", gifs()),
                                   ("webp", "webp", webps()), ("bmp", "bmp", bmps()), ("tiff", "tif", tiffs())]:
         os.makedirs(os.path.join(OUT, folder), exist_ok=True)
@@ -332,7 +332,7 @@ def main():
                 continue
             rule = by_rule(file)
             rgb = pillow(data) if rule is None else rule
-            pixels = pictures.setdefault(rgb.tobytes().hex(), len(pictures))
+            pixels = images.setdefault(rgb.tobytes().hex(), len(images))
             cases.append({"file": file, "by": "Pillow" if rule is None else "rule",
                           "size": [rgb.shape[1], rgb.shape[0]], "pixels": pixels})
     real = []
@@ -350,7 +350,7 @@ def main():
     versions = {"pillow": PIL.__version__} | {name: features.version(name) for name in ["jpg", "webp", "libtiff"]}
     with open(os.path.join(HERE, "formats.json"), "w") as out:
         out.write(f'{{"versions": {json.dumps(versions)},\n"cases": [\n{lines(cases)}\n],\n')
-        out.write(f'"pictures": [\n{lines(pictures)}\n],\n')
+        out.write(f'"images": [\n{lines(images)}\n],\n')
         out.write(f'"real": [\n{lines(sorted(real, key=lambda entry: entry["file"]))}\n]}}\n')
 
 

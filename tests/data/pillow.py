@@ -1,7 +1,7 @@
 """Writes pillow.json: what Pillow's antialiased bilinear resize, and torchvision's preprocessing on
-top of it, give for pictures of noise.
+top of it, give for images of noise.
 
-The pictures come from an integer formula that tests/data_pillow.rs repeats; of large results only
+The images come from an integer formula that tests/data_pillow.rs repeats; of large results only
 the FNV-1a hash is kept. Usage: python pillow.py > pillow.json (needs numpy and Pillow 12.1 or
 older: later ones resize rows before columns where that is cheaper, which rounds differently).
 """
@@ -46,9 +46,9 @@ def fnv1a(data):
     return f"{h:016x}"
 
 
-def preprocess(picture, short, crop):
+def preprocess(image, short, crop):
     """torchvision's Resize, CenterCrop, ToTensor, Normalize; NHWC."""
-    image = Image.fromarray(picture)
+    image = Image.fromarray(image)
     w, h = image.size
     if short and min(w, h) != short:
         long = int(short * max(w, h) / min(w, h))

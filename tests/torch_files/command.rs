@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::build::{dict, int, legacy, storage, tensor, zip};
 use crate::common::program::{Run, finish, program};
 
-/// A folder with a picture and a ResNet-20 with projections (option B) in several formats.
+/// A folder with an image and a ResNet-20 with projections (option B) in several formats.
 struct Fixture {
     folder: TempDir,
     network: Network,
@@ -29,7 +29,7 @@ impl Fixture {
         let network = Network::new(&ModelSpec::new("resnet20", options).unwrap());
         let params = initialize(&network, 1, InitOptions::default());
         let fixture = Self { folder: TempDir::new().unwrap(), network, params };
-        let (image, _) = demo::picture(1, 1);
+        let (image, _) = demo::image(1, 1);
         let (side, rgb) = (demo::SIDE as u32, image::ColorType::Rgb8);
         image::save_buffer(fixture.path("a.png"), image.pixels(), side, side, rgb).unwrap();
         write_safetensors(&fixture.path("w.safetensors"), &fixture.tensors(), &Default::default())

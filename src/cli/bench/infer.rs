@@ -1,4 +1,4 @@
-//! Whole networks, with random weights or those of a file, on random pictures, which are already in memory.
+//! Whole networks, with random weights or those of a file, on random images, which are already in memory.
 
 use resnet_cpu::infer::Session;
 use resnet_cpu::model::{InitOptions, Network, ParamSource, initialize};
@@ -64,7 +64,7 @@ fn rows(
     let session = Session::new(network, params, machine.backend);
     let mut session = session.with_convolutions(args.convolutions.choice());
     for batch in args.batch.iter().map(|&n| n as usize) {
-        // The rule of data-tools/pytorch/fill.py, so that others can run on the same pictures.
+        // The rule of data-tools/pytorch/fill.py, so that others can run on the same images.
         let mut rng = Rng::named(SEED, "input");
         let input: Vec<f32> =
             (0..batch * side * side * 3).map(|_| rng.uniform_in(-2.0, 2.0)).collect();

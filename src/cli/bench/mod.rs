@@ -37,7 +37,7 @@ pub(super) struct Args {
     weights: Option<PathBuf>,
     #[command(flatten)]
     convolutions: ConvolutionArgs,
-    /// Pictures a batch, comma-separated
+    /// Images a batch, comma-separated
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: Vec<u32>,
@@ -77,7 +77,7 @@ struct Row {
     percent_of_peak: f64,
     backend: &'static str,
     kernel: &'static str,
-    /// Of all pictures of the batch, `[batch, classes]`, where they mean something.
+    /// Of all images of the batch, `[batch, classes]`, where they mean something.
     #[serde(skip_serializing_if = "Option::is_none")]
     logits: Option<Vec<f32>>,
 }

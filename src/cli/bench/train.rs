@@ -1,9 +1,9 @@
-//! Training steps with random weights on random pictures, which are already in memory: forward and
+//! Training steps with random weights on random images, which are already in memory: forward and
 //! backward pass, and the optimiser.
 
+use resnet_cpu::learn::{Batch, Learner, Sgd, SgdOptions};
 use resnet_cpu::model::{InitOptions, Network, initialize};
 use resnet_cpu::runtime::{AlignedBuf, Rng};
-use resnet_cpu::train::{Batch, Learner, Sgd, SgdOptions};
 
 use super::stats::measure;
 use super::{Args, Row, Table, beside_peak, rounded};

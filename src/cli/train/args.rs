@@ -10,15 +10,15 @@ use super::super::network::NetworkArgs;
 #[derive(clap::Args)]
 #[command(allow_negative_numbers = true)]
 pub(in crate::cli) struct Args {
-    /// A folder of CIFAR-10 binary files, idx files (MNIST) or class folders of pictures; none: the
-    /// built-in pictures of ten shapes
+    /// A folder of CIFAR-10 binary files, idx files (MNIST) or class folders of images; none: the
+    /// built-in images of ten shapes
     #[arg(value_name = "DATA")]
     pub(super) data: Option<PathBuf>,
     /// demo, fast-cifar, paper-cifar or paper-imagenet; the flags below change it [default: demo for
-    /// the built-in pictures, else fast-cifar]
+    /// the built-in images, else fast-cifar]
     #[arg(long, value_name = "NAME")]
     pub(super) recipe: Option<Recipe>,
-    /// Network [default: as the recipe says; resnet18 for class folders whose first picture is larger
+    /// Network [default: as the recipe says; resnet18 for class folders whose first image is larger
     /// than 64 pixels]
     #[arg(long, value_name = "NAME")]
     pub(super) arch: Option<String>,
@@ -27,20 +27,20 @@ pub(in crate::cli) struct Args {
     /// The run's folder; a run that is there already goes on [default: runs/<recipe>-<arch>]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
-    /// Length in passes over the training pictures
+    /// Length in passes over the training images
     #[arg(long, value_name = "N", conflicts_with = "iterations")]
     epochs: Option<u64>,
     /// Length in weight updates
     #[arg(long, value_name = "N")]
     iterations: Option<u64>,
-    /// Pictures a weight update
+    /// Images a weight update
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
-    /// Pictures that go through the network at a time; batch norm sees only these, so this changes
+    /// Images that go through the network at a time; batch norm sees only these, so this changes
     /// results [default: the batch]
     #[arg(long, value_name = "N")]
     micro_batch: Option<usize>,
-    /// Training pictures to hold out and validate on, instead of the set's own
+    /// Training images to hold out and validate on, instead of the set's own
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) val_split: u64,
     /// Where all random numbers come from [default: 0]
@@ -55,7 +55,7 @@ pub(in crate::cli) struct Args {
     #[command(flatten)]
     optimiser: OptimiserArgs,
     #[command(flatten)]
-    pictures: PictureArgs,
+    images: ImageArgs,
 }
 
 #[derive(clap::Args)]
@@ -112,9 +112,9 @@ struct OptimiserArgs {
 }
 
 #[derive(clap::Args)]
-#[command(next_help_heading = "Pictures")]
-struct PictureArgs {
-    /// What happens to training pictures at random: none, crop, crop-flip or scale-crop-flip-colour
+#[command(next_help_heading = "Images")]
+struct ImageArgs {
+    /// What happens to training images at random: none, crop, crop-flip or scale-crop-flip-colour
     #[arg(long, value_name = "KIND", value_parser = parse_augment)]
     augment: Option<Augment>,
     /// What is subtracted: channel (mean and deviation of each colour) or pixel-mean (the paper)
@@ -128,7 +128,7 @@ impl Args {
         fn set<T: Copy>(to: &mut T, flag: Option<T>) {
             *to = flag.unwrap_or(*to);
         }
-        let Self { optimiser, pictures, .. } = self;
+        let Self { optimiser, images, .. } = self;
         set(&mut config.batch, self.batch);
         set(&mut config.seed, self.seed);
         set(&mut config.length, self.epochs.map(Length::Epochs));
@@ -143,8 +143,8 @@ impl Args {
         set(&mut config.label_smoothing, optimiser.label_smoothing);
         config.ema_decay = optimiser.ema.or(config.ema_decay);
         set(&mut config.zero_init, optimiser.zero_init);
-        set(&mut config.augment, pictures.augment);
-        set(&mut config.normalize, pictures.mean_mode);
+        set(&mut config.augment, images.augment);
+        set(&mut config.normalize, images.mean_mode);
         config.warmup = match (optimiser.warmup, optimiser.warmup_lr) {
             (Some(0), _) => Warmup::None,
             (Some(steps), _) => Warmup::Linear { steps },

@@ -1,4 +1,4 @@
-//! `resnet-cpu train`: from pictures to weights.
+//! `resnet-cpu train`: from images to weights.
 
 mod args;
 mod progress;
@@ -22,7 +22,7 @@ use super::output::grouped;
 use progress::Progress;
 use units::{bytes, duration};
 
-/// The longest side of pictures for which networks of 32 x 32 inputs are the default.
+/// The longest side of images for which networks of 32 x 32 inputs are the default.
 const SMALL: usize = 64;
 
 /// The network for larger ones.
@@ -89,7 +89,7 @@ fn configure(args: &Args, data: &TrainData) -> Result<Config, CliError> {
     Ok(config)
 }
 
-/// Whether the first picture of class folders is too large for a network of 32 x 32 inputs.
+/// Whether the first image of class folders is too large for a network of 32 x 32 inputs.
 fn has_photographs(data: &TrainData) -> Result<bool, CliError> {
     if data.kind != Kind::ClassFolders {
         return Ok(false);

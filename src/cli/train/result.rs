@@ -1,4 +1,4 @@
-//! What a finished run says on stdout, and the picture that the demo ends with.
+//! What a finished run says on stdout, and the image that the demo ends with.
 
 use resnet_cpu::data::{Kind, demo};
 use resnet_cpu::train::{BEST, REPORT, Run};
@@ -9,7 +9,7 @@ use super::super::error::CliError;
 use super::super::output::one_line;
 use super::units::percent;
 
-/// The drawn picture that the demo's network is shown: a heart that is in no run's data.
+/// The drawn image that the demo's network is shown: a heart that is in no run's data.
 const DEMO_PICTURE: (u64, u64) = (2, 6);
 
 /// Prints the result of a run; the demo's ends with a command that shows what was learnt.
@@ -31,7 +31,7 @@ pub(super) fn print(run: &Run, kind: Kind) -> Result<(), CliError> {
     writeln!(out, "report  {}", shown(&run.path(REPORT)))?;
     if kind == Kind::Demo {
         let (seed, index) = DEMO_PICTURE;
-        let (image, label) = demo::picture(seed, index);
+        let (image, label) = demo::image(seed, index);
         let path = run.path(&format!("demo-{}.png", demo::CLASSES[label]));
         let side = demo::SIDE as u32;
         image::save_buffer(&path, image.pixels(), side, side, image::ColorType::Rgb8)
@@ -39,7 +39,7 @@ pub(super) fn print(run: &Run, kind: Kind) -> Result<(), CliError> {
         let program = std::env::args().next().unwrap_or("resnet-cpu".to_owned());
         let (program, weights, path) =
             (quoted(&program), quoted(&shown(&run.path(BEST))), quoted(&shown(&path)));
-        writeln!(out, "\nA picture that it has not seen is drawn. What does it show?\n")?;
+        writeln!(out, "\nA image that it has not seen is drawn. What does it show?\n")?;
         writeln!(out, "    {program} infer --weights {weights} {path}")?;
     }
     Ok(out.flush()?)

@@ -21,7 +21,7 @@ impl fmt::Display for NotFinite {
 }
 
 /// The first of `weights` (or of other numbers laid out so, say gradients) that is not finite.
-pub(super) fn in_flat(params: &Params, values: &[f32], of: &'static str) -> Option<NotFinite> {
+pub(crate) fn in_flat(params: &Params, values: &[f32], of: &'static str) -> Option<NotFinite> {
     let learnable = params.table().infos().iter().filter(|info| info.role.is_learnable());
     let bad = |info: &&TensorInfo| !finite(&values[info.range()]);
     learnable.into_iter().find(bad).map(|info| NotFinite { of, layer: info.name.clone() })
@@ -48,7 +48,7 @@ pub(super) fn in_tape(network: &Network, tape: &Tape) -> Option<NotFinite> {
         .or_else(|| (!finite(&tape.logits)).then(|| NotFinite { of, layer: "fc".to_owned() }))
 }
 
-pub(super) fn finite(values: &[f32]) -> bool {
+pub(crate) fn finite(values: &[f32]) -> bool {
     // Counting without early exit lets the compiler use vectors.
     values.chunks(4096).all(|part| part.iter().filter(|x| !x.is_finite()).count() == 0)
 }

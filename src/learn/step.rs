@@ -116,7 +116,7 @@ impl Learner {
     }
 
     /// The first layer of the last micro-batch's forward pass with an output that is not finite.
-    pub(super) fn not_finite(&self) -> Option<NotFinite> {
+    pub(crate) fn not_finite(&self) -> Option<NotFinite> {
         diverged::in_tape(&self.network, self.tape.as_ref()?)
     }
 

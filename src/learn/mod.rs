@@ -1,0 +1,19 @@
+//! The numerics of a training step: forward and backward pass, loss, the optimiser, the moving average.
+//!
+//! Nothing here knows a file or a run: a [`Learner`] takes a batch of tensors and gives loss and
+//! gradients, [`Sgd`] and [`update_ema`] change flat buffers. What is done with them over a run is
+//! [`train`](crate::train)'s.
+
+mod backward;
+mod diverged;
+mod ema;
+mod forward;
+mod sgd;
+mod step;
+mod tape;
+
+pub use diverged::NotFinite;
+pub(crate) use diverged::{finite, in_flat};
+pub use ema::update_ema;
+pub use sgd::{Sgd, SgdOptions};
+pub use step::{Batch, Learner, TooSmall};
