@@ -7,6 +7,7 @@ mod rect;
 mod rng;
 mod storage;
 mod threads;
+mod watch;
 
 pub use awake::awake;
 pub use buffer::AlignedBuf;
@@ -15,3 +16,4 @@ pub use rect::RectMut;
 pub use rng::Rng;
 pub use storage::{Disk, Storage, StorageFile, write_durably};
 pub use threads::{MAX_THREADS, ThreadsError, default_threads, pool};
+pub use watch::{Unwatched, Watch};
