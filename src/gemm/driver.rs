@@ -5,17 +5,21 @@ use super::blocking::{Blocking, SMALL, k_block};
 use super::kernels::{Fetch, LINE, Tile};
 use super::pack::{Layout, Panels};
 use super::{ASource, Epilogue, PackedB, Part};
-use crate::runtime::AlignedBuf;
-use rayon::prelude::*;
-use std::cell::RefCell;
+use crate::runtime::{Scratch, Team};
 use std::ops::Range;
 use std::ptr;
 
-/// C [rows, n] = epilogue(A · B), row-major, on the threads of the current pool.
+/// C [rows, n] = epilogue(A · B), row-major.
 ///
 /// # Panics
 /// If the shapes of `a`, `b`, `c` and `epilogue` do not fit together.
-pub fn gemm<A: ASource>(a: &A, b: &PackedB, c: &mut [f32], epilogue: &Epilogue) {
+pub fn gemm<A: ASource>(
+    team: &mut Team,
+    a: &A,
+    b: &PackedB,
+    c: &mut [f32],
+    epilogue: &Epilogue,
+) {
     let (m, n, k) = (a.rows(), b.n(), b.k());
     assert_eq!(a.k(), k, "columns of A and rows of B");
     assert_eq!(c.len(), m * n, "size of C");
@@ -27,27 +31,28 @@ pub fn gemm<A: ASource>(a: &A, b: &PackedB, c: &mut [f32], epilogue: &Epilogue) 
 
     let b = match &b.layout {
         Layout::Panels(panels) => panels,
-        Layout::Plain(values) => return by_matrixmultiply(a, values, n, c, epilogue),
+        Layout::Plain(values) => return by_matrixmultiply(team, a, values, n, c, epilogue),
     };
-    let threads = if m * n * k < SMALL { 1 } else { rayon::current_num_threads() };
+    let threads = if m * n * k < SMALL { 1 } else { team.threads() };
     let blocking = Blocking::new(&b.kernel, m, n, k, threads);
     let panels = b.count();
     let Blocking { row_tasks, column_tasks, kc } = blocking;
     let c = Output { start: c.as_mut_ptr(), stride: n };
-    let task = |t: usize| {
+    let task = |t: usize, scratch: Scratch| {
         let (down, across) = (t / column_tasks, t % column_tasks);
         let block = Block {
             rows: m * down / row_tasks..m * (down + 1) / row_tasks,
             panels: panels * across / column_tasks..panels * (across + 1) / column_tasks,
         };
         // SAFETY: the blocks of two tasks share no element of C.
-        unsafe { block.compute(a, b, c, epilogue, kc) }
+        unsafe { block.compute(a, b, c, epilogue, kc, scratch) }
     };
     let tasks = row_tasks * column_tasks;
-    if threads == 1 || tasks == 1 {
-        (0..tasks).for_each(task);
+    if threads == 1 {
+        let mut scratch = team.scratch();
+        (0..tasks).for_each(|t| task(t, scratch.reborrow()));
     } else {
-        (0..tasks).into_par_iter().with_max_len(1).for_each(task);
+        team.for_each(tasks, task);
     }
 }
 
@@ -88,11 +93,6 @@ struct Output {
 // SAFETY: tasks write through it to disjoint blocks only, see `gemm`.
 unsafe impl Sync for Output {}
 
-thread_local! {
-    /// Each thread's packed block of A, kept from call to call.
-    static A_PANEL: RefCell<AlignedBuf> = RefCell::new(AlignedBuf::default());
-}
-
 /// The part of C that one task computes.
 struct Block {
     rows: Range<usize>,
@@ -109,6 +109,7 @@ impl Block {
         c: Output,
         epilogue: &Epilogue,
         kc: usize,
+        mut scratch: Scratch,
     ) {
         let k = b.k;
         // A product with K = 0 still has its epilogue.
@@ -121,15 +122,11 @@ impl Block {
                 unsafe { self.multiply(values, stride, b, c, epilogue, &k_block) };
                 continue;
             }
-            A_PANEL.with_borrow_mut(|panel| {
-                let stride = panel_stride(steps);
-                panel.grow_to(self.rows.len() * stride);
-                let (row, rows) = (self.rows.start, self.rows.len());
-                let part = Part { row, rows, k: start, steps };
-                a.pack(b.kernel.isa(), part, panel, stride);
-                // SAFETY: the caller's promise.
-                unsafe { self.multiply(panel, stride, b, c, epilogue, &k_block) };
-            });
+            let (row, rows, stride) = (self.rows.start, self.rows.len(), panel_stride(steps));
+            let (panel, _) = scratch.take(rows * stride);
+            a.pack(b.kernel.isa(), Part { row, rows, k: start, steps }, panel, stride);
+            // SAFETY: the caller's promise.
+            unsafe { self.multiply(panel, stride, b, c, epilogue, &k_block) };
         }
     }
 

@@ -1,7 +1,7 @@
 //! The sum of two gradients: where a shortcut left the main path, both come back.
 
+use crate::runtime::Team;
 use crate::simd::{Isa, Simd, SimdOp};
-use rayon::prelude::*;
 
 /// Floats that one task adds.
 const TASK: usize = 32 * 1024;
@@ -10,9 +10,12 @@ const TASK: usize = 32 * 1024;
 ///
 /// # Panics
 /// If their sizes differ.
-pub fn add_assign(isa: Isa, a: &mut [f32], b: &[f32]) {
+pub fn add_assign(team: &mut Team, isa: Isa, a: &mut [f32], b: &[f32]) {
     assert_eq!(a.len(), b.len(), "sizes of the sum's terms");
-    a.par_chunks_mut(TASK).zip(b.par_chunks(TASK)).for_each(|(a, b)| isa.dispatch(Add { a, b }));
+    team.for_each_chunk(a, TASK, |i, a, _| {
+        let b = &b[i * TASK..][..a.len()];
+        isa.dispatch(Add { a, b });
+    });
 }
 
 struct Add<'a> {

@@ -1,7 +1,7 @@
 //! Global average pooling.
 
+use crate::runtime::Team;
 use crate::simd::{Isa, Simd, SimdOp};
-use rayon::prelude::*;
 
 /// The mean over all pixels: `input` is `[batch, pixels, channels]`, `output` `[batch, channels]`.
 ///
@@ -10,6 +10,7 @@ use rayon::prelude::*;
 /// # Panics
 /// If a size is not what `channels` and `pixels` say.
 pub fn global_avg_pool(
+    team: &mut Team,
     isa: Isa,
     pixels: usize,
     channels: usize,
@@ -18,10 +19,11 @@ pub fn global_avg_pool(
 ) {
     assert_eq!(input.len() / (pixels * channels), output.len() / channels, "images");
     assert_eq!(input.len() % (pixels * channels), 0, "whole images");
-    input
-        .par_chunks_exact(pixels * channels)
-        .zip(output.par_chunks_exact_mut(channels))
-        .for_each(|(input, output)| isa.dispatch(Image { pixels, channels, input, output }));
+    let len = pixels * channels;
+    team.for_each_chunk(output, channels, |image, output, _| {
+        let input = &input[image * len..][..len];
+        isa.dispatch(Image { pixels, channels, input, output });
+    });
 }
 
 struct Image<'a> {
@@ -54,6 +56,7 @@ impl SimdOp for Image<'_> {
 /// # Panics
 /// If a size is not what `channels` and `pixels` say.
 pub fn global_avg_pool_backward(
+    team: &mut Team,
     pixels: usize,
     channels: usize,
     doutput: &[f32],
@@ -61,16 +64,13 @@ pub fn global_avg_pool_backward(
 ) {
     assert_eq!(dinput.len() / (pixels * channels), doutput.len() / channels, "images");
     assert_eq!(dinput.len() % (pixels * channels), 0, "whole images");
-    dinput
-        .par_chunks_exact_mut(pixels * channels)
-        .zip(doutput.par_chunks_exact(channels))
-        .for_each(|(dinput, doutput)| {
-            let (first, others) = dinput.split_at_mut(channels);
-            for (share, gradient) in first.iter_mut().zip(doutput) {
-                *share = gradient / pixels as f32;
-            }
-            others.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(first));
-        });
+    team.for_each_chunk(dinput, pixels * channels, |image, dinput, _| {
+        let (first, others) = dinput.split_at_mut(channels);
+        for (share, gradient) in first.iter_mut().zip(&doutput[image * channels..]) {
+            *share = gradient / pixels as f32;
+        }
+        others.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(first));
+    });
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 //! whether or not all of the window is in the image). Backward goes over the input: each pixel sums
 //! the gradients of the windows that it won, in their order, so that rows need not wait for each other.
 
+use crate::runtime::{ChunksMut, Team};
 use crate::simd::{Isa, Simd, SimdOp};
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// The geometry of a max-pool over square windows. Pixels beyond the edges never win.
@@ -68,14 +68,20 @@ impl PoolShape {
 ///
 /// # Panics
 /// If a size is not what `shape` says.
-pub fn max_pool(isa: Isa, shape: &PoolShape, input: &[f32], output: &mut [f32]) {
+pub fn max_pool(
+    team: &mut Team,
+    isa: Isa,
+    shape: &PoolShape,
+    input: &[f32],
+    output: &mut [f32],
+) {
     let s = shape;
     let (out_height, out_width) = (s.out_height(), s.out_width());
     s.check(input.len(), output.len());
     if output.is_empty() {
         return;
     }
-    output.par_chunks_mut(out_width * s.channels).enumerate().for_each(|(row, output)| {
+    team.for_each_chunk(output, out_width * s.channels, |row, output, _| {
         let (image, y) = (row / out_height, row % out_height);
         let (window, line) = (s.window(y, s.height), s.width * s.channels);
         let first = image * s.height * line;
@@ -139,6 +145,7 @@ fn maximum<S: Simd>(
 /// # Panics
 /// If a size is not what `shape` says, or a window has more than 256 pixels.
 pub fn max_pool_argmax(
+    team: &mut Team,
     isa: Isa,
     shape: &PoolShape,
     input: &[f32],
@@ -154,8 +161,8 @@ pub fn max_pool_argmax(
         return;
     }
     let len = out_width * s.channels;
-    let rows = output.par_chunks_mut(len).zip(argmax.par_chunks_mut(len)).enumerate();
-    rows.for_each(|(row, (output, argmax))| {
+    let rows = (ChunksMut::new(output, len), ChunksMut::new(argmax, len));
+    team.for_each_part(rows, |row, (output, argmax), _| {
         let (image, y) = (row / out_height, row % out_height);
         let input = &input[image * s.height * s.width * s.channels..];
         isa.dispatch(ArgmaxRow { shape: s, input, y, output, argmax });
@@ -214,6 +221,7 @@ impl SimdOp for ArgmaxRow<'_> {
 /// # Panics
 /// If a size is not what `shape` says.
 pub fn max_pool_backward(
+    team: &mut Team,
     isa: Isa,
     shape: &PoolShape,
     argmax: &[u8],
@@ -224,8 +232,7 @@ pub fn max_pool_backward(
     s.check(dinput.len(), doutput.len());
     assert_eq!(argmax.len(), doutput.len(), "size of the argmax");
     let image_len = s.out_height() * s.out_width() * s.channels;
-    let rows = dinput.par_chunks_mut((s.width * s.channels).max(1)).enumerate();
-    rows.for_each(|(row, dinput)| {
+    team.for_each_chunk(dinput, (s.width * s.channels).max(1), |row, dinput, _| {
         let (image, y) = (row / s.height, row % s.height);
         let range = image * image_len..(image + 1) * image_len;
         let (argmax, doutput) = (&argmax[range.clone()], &doutput[range]);

@@ -1,6 +1,6 @@
 //! Shortcut A (He et al. 2015, section 3.3): every `stride`-th pixel, more channels by zeros.
 
-use rayon::prelude::*;
+use crate::runtime::Team;
 
 /// The geometry of a parameter-free shortcut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,22 +50,20 @@ impl ShortcutPad {
 ///
 /// # Panics
 /// If a size is not what `shape` says.
-pub fn shortcut_pad(shape: &ShortcutPad, input: &[f32], output: &mut [f32]) {
+pub fn shortcut_pad(team: &mut Team, shape: &ShortcutPad, input: &[f32], output: &mut [f32]) {
     let s = shape;
     let (out_height, out_width) = (s.out_height(), s.out_width());
     s.check(input.len(), output.len());
-    output.par_chunks_mut((out_width * s.out_channels()).max(1)).enumerate().for_each(
-        |(row, output)| {
-            let (image, y) = (row / out_height, row % out_height);
-            for (x, output) in output.chunks_exact_mut(s.out_channels()).enumerate() {
-                let pixel = (image * s.height + y * s.stride) * s.width + x * s.stride;
-                output[..s.before].fill(0.0);
-                output[s.before..s.before + s.channels]
-                    .copy_from_slice(&input[pixel * s.channels..][..s.channels]);
-                output[s.before + s.channels..].fill(0.0);
-            }
-        },
-    );
+    team.for_each_chunk(output, (out_width * s.out_channels()).max(1), |row, output, _| {
+        let (image, y) = (row / out_height, row % out_height);
+        for (x, output) in output.chunks_exact_mut(s.out_channels()).enumerate() {
+            let pixel = (image * s.height + y * s.stride) * s.width + x * s.stride;
+            output[..s.before].fill(0.0);
+            output[s.before..s.before + s.channels]
+                .copy_from_slice(&input[pixel * s.channels..][..s.channels]);
+            output[s.before + s.channels..].fill(0.0);
+        }
+    });
 }
 
 /// Adds the gradient of the input to `dinput`, which already has that of the main path. The shapes
@@ -73,11 +71,18 @@ pub fn shortcut_pad(shape: &ShortcutPad, input: &[f32], output: &mut [f32]) {
 ///
 /// # Panics
 /// If a size is not what `shape` says.
-pub fn shortcut_pad_backward(shape: &ShortcutPad, doutput: &[f32], dinput: &mut [f32]) {
+pub fn shortcut_pad_backward(
+    team: &mut Team,
+    shape: &ShortcutPad,
+    doutput: &[f32],
+    dinput: &mut [f32],
+) {
     let s = shape;
     s.check(dinput.len(), doutput.len());
-    let rows = dinput.par_chunks_mut((s.width * s.channels).max(1)).enumerate();
-    rows.filter(|(row, _)| (row % s.height).is_multiple_of(s.stride)).for_each(|(row, dinput)| {
+    team.for_each_chunk(dinput, (s.width * s.channels).max(1), |row, dinput, _| {
+        if !(row % s.height).is_multiple_of(s.stride) {
+            return;
+        }
         let out_row = row / s.height * s.out_height() + row % s.height / s.stride;
         let doutput = &doutput[out_row * s.out_width() * s.out_channels()..];
         let pixels = dinput.chunks_exact_mut(s.channels).step_by(s.stride);

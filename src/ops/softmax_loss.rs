@@ -6,7 +6,7 @@
 //! order.
 
 use super::narrow;
-use rayon::prelude::*;
+use crate::runtime::{ChunksMut, Team};
 
 /// The loss of some images, and how many of them were right.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -30,6 +30,7 @@ pub struct Loss {
 /// # Panics
 /// If the sizes do not fit together or a label is not below the number of classes.
 pub fn softmax_loss(
+    team: &mut Team,
     logits: &[f32],
     labels: &[usize],
     smoothing: f64,
@@ -44,14 +45,13 @@ pub fn softmax_loss(
     assert_eq!(logits.len(), labels.len() * classes, "logits of {} images", labels.len());
     assert_eq!(dlogits.len(), logits.len(), "size of the gradient");
     assert!(labels.iter().all(|&label| label < classes), "a label beyond {classes} classes");
-    let images: Vec<(f64, usize)> = logits
-        .par_chunks_exact(classes)
-        .zip(labels)
-        .zip(dlogits.par_chunks_exact_mut(classes))
-        .map(|((logits, &label), dlogits)| {
-            (image(logits, label, smoothing, images_a_step as f64, dlogits), rank(logits, label))
-        })
-        .collect();
+    let mut images = vec![(0.0_f64, 0); labels.len()];
+    let parts = (ChunksMut::new(&mut images, 1), ChunksMut::new(dlogits, classes));
+    team.for_each_part(parts, |i, (result, dlogits), _| {
+        let (logits, label) = (&logits[i * classes..][..classes], labels[i]);
+        let loss = image(logits, label, smoothing, images_a_step as f64, dlogits);
+        result[0] = (loss, rank(logits, label));
+    });
     Loss {
         sum: images.iter().map(|(loss, _)| loss).sum(),
         top1: images.iter().filter(|(_, rank)| *rank < 1).count(),

@@ -2,18 +2,27 @@
 
 mod awake;
 mod buffer;
+mod crew;
+mod parts;
 mod profile;
 mod rect;
 mod rng;
+mod scratch;
 mod storage;
+mod tasks;
+mod team;
 mod threads;
 mod watch;
 
 pub use awake::awake;
 pub use buffer::AlignedBuf;
 pub use profile::Profile;
+pub use parts::{ChunksMut, Parts, SlicesMut};
 pub use rect::RectMut;
 pub use rng::Rng;
+pub use scratch::{Buffers, Scratch};
 pub use storage::{Disk, Storage, StorageFile, write_durably};
+pub use tasks::Tasks;
+pub use team::{Crew, Team, alone, team};
 pub use threads::{MAX_THREADS, ThreadsError, default_threads, pool};
 pub use watch::{Unwatched, Watch};
