@@ -2,6 +2,7 @@
 
 mod awake;
 mod buffer;
+mod memory;
 mod profile;
 mod rect;
 mod rng;
@@ -11,6 +12,7 @@ mod watch;
 
 pub use awake::awake;
 pub use buffer::AlignedBuf;
+pub use memory::available_memory;
 pub use profile::Profile;
 pub use rect::RectMut;
 pub use rng::Rng;
