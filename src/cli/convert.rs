@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use resnet_cpu::data::{Mean, Preprocessing};
+use resnet_cpu::data::Preprocess;
 use resnet_cpu::infer::{InferError, class_names, labels};
-use resnet_cpu::weights::{self, Metadata, PixelMean, WeightsFile, write_weights};
+use resnet_cpu::weights::{Metadata, PixelMean, WeightsFile, write_weights};
 
 use super::error::CliError;
 use super::machine::Machine;
@@ -56,8 +56,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         None => class_names(&weights),
     };
 
-    let (preprocessing, pixel_mean) = stated(&used);
-    let metadata = Metadata { preprocessing, classes, ..weights.metadata().clone() };
+    let (preprocess, pixel_mean) = (used.stated(), pixel_mean(&used));
+    let metadata = Metadata { preprocess, classes, ..weights.metadata().clone() };
     let foreign = weights.file().metadata().iter().filter(|(key, _)| !key.starts_with(OURS));
     let mut entries: BTreeMap<String, String> =
         foreign.map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -98,22 +98,9 @@ fn read_labels(file: &Path, classes: usize) -> Result<Vec<String>, CliError> {
     Err(CliError::failed(format!("{}: {error}", file.display())))
 }
 
-/// The preprocessing as metadata say it, and the per-pixel mean if there is one; then the channels'
-/// mean is 0 and their deviation 1.
-fn stated(used: &Preprocessing) -> (weights::Preprocessing, Option<PixelMean<'_>>) {
-    let side = used.crop;
-    let (mean, std, pixel_mean) = match &used.mean {
-        Mean::Channel { mean, std } => (*mean, *std, None),
-        Mean::Pixel(values) => {
-            let values = Cow::Borrowed(&values[..]);
-            ([0.0; 3], [1.0; 3], Some(PixelMean { height: side, width: side, values }))
-        }
-    };
-    let stated = weights::Preprocessing {
-        mean: Some(mean),
-        std: Some(std),
-        resize: used.resize,
-        crop: Some(side),
-    };
-    (stated, pixel_mean)
+/// The mean of each pixel as files store it, if that is what is subtracted.
+fn pixel_mean(used: &Preprocess) -> Option<PixelMean<'_>> {
+    let side = used.view.crop;
+    let values = Cow::Borrowed(used.pixel_mean()?);
+    Some(PixelMean { height: side, width: side, values })
 }

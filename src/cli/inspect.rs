@@ -105,7 +105,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     match WeightsFile::open(path, &overrides) {
         Ok(weights) => {
             let network = weights.network();
-            let stated = weights.preprocessing().crop.unwrap_or(network.spec.input_side());
+            let stated = weights.preprocess().crop.unwrap_or(network.spec.input_side());
             let size = args.size.map_or(stated, |n| n as usize);
             let facts = FileFacts::new(weights.file(), weights.notes());
             Report::new(network, size, Some(facts), machine)?.write(args.json, &mut out)

@@ -6,11 +6,10 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::{InferError, Prediction, Session, labels, top_k, top_k_of_crops};
-use crate::data::{Crops, Mean, Normalizer, Preprocessing, RgbImage};
+use crate::data::{Crops, Mean, Normalizer, Preprocess, RgbImage};
 use crate::gemm::Backend;
-use crate::model::Family;
 use crate::simd::Isa;
-use crate::weights::{Overrides, Preprocessing as Stated, WeightsError, WeightsFile};
+use crate::weights::{Overrides, StatedPreprocess, WeightsError, WeightsFile};
 
 /// The longest side, in pixels, of a network's input.
 pub const MAX_INPUT_SIDE: usize = 4096;
@@ -36,7 +35,7 @@ pub const MAX_INPUT_SIDE: usize = 4096;
 /// is computed, can change their last digits.
 pub struct Classifier<'w> {
     session: Session<'w>,
-    preprocessing: Preprocessing,
+    preprocess: Preprocess,
     normalizer: Normalizer,
     crops: Crops,
     labels: Option<Vec<String>>,
@@ -63,10 +62,10 @@ impl Classifier<'static> {
     /// If the file cannot be used; see [`WeightsFile::open`].
     pub fn open(path: &Path) -> Result<Self, ClassifierError> {
         let weights = WeightsFile::open(path, &Overrides::default())?;
-        let (preprocessing, _) = preprocessing(&weights, &Stated::default())?;
+        let (preprocess, _) = preprocess(&weights, &StatedPreprocess::default())?;
         let (network, names) = (weights.network().clone(), class_names(&weights));
         let session = Session::new(&network, weights, Backend::Native(Isa::best()));
-        Ok(Self::new(session, preprocessing, names)?)
+        Ok(Self::new(session, preprocess, names)?)
     }
 }
 
@@ -75,13 +74,13 @@ impl<'w> Classifier<'w> {
     ///
     /// # Errors
     /// If there are not as many labels as classes, a per-pixel mean is not of the crop's size, or the
-    /// network cannot take inputs of `preprocessing.crop` pixels.
+    /// network cannot take inputs of `preprocess.view.crop` pixels.
     pub fn new(
         session: Session<'w>,
-        preprocessing: Preprocessing,
+        preprocess: Preprocess,
         labels: Option<Vec<String>>,
     ) -> Result<Self, InferError> {
-        let (side, network) = (preprocessing.crop, session.network());
+        let (side, network) = (preprocess.view.crop, session.network());
         if side < network.min_side() {
             return Err(InferError::TooSmall { height: side, width: side });
         }
@@ -92,14 +91,14 @@ impl<'w> Classifier<'w> {
         if let Some(found) = labels.as_ref().map(Vec::len).filter(|&found| found != classes) {
             return Err(InferError::Labels { classes, found });
         }
-        if let Mean::Pixel(mean) = &preprocessing.mean
-            && mean.len() != preprocessing.input_len()
+        if let Mean::Pixel(mean) = &preprocess.mean
+            && mean.len() != preprocess.input_len()
         {
             return Err(InferError::PixelMean { side, found: mean.len() });
         }
-        let normalizer = Normalizer::new(&preprocessing.mean);
+        let normalizer = Normalizer::new(&preprocess.mean);
         let crops = Crops::Center;
-        Ok(Self { session, preprocessing, normalizer, crops, labels, input: Vec::new() })
+        Ok(Self { session, preprocess, normalizer, crops, labels, input: Vec::new() })
     }
 
     /// The same, looking at `crops` of each image; without this, at the centre. The predictions of
@@ -119,8 +118,8 @@ impl<'w> Classifier<'w> {
     }
 
     /// How images become inputs.
-    pub fn preprocessing(&self) -> &Preprocessing {
-        &self.preprocessing
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
     }
 
     /// The name of class `index`, if names are known.
@@ -152,15 +151,15 @@ impl<'w> Classifier<'w> {
         if count == 0 {
             return Vec::new();
         }
-        let Self { session, preprocessing, normalizer, crops, input, .. } = self;
-        let (crops, view, side) = (*crops, preprocessing.view(), preprocessing.crop);
-        let len = crops.count() * preprocessing.input_len();
+        let Self { session, preprocess, normalizer, crops, input, .. } = self;
+        let (crops, view, side) = (*crops, preprocess.view, preprocess.view.crop);
+        let len = crops.count() * preprocess.input_len();
         input.resize(count * len, 0.0);
         let read = || {
             let inputs = input.par_chunks_exact_mut(len).enumerate().with_max_len(1);
             let read = inputs.map(|(i, input)| {
                 let squares = view.crops(image(i)?.borrow(), crops);
-                let inputs = input.chunks_exact_mut(preprocessing.input_len());
+                let inputs = input.chunks_exact_mut(preprocess.input_len());
                 squares.iter().zip(inputs).for_each(|(square, to)| normalizer.apply(square, to));
                 Ok(())
             });
@@ -204,49 +203,21 @@ impl<'w> Classifier<'w> {
 ///
 /// # Errors
 /// [`InferError::PixelMean`] if the per-pixel mean is not of the size of the crop.
-pub fn preprocessing(
+pub fn preprocess(
     weights: &WeightsFile,
-    asked: &Stated,
-) -> Result<(Preprocessing, Vec<&'static str>), InferError> {
-    let stated = weights.preprocessing();
-    let stated = Stated {
-        mean: asked.mean.or(stated.mean),
-        std: asked.std.or(stated.std),
-        resize: asked.resize.or(stated.resize),
-        crop: asked.crop.or(stated.crop),
-    };
-    let mut preprocessing = complete_preprocessing(weights.spec().family, &stated);
+    asked: &StatedPreprocess,
+) -> Result<(Preprocess, Vec<&'static str>), InferError> {
+    let stated = asked.or(weights.preprocess());
     let by_channel = asked.mean.is_some() || asked.std.is_some();
-    if let Some(mean) = weights.pixel_mean().filter(|_| !by_channel) {
-        let side = preprocessing.crop;
-        if [mean.height, mean.width] != [side; 2] {
-            return Err(InferError::PixelMean { side, found: mean.values.len() });
-        }
-        preprocessing.mean = Mean::Pixel(mean.values.into_owned());
+    let pixel_mean = weights.pixel_mean().filter(|_| !by_channel);
+    let found = pixel_mean.as_ref().map(|mean| [mean.height, mean.width]);
+    let pixels = pixel_mean.map(|mean| mean.values.into_owned());
+    let preprocess = Preprocess::complete(weights.spec().family, &stated, pixels);
+    let side = preprocess.view.crop;
+    if let Some([height, width]) = found.filter(|&found| found != [side; 2]) {
+        return Err(InferError::PixelMean { side, found: height * width * 3 });
     }
-    Ok((preprocessing, stated.unstated()))
-}
-
-/// The preprocessing of a network of `family`: what is stated, and for the rest the family's standard.
-/// Where only a crop larger than the standard's resize is stated, images are resized to that.
-fn complete_preprocessing(family: Family, stated: &Stated) -> Preprocessing {
-    let standard = match family {
-        Family::ImageNet => Preprocessing::imagenet(),
-        Family::Cifar => Preprocessing::cifar(),
-    };
-    let crop = stated.crop.unwrap_or(standard.crop);
-    let mean = match standard.mean {
-        Mean::Channel { mean, std } => {
-            let (mean, std) = (stated.mean.unwrap_or(mean), stated.std.unwrap_or(std));
-            Mean::Channel { mean, std }
-        }
-        pixel @ Mean::Pixel(_) => pixel,
-    };
-    Preprocessing {
-        resize: stated.resize.or(standard.resize.map(|side| side.max(crop))),
-        crop,
-        mean,
-    }
+    Ok((preprocess, stated.unstated()))
 }
 
 /// The class names that the file states, else those built in for as many classes of its family.
@@ -260,6 +231,7 @@ pub fn class_names(weights: &WeightsFile) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::View;
     use crate::model::{InitOptions, ModelSpec, Network, Options, initialize};
 
     fn session(edit: impl Fn(&mut crate::model::Params)) -> Session<'static> {
@@ -275,8 +247,7 @@ mod tests {
 
     #[test]
     fn a_missing_image_keeps_its_place_and_changes_no_other() {
-        let mut classifier =
-            Classifier::new(session(|_| {}), Preprocessing::cifar(), None).unwrap();
+        let mut classifier = Classifier::new(session(|_| {}), Preprocess::cifar(), None).unwrap();
         let images = [image(1), image(99)];
         let all = classifier.classify(&images, 3);
         let some = classifier.classify_each(3, 3, |i| match i {
@@ -292,13 +263,17 @@ mod tests {
     /// The ten crops one by one, each as an image of its own, and the mean of their shares.
     #[test]
     fn ten_crops_are_ten_images_averaged() {
-        let large = Preprocessing { resize: Some(40), ..Preprocessing::cifar() };
+        let large =
+            Preprocess { view: View { resize: Some(40), ..View::cifar() }, ..Preprocess::cifar() };
         let pixels = (0..50 * 44 * 3_u32).map(|i| (i * i / 7) as u8).collect();
         let image = RgbImage::new(50, 44, pixels);
-        let squares = large.view().crops(&image, Crops::Ten);
+        let squares = large.view.crops(&image, Crops::Ten);
         let classifier = |how| Classifier::new(session(|_| {}), how, None).unwrap();
         let mut mean = [0.0; 10];
-        let mut single = classifier(Preprocessing { resize: None, ..Preprocessing::cifar() });
+        let mut single = classifier(Preprocess {
+            view: View { resize: None, ..View::cifar() },
+            ..Preprocess::cifar()
+        });
         for square in squares {
             for p in single.classify(&[square], 10).remove(0).unwrap() {
                 mean[p.index] += p.probability / 10.0;
@@ -318,34 +293,22 @@ mod tests {
     #[test]
     fn infinite_logits_are_an_error() {
         let session = session(|p| p.by_name_mut("fc.bias").unwrap()[3] = f32::INFINITY);
-        let mut classifier = Classifier::new(session, Preprocessing::cifar(), None).unwrap();
+        let mut classifier = Classifier::new(session, Preprocess::cifar(), None).unwrap();
         assert_eq!(classifier.classify(&[image(0)], 1), [Err(InferError::NotFinite)]);
     }
 
     #[test]
     fn parts_that_do_not_fit_are_refused() {
-        let error = |preprocessing, labels| {
-            Classifier::new(session(|_| {}), preprocessing, labels).err().unwrap()
+        let error = |preprocess, labels| {
+            Classifier::new(session(|_| {}), preprocess, labels).err().unwrap()
         };
         let labels = Some(vec!["cat".to_owned()]);
         let expected = InferError::Labels { classes: 10, found: 1 };
-        assert_eq!(error(Preprocessing::cifar(), labels), expected);
-        let large = Preprocessing { crop: MAX_INPUT_SIDE + 1, ..Preprocessing::cifar() };
-        assert_eq!(error(large, None), InferError::TooLarge { side: MAX_INPUT_SIDE + 1 });
-    }
-
-    #[test]
-    fn what_is_stated_wins_over_the_standard() {
-        let stated = Stated { crop: Some(288), mean: Some([0.5; 3]), ..Stated::default() };
-        let expected = Preprocessing {
-            resize: Some(288),
-            crop: 288,
-            mean: Mean::Channel { mean: [0.5; 3], std: [0.229, 0.224, 0.225] },
+        assert_eq!(error(Preprocess::cifar(), labels), expected);
+        let large = Preprocess {
+            view: View { crop: MAX_INPUT_SIDE + 1, ..View::cifar() },
+            ..Preprocess::cifar()
         };
-        assert_eq!(complete_preprocessing(Family::ImageNet, &stated), expected);
-        assert_eq!(
-            complete_preprocessing(Family::Cifar, &Stated::default()),
-            Preprocessing::cifar()
-        );
+        assert_eq!(error(large, None), InferError::TooLarge { side: MAX_INPUT_SIDE + 1 });
     }
 }

@@ -16,7 +16,7 @@ mod run;
 mod session;
 mod topk;
 
-pub use classifier::{Classifier, ClassifierError, MAX_INPUT_SIDE, class_names, preprocessing};
+pub use classifier::{Classifier, ClassifierError, MAX_INPUT_SIDE, class_names, preprocess};
 pub use layer_time::LayerTime;
 pub use session::{InferError, Session, activation_bytes};
 pub use topk::{Prediction, top_k, top_k_of_crops};

@@ -1,8 +1,8 @@
 //! The machine as the rest of the program sees it: threads, memory, files, random numbers.
 
-mod awake;
 mod buffer;
 mod crew;
+mod memory;
 mod parts;
 mod profile;
 mod rect;
@@ -14,8 +14,8 @@ mod team;
 mod threads;
 mod watch;
 
-pub use awake::awake;
 pub use buffer::AlignedBuf;
+pub use memory::available_memory;
 pub use profile::Profile;
 pub use parts::{ChunksMut, Parts, SlicesMut};
 pub use rect::RectMut;

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::config::Config;
 use super::state::{InferenceInfo, State};
+use crate::data::Preprocess;
 use crate::model::{Network, Params, Role, TensorInfo, TensorTable};
 use crate::runtime::{AlignedBuf, Storage};
 use crate::weights::{
@@ -166,8 +167,11 @@ pub fn load(path: &Path) -> Result<State, CheckpointError> {
     read_state_tensors(&file, network, &mut momentum, ema.as_mut())?;
     let state = State {
         inference: InferenceInfo {
-            preprocessing: *weights.preprocessing(),
-            pixel_mean: weights.pixel_mean().map(|mean| mean.values.into_owned()),
+            preprocess: Preprocess::complete(
+                spec.family,
+                weights.preprocess(),
+                weights.pixel_mean().map(|mean| mean.values.into_owned()),
+            ),
             classes: weights.classes().map(<[String]>::to_vec),
         },
         params: Params::from_source(network, &weights),
@@ -197,16 +201,16 @@ fn learnable(table: &TensorTable) -> impl Iterator<Item = &TensorInfo> {
 }
 
 fn pixel_mean(state: &State) -> Option<NamedTensor<'_>> {
-    let values = Cow::Borrowed(state.inference.pixel_mean.as_deref()?);
+    let values = Cow::Borrowed(state.inference.preprocess.pixel_mean()?);
     let side = state.config.side;
     Some(NamedTensor { name: PIXEL_MEAN.to_owned(), shape: vec![side, side, 3], values })
 }
 
 fn inference_entries(state: &State) -> BTreeMap<String, String> {
     let spec = state.config.spec().expect("the state has a network of this configuration");
-    let InferenceInfo { preprocessing, classes, .. } = &state.inference;
-    let (preprocessing, classes) = (*preprocessing, classes.clone());
-    Metadata { preprocessing, classes, ..Metadata::of_spec(&spec) }.entries()
+    let InferenceInfo { preprocess, classes } = &state.inference;
+    let (preprocess, classes) = (preprocess.stated(), classes.clone());
+    Metadata { preprocess, classes, ..Metadata::of_spec(&spec) }.entries()
 }
 
 fn json(value: &impl Serialize) -> String {

@@ -7,9 +7,8 @@ use rayon::prelude::*;
 use super::config::{Augment, Config, DataInfo, Normalize};
 use super::schedule::Warmup;
 use super::state::InferenceInfo;
-use crate::data::{self, Dataset, Kind, Mean, SettingError, Splits, Subset, View};
+use crate::data::{self, Dataset, Kind, Mean, Preprocess, SettingError, Splits, Subset, View};
 use crate::model::Family;
-use crate::weights::Preprocessing;
 
 /// Zeros on each side of which a crop is taken (the paper, section 4.2).
 const PAD: usize = 4;
@@ -76,7 +75,7 @@ impl TrainData {
     /// [`data::Error`] of an image that cannot be read.
     pub fn prepare(&self, config: &Config, family: Family) -> Result<InferenceInfo, data::Error> {
         let view = view(config, family);
-        let measured = match config.normalize {
+        let mean = match config.normalize {
             Normalize::Channel => Mean::channels_of(&*self.train, view)?,
             Normalize::PixelMean => Mean::pixels_of(&*self.train, view)?,
         };
@@ -84,18 +83,8 @@ impl TrainData {
             let failed = (0..val.len()).into_par_iter().find_map_first(|i| val.image(i).err());
             failed.map_or(Ok(()), Err)?;
         }
-        let (mean, std, pixel_mean) = match measured {
-            Mean::Channel { mean, std } => (mean, std, None),
-            Mean::Pixel(mean) => ([0.0; 3], [1.0; 3], Some(mean)),
-        };
-        let preprocessing = Preprocessing {
-            mean: Some(mean),
-            std: Some(std),
-            resize: view.resize,
-            crop: Some(view.crop),
-        };
         let classes = self.train.class_names().map(<[String]>::to_vec);
-        Ok(InferenceInfo { preprocessing, pixel_mean, classes })
+        Ok(InferenceInfo { preprocess: Preprocess { view, mean }, classes })
     }
 }
 
@@ -106,28 +95,17 @@ pub(super) fn view(config: &Config, family: Family) -> View {
         Family::Cifar => View::cifar(),
     };
     let resize = standard.resize.map(|resize| resize * config.side / standard.crop);
-    View { resize, crop: config.side }
-}
-
-/// What is subtracted from pixels, as a run stores it.
-pub(super) fn mean(inference: &InferenceInfo) -> Mean {
-    match &inference.pixel_mean {
-        Some(mean) => Mean::Pixel(mean.clone()),
-        None => Mean::Channel {
-            mean: inference.preprocessing.mean.unwrap_or([0.0; 3]),
-            std: inference.preprocessing.std.unwrap_or([1.0; 3]),
-        },
-    }
+    View { pad: None, resize, crop: config.side }
 }
 
 /// What is done to training images, as the reader of images calls it.
-pub(super) fn augment(config: &Config) -> data::Augment {
+pub(super) fn augment(config: &Config) -> data::Augmentation {
     let scaled = |length: usize| length * config.side / SCALES_CROP;
     match config.augment {
-        Augment::None => data::Augment::None,
-        Augment::Crop => data::Augment::PadCrop { pad: PAD },
-        Augment::CropFlip => data::Augment::PadCropFlip { pad: PAD },
-        Augment::ScaleCropFlipColour => data::Augment::ScaleCropFlipColour {
+        Augment::None => data::Augmentation::None,
+        Augment::Crop => data::Augmentation::PadCrop { pad: PAD },
+        Augment::CropFlip => data::Augmentation::PadCropFlip { pad: PAD },
+        Augment::ScaleCropFlipColour => data::Augmentation::ScaleCropFlipColour {
             shortest: scaled(SCALES.0),
             longest: scaled(SCALES.1),
         },

@@ -7,6 +7,7 @@ use super::data::TrainData;
 use super::error::RunError;
 use super::state::{InferenceInfo, State};
 use super::trainer::{Trainer, VALIDATION_BATCH};
+use crate::data::Preprocess;
 use crate::gemm::Backend;
 
 /// Steps that are timed, after one that allocates.
@@ -39,7 +40,9 @@ impl Plan {
     /// The configuration is impossible or does not go with the data, or an image cannot be read.
     pub fn measure(config: Config, data: &TrainData, backend: Backend) -> Result<Self, RunError> {
         config.validate()?;
-        let state = State::start(config, InferenceInfo::default())?;
+        // The numbers that are subtracted change no time.
+        let preprocess = Preprocess::standard(config.spec()?.family);
+        let state = State::start(config, InferenceInfo { preprocess, classes: None })?;
         let table = state.params.table();
         let (learnable, statistics) = (table.learnable_len() as u64, table.statistics_len() as u64);
         let mut trainer = Trainer::new(state, data, backend)?;

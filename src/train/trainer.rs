@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::config::Config;
-use super::data::{TrainData, augment, mean, view};
+use super::data::{TrainData, augment, view};
 use super::error::RunError;
 use super::schedule::LearningRate;
 use super::state::State;
@@ -76,10 +76,10 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self, RunError> {
         let config = &state.config;
         let network = Network::new(&config.spec()?);
-        let (view, mean) = (view(config, network.spec.family), mean(&state.inference));
+        let (view, mean) = (view(config, network.spec.family), &state.inference.preprocess.mean);
         let seed = config.seed;
-        let train = Batches::training(&*data.train, view, &mean, augment(config), seed)?;
-        let val = data.val.as_deref().map(|val| Batches::evaluation(val, view, &mean));
+        let train = Batches::training(&*data.train, view, mean, augment(config), seed)?;
+        let val = data.val.as_deref().map(|val| Batches::evaluation(val, view, mean));
         let sampler = Sampler::new(seed, data.train.len(), config.batch, state.progress.step)?;
         Ok(Self {
             learner: Learner::new(&network, backend),

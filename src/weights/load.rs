@@ -9,9 +9,10 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::file::{Dtype, StoredTensor, TensorFile};
-use super::metadata::{CLASSES, Metadata, Preprocessing};
+use super::metadata::{CLASSES, Metadata};
 use super::names::{Canonical, PIXEL_MEAN, canonical};
 use super::resolve::{Overrides, resolve};
+use super::stated::StatedPreprocess;
 use super::{Mismatch, WeightsError, WrongTensor};
 use crate::model::{ModelSpec, Network, ParamSource, Role, TensorId, TensorInfo};
 
@@ -63,7 +64,7 @@ impl WeightsFile {
         if sorted.training_state > 0 {
             notes.push(format!("{} tensors of training state ignored", sorted.training_state));
         }
-        let silent = stated.preprocessing.unstated();
+        let silent = stated.preprocess.unstated();
         if !silent.is_empty() {
             notes
                 .push(format!("the file does not state its preprocessing ({})", silent.join(", ")));
@@ -75,7 +76,7 @@ impl WeightsFile {
             path: path.to_owned(),
             mismatch: Box::new(mismatch),
         })?;
-        let Metadata { preprocessing, classes, .. } = stated;
+        let Metadata { preprocess, classes, .. } = stated;
         if let Some(names) = classes.as_ref().filter(|names| names.len() != spec.classes) {
             return Err(WeightsError::Metadata {
                 path: path.to_owned(),
@@ -84,7 +85,7 @@ impl WeightsFile {
                 found: format!("{} names", names.len()),
             });
         }
-        let metadata = Metadata { preprocessing, classes, ..Metadata::of_spec(&spec) };
+        let metadata = Metadata { preprocess, classes, ..Metadata::of_spec(&spec) };
         let weights = Self { file, network, views, metadata, pixel_mean, notes };
         weights.check_values()?;
         Ok(weights)
@@ -106,8 +107,8 @@ impl WeightsFile {
     }
 
     /// How images were prepared in training, where the metadata say so.
-    pub fn preprocessing(&self) -> &Preprocessing {
-        &self.metadata.preprocessing
+    pub fn preprocess(&self) -> &StatedPreprocess {
+        &self.metadata.preprocess
     }
 
     /// The mean of each pixel of the training set, if the file has one.
@@ -226,7 +227,7 @@ fn pixel_mean(
     stated: &Metadata,
     stored: &StoredTensor,
 ) -> Result<StoredTensor, WeightsError> {
-    let side = stated.preprocessing.crop;
+    let side = stated.preprocess.crop;
     match (&stored.dtype, &stored.shape[..]) {
         (Dtype::Float(_), &[height, width, 3])
             if side.is_none_or(|side| [height, width] == [side; 2]) =>

@@ -13,6 +13,7 @@ mod metadata;
 mod names;
 mod resolve;
 mod safetensors;
+mod stated;
 mod structure;
 mod torch;
 mod write;
@@ -20,9 +21,10 @@ mod write;
 pub use error::{Mismatch, WeightsError, WrongTensor};
 pub use file::{Dtype, FloatType, StoredTensor, TensorFile};
 pub use load::{PixelMean, WeightsFile};
-pub use metadata::{Metadata, Preprocessing};
+pub use metadata::Metadata;
 pub use names::{Canonical, PIXEL_MEAN, canonical};
 pub use resolve::Overrides;
+pub use stated::{StatedPreprocess, parse_mean, parse_std};
 pub use write::{
     NamedTensor, network_tensors, write_safetensors, write_safetensors_to, write_weights,
 };

@@ -66,10 +66,10 @@ fn what_is_written_is_read_back() {
         Options { stride_in: Some(StrideIn::Conv1x1), classes: Some(3), ..Options::default() };
     let fixture = Fixture::new("resnet50", options);
     let mut metadata = Metadata::of_spec(&fixture.network.spec);
-    metadata.preprocessing.mean = Some([0.1, 0.2, 1.0 / 3.0]);
-    metadata.preprocessing.std = Some([1.0, 2.0, 0.5]);
-    metadata.preprocessing.resize = Some(256);
-    metadata.preprocessing.crop = Some(224);
+    metadata.preprocess.mean = Some([0.1, 0.2, 1.0 / 3.0]);
+    metadata.preprocess.std = Some([1.0, 0.2, 0.5]);
+    metadata.preprocess.resize = Some(256);
+    metadata.preprocess.crop = Some(224);
     metadata.classes = Some(vec!["a, \"b\"".to_owned(), "ü".to_owned(), String::new()]);
     let mut entries = metadata.entries();
     entries.insert("other".to_owned(), "left alone".to_owned());

@@ -1,3 +1,0 @@
-//! tmp
-/// tmp
-pub fn awake<R: Send>(body: impl FnOnce() -> R + Send) -> R { body() }
