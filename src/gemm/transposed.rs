@@ -6,10 +6,11 @@
 //! threads nor tiles. The kernel is the same: a packed block of A lies `[row][column]`, and its
 //! columns are the tile's rows.
 
-use super::blocking::{KC, chunks, columns_a_task};
+use super::blocking::{chunks, columns_a_task};
 use super::driver::panel_stride;
 use super::kernels::{Fetch, Kernel, Tile};
 use super::{ASource, Backend, Part};
+use crate::numerics::KC;
 use crate::runtime::AlignedBuf;
 use crate::simd::Isa;
 use rayon::prelude::*;
