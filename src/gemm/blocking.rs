@@ -33,7 +33,7 @@ impl Blocking {
     pub fn new(kernel: &Kernel, m: usize, n: usize, k: usize, threads: usize) -> Blocking {
         let kc = k_block(k);
         let fewest = m.div_ceil(A_BLOCK / kc.max(1));
-        if threads == 1 || m * n * k < SMALL {
+        if threads == 1 || (m * n).saturating_mul(k) < SMALL {
             return Blocking { row_tasks: fewest, column_tasks: 1, kc };
         }
         // Rows first: a task that has all columns packs its part of A once. A few tasks a thread even

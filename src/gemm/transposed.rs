@@ -27,8 +27,8 @@ const GROUP: usize = 512;
 /// If the sizes do not fit together.
 pub fn gemm_transposed<A: ASource>(backend: Backend, a: &A, b: &[f32], n: usize, c: &mut [f32]) {
     let (m, k) = (a.rows(), a.k());
-    assert_eq!(b.len(), m * n, "size of B");
-    assert_eq!(c.len(), k * n, "size of C");
+    assert_eq!(Some(b.len()), m.checked_mul(n), "size of B");
+    assert_eq!(Some(c.len()), k.checked_mul(n), "size of C");
     if c.is_empty() {
         return;
     }

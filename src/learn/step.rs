@@ -8,7 +8,6 @@ use crate::gemm::Backend;
 use crate::model::{Network, Params};
 use crate::ops::{Loss, add_assign, softmax_loss};
 use crate::runtime::{AlignedBuf, awake};
-use crate::simd::Isa;
 
 /// A network in training: its buffers, for one size of batch.
 ///
@@ -35,10 +34,7 @@ pub struct TooSmall {
 impl Learner {
     /// A learner of `network`; buffers are allocated by the first batch.
     pub fn new(network: &Network, backend: Backend) -> Self {
-        let isa = match backend {
-            Backend::Native(isa) => isa,
-            Backend::Matrixmultiply => Isa::best(),
-        };
+        let isa = backend.isa();
         let machine = Machine { backend, isa };
         Self { network: network.clone(), machine, tape: None, partial: AlignedBuf::default() }
     }

@@ -85,10 +85,7 @@ impl<'a> Trainer<'a> {
             gradients: AlignedBuf::zeroed(network.table().learnable_len()),
             input: AlignedBuf::zeroed(config.batch * train.input_len()),
             labels: vec![0; config.batch],
-            isa: match backend {
-                Backend::Native(isa) => isa,
-                Backend::Matrixmultiply => Isa::best(),
-            },
+            isa: backend.isa(),
             backend,
             network,
             train,
