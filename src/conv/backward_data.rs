@@ -75,6 +75,13 @@ impl BackwardFilter {
         classes(shape).map(filter).collect()
     }
 
+    /// Asserts that the filters are for gradients of convolutions like `shape`.
+    fn check(&self, shape: &ConvShape) {
+        let geometry =
+            |s: &ConvShape| (s.kernel, s.stride, s.padding, s.in_channels, s.out_channels);
+        assert_eq!(geometry(&self.shape), geometry(shape), "filter of {shape:?}");
+    }
+
     /// Packs `weights`, `[out_channels, in_channels, kernel, kernel]`.
     ///
     /// # Panics
@@ -112,12 +119,8 @@ pub fn backward_data(
     filter: &BackwardFilter,
     input_gradient: &mut [f32],
 ) {
-    let ConvShape { kernel, stride, padding, .. } = *shape;
-    assert_eq!(
-        (filter.shape.kernel, filter.shape.stride, filter.shape.padding),
-        (kernel, stride, padding),
-        "filter of {shape:?}"
-    );
+    let stride = shape.stride;
+    filter.check(shape);
     assert_eq!(input_gradient.len(), shape.input_len(), "gradient of the input of {shape:?}");
     let filters = match &filter.form {
         Form::Direct(filters) => filters,

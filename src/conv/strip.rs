@@ -7,8 +7,8 @@
 
 use super::ConvShape;
 use super::im2col::copy_clipped;
-use crate::gemm::blocking::KC;
 use crate::gemm::{Epilogue, PackedB, Runs, gemm_runs};
+use crate::numerics::KC;
 use crate::runtime::{Scratch, Team};
 use crate::simd::{Simd, SimdOp};
 use std::ops::Range;

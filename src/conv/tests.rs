@@ -4,8 +4,8 @@ use super::{
     Algorithm, BackwardFilter, ConvShape, Filter, WinogradTile, backward_data, backward_weights,
     forward, reference, strip,
 };
-use crate::gemm::blocking::KC;
 use crate::gemm::{Backend, Epilogue};
+use crate::numerics::KC;
 use crate::runtime::Rng;
 use crate::simd::Isa;
 use proptest::prelude::*;

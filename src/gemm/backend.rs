@@ -14,6 +14,17 @@ pub enum Backend {
     Matrixmultiply,
 }
 
+impl Backend {
+    /// The instruction set of everything that runs beside the products: the backend's own, or the
+    /// fastest that this CPU has.
+    pub fn isa(self) -> Isa {
+        match self {
+            Self::Native(isa) => isa,
+            Self::Matrixmultiply => Isa::best(),
+        }
+    }
+}
+
 /// Rows that one task materialises and multiplies.
 const ROWS: usize = 256;
 

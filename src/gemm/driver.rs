@@ -22,9 +22,9 @@ pub fn gemm<A: ASource>(
 ) {
     let (m, n, k) = (a.rows(), b.n(), b.k());
     assert_eq!(a.k(), k, "columns of A and rows of B");
-    assert_eq!(c.len(), m * n, "size of C");
+    assert_eq!(Some(c.len()), m.checked_mul(n), "size of C");
     assert!(epilogue.bias.is_none_or(|bias| bias.len() == n), "size of the bias");
-    assert!(epilogue.residual.is_none_or(|r| r.len() == m * n), "size of the residual");
+    assert!(epilogue.residual.is_none_or(|r| r.len() == c.len()), "size of the residual");
     if m == 0 || n == 0 {
         return;
     }
@@ -33,7 +33,7 @@ pub fn gemm<A: ASource>(
         Layout::Panels(panels) => panels,
         Layout::Plain(values) => return by_matrixmultiply(team, a, values, n, c, epilogue),
     };
-    let threads = if m * n * k < SMALL { 1 } else { team.threads() };
+    let threads = if (m * n).saturating_mul(k) < SMALL { 1 } else { team.threads() };
     let blocking = Blocking::new(&b.kernel, m, n, k, threads);
     let panels = b.count();
     let Blocking { row_tasks, column_tasks, kc } = blocking;
@@ -117,7 +117,9 @@ impl Block {
             let steps = kc.min(k - start);
             let k_block = KBlock { start, steps, first: start == 0, last: start + steps == k };
             if let Some((values, stride)) = a.in_place(b.n) {
-                let values = &values[self.rows.start * stride + start..];
+                let first =
+                    self.rows.start.checked_mul(stride).and_then(|at| at.checked_add(start));
+                let values = first.and_then(|first| values.get(first..)).expect("size of A");
                 // SAFETY: the caller's promise.
                 unsafe { self.multiply(values, stride, b, c, epilogue, &k_block) };
                 continue;
@@ -144,7 +146,10 @@ impl Block {
         k_block: &KBlock,
     ) {
         let rows = self.rows.len();
-        assert!(rows == 0 || (rows - 1) * a_stride + k_block.steps <= a.len(), "size of A");
+        // A source may claim any distance of its rows: nothing may wrap.
+        let last = rows.saturating_sub(1).checked_mul(a_stride);
+        let end = last.and_then(|last| last.checked_add(k_block.steps));
+        assert!(rows == 0 || end.is_some_and(|end| end <= a.len()), "size of A");
         let tiles = rows.div_ceil(b.kernel.mr);
         let product = Product { a, a_stride, b, c, epilogue, k_block };
         // Tiles of even height: a last one of one or two rows would leave the ports idle.

@@ -50,7 +50,7 @@ impl<'a> Matrix<'a> {
     /// # Panics
     /// If their number differs.
     pub fn new(values: &'a [f32], rows: usize, k: usize) -> Self {
-        assert_eq!(values.len(), rows * k, "a matrix of {rows} x {k}");
+        assert_eq!(Some(values.len()), rows.checked_mul(k), "a matrix of {rows} x {k}");
         Self { values, rows, k }
     }
 }
@@ -130,10 +130,13 @@ impl PackedB {
     }
 
     /// A matrix of zeros.
+    ///
+    /// # Panics
+    /// If it is larger than the address space.
     pub fn zeros(backend: Backend, k: usize, n: usize) -> Self {
         let layout = match backend {
             Backend::Native(isa) => Layout::Panels(Panels::zeros(Kernel::of(isa), k, n)),
-            Backend::Matrixmultiply => Layout::Plain(vec![0.0; k * n]),
+            Backend::Matrixmultiply => Layout::Plain(vec![0.0; floats(k, n)]),
         };
         Self { k, n, layout }
     }
@@ -214,7 +217,7 @@ impl PackedB {
         n: usize,
         values: &[f32],
     ) -> Self {
-        assert_eq!(values.len(), k * n, "a matrix of {k} x {n}");
+        assert_eq!(Some(values.len()), k.checked_mul(n), "a matrix of {k} x {n}");
         Self::new(team, backend, k, n, |j, column| {
             for (p, value) in column.iter_mut().enumerate() {
                 *value = values[p * n + j];
@@ -251,12 +254,20 @@ pub(crate) struct Panels {
     values: AlignedBuf,
 }
 
+const TOO_LARGE: &str = "a matrix larger than the address space";
+
+/// The floats of a matrix of `k` x `n`.
+fn floats(k: usize, n: usize) -> usize {
+    k.checked_mul(n).expect(TOO_LARGE)
+}
+
 /// Floats of filters that a task packs, at least: half a megabyte.
 const TASK: usize = 128 * 1024;
 
 impl Panels {
     fn zeros(kernel: Kernel, k: usize, n: usize) -> Self {
-        Self { kernel, k, n, values: AlignedBuf::zeroed(k * n.next_multiple_of(kernel.lanes)) }
+        let width = n.checked_next_multiple_of(kernel.lanes).expect(TOO_LARGE);
+        Self { kernel, k, n, values: AlignedBuf::zeroed(floats(k, width)) }
     }
 
     fn pack<'a>(

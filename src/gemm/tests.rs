@@ -1,5 +1,8 @@
 //! Every kernel against the definition, over random shapes; and against each other, to the bit.
 
+mod guards;
+mod hostile;
+
 use super::kernels::Kernel;
 use super::{ASource, Backend, Epilogue, Matrix, PackedB, Part, gemm, gemm_batch, reference};
 use crate::runtime::Rng;
@@ -180,7 +183,7 @@ fn nan_passes_through_relu() {
         let b = PackedB::from_rows(Backend::Native(kernel.isa()), 2, 1, &b);
         let mut c = [0.0];
         gemm(&Matrix::new(&a, 1, 2), &b, &mut c, &Epilogue { relu: true, ..Epilogue::default() });
-        assert!(c[0].is_nan(), "{}", kernel.name);
+        assert!(c[0].is_nan(), "{}", kernel.name());
     }
 }
 
@@ -208,7 +211,7 @@ fn check_batch([count, rows, n, k]: [usize; 4], pad: usize, seed: u64) {
             let mut expected = vec![0.0; rows * n];
             gemm(&Matrix::new(&dense, rows, k), &alone, &mut expected, &Epilogue::default());
             for (row, want) in c[f * rows * c_stride..].chunks(c_stride).zip(expected.chunks(n)) {
-                let case = (kernel.name, count, rows, n, k, pad);
+                let case = (kernel.name(), count, rows, n, k, pad);
                 assert!(row[..n] == *want, "product {f} of {case:?}");
                 assert!(row[n..].iter().all(|&v| v == f32::MAX), "written beyond a row: {case:?}");
             }

@@ -6,10 +6,11 @@
 //! threads nor tiles. The kernel is the same: a packed block of A lies `[row][column]`, and its
 //! columns are the tile's rows.
 
-use super::blocking::{KC, chunks, columns_a_task};
+use super::blocking::{chunks, columns_a_task};
 use super::driver::panel_stride;
 use super::kernels::{Fetch, Kernel, Tile};
 use super::{ASource, Backend, Part};
+use crate::numerics::KC;
 use crate::runtime::{Scratch, SlicesMut, Team};
 use crate::simd::Isa;
 use std::ops::Range;
@@ -31,8 +32,8 @@ pub fn gemm_transposed<A: ASource>(
     c: &mut [f32],
 ) {
     let (m, k) = (a.rows(), a.k());
-    assert_eq!(b.len(), m * n, "size of B");
-    assert_eq!(c.len(), k * n, "size of C");
+    assert_eq!(Some(b.len()), m.checked_mul(n), "size of B");
+    assert_eq!(Some(c.len()), k.checked_mul(n), "size of C");
     if c.is_empty() {
         return;
     }

@@ -76,10 +76,7 @@ pub struct Session<'w> {
 impl<'w> Session<'w> {
     /// A session of `network` with the weights of `params`.
     pub fn new(network: &Network, params: impl ParamSource + Send + 'w, backend: Backend) -> Self {
-        let isa = match backend {
-            Backend::Native(isa) => isa,
-            Backend::Matrixmultiply => Isa::best(),
-        };
+        let isa = backend.isa();
         Self {
             network: network.clone(),
             weights: Box::new(params),

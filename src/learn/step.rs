@@ -37,14 +37,10 @@ pub struct TooSmall {
 impl Learner {
     /// A learner of `network`; buffers are allocated by the first batch.
     pub fn new(network: &Network, backend: Backend) -> Self {
-        let isa = match backend {
-            Backend::Native(isa) => isa,
-            Backend::Matrixmultiply => Isa::best(),
-        };
         Self {
             network: network.clone(),
             backend,
-            isa,
+            isa: backend.isa(),
             crew: Crew::default(),
             tape: None,
             partial: AlignedBuf::default(),

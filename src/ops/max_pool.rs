@@ -1,5 +1,8 @@
 //! Max-pooling.
 //!
+//! NaN is larger than every number, as in PyTorch: a window that has one gives NaN, so a network that
+//! diverged says so at its end. Of equal numbers the first wins, of several NaN the last.
+//!
 //! Training remembers which pixel of each window won, as its place in the window (a byte, row by row,
 //! whether or not all of the window is in the image). Backward goes over the input: each pixel sums
 //! the gradients of the windows that it won, in their order, so that rows need not wait for each other.
@@ -118,6 +121,12 @@ impl SimdOp for Row<'_> {
     }
 }
 
+/// `value` where it is larger than `max` or NaN, else `max`, which may be NaN.
+#[inline(always)]
+fn larger<S: Simd>(s: S, value: S::V, max: S::V) -> S::V {
+    s.if_nan(value, value, s.max(value, max))
+}
+
 /// The maximum of the window of `height` by `width` pixels that begins with the first of `pixels`.
 #[inline(always)]
 fn maximum<S: Simd>(
@@ -132,7 +141,7 @@ fn maximum<S: Simd>(
         for y in 0..height {
             for x in 0..width {
                 let at = (y * shape.width + x) * shape.channels + vector * S::LANES;
-                max = s.max(max, s.load(&pixels[at..at + output.len()]));
+                max = larger(s, s.load(&pixels[at..at + output.len()]), max);
             }
         }
         s.store(max, output);
@@ -140,7 +149,7 @@ fn maximum<S: Simd>(
 }
 
 /// As [`max_pool`], and `argmax`, of the output's shape, says where in its window each maximum was:
-/// `ky * kernel + kx`, of equals the first.
+/// `ky * kernel + kx`, of equals the first, of several NaN the last.
 ///
 /// # Panics
 /// If a size is not what `shape` says, or a window has more than 256 pixels.
@@ -202,8 +211,10 @@ impl SimdOp for ArgmaxRow<'_> {
                             (in_y + padding - self.y * stride, in_x + padding - x * stride);
                         let place = s.splat((ky * kernel + kx) as f32);
                         // The first pixel wins until another is larger, even with nothing but -∞.
-                        winner = Some(winner.map_or(place, |w| s.if_gt(value, max, place, w)));
-                        max = s.if_gt(value, max, value, max);
+                        winner = Some(winner.map_or(place, |w| {
+                            s.if_nan(value, place, s.if_gt(value, max, place, w))
+                        }));
+                        max = larger(s, value, max);
                     }
                 }
                 s.store(max, output);

@@ -12,13 +12,10 @@ use crate::gemm::Backend;
 use crate::infer::Session;
 use crate::learn::{Batch, Learner, NotFinite, Sgd, finite, in_flat, update_ema};
 use crate::model::{Network, Params};
+pub(super) use crate::numerics::VALIDATION_BATCH;
 use crate::ops::softmax_loss;
 use crate::runtime::AlignedBuf;
 use crate::simd::Isa;
-
-/// Images that are validated at a time. Which algorithm computes a convolution depends on how many
-/// run together, so this is part of what a run is.
-pub(super) const VALIDATION_BATCH: usize = 64;
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,10 +85,7 @@ impl<'a> Trainer<'a> {
             gradients: AlignedBuf::zeroed(network.table().learnable_len()),
             input: AlignedBuf::zeroed(config.batch * train.input_len()),
             labels: vec![0; config.batch],
-            isa: match backend {
-                Backend::Native(isa) => isa,
-                Backend::Matrixmultiply => Isa::best(),
-            },
+            isa: backend.isa(),
             backend,
             network,
             train,

@@ -64,8 +64,8 @@ fn products(network: &Network, batch: usize, side: usize, sizes: &mut Vec<Size>)
 
 /// The microkernel on one thread, on operands that stay in its caches.
 fn kernel_alone(args: &Args, machine: &Machine) -> Result<Row, CliError> {
-    let kernel = Kernel::of(machine.isa);
-    let size = (KERNEL_TILES * kernel.mr, kernel.nr, KERNEL_STEPS);
+    let (rows, columns) = Kernel::of(machine.isa).tile();
+    let size = (KERNEL_TILES * rows, columns, KERNEL_STEPS);
     let mut product = Product::new(size, Backend::Native(machine.isa));
     let mut run = || (0..KERNEL_REPETITIONS).for_each(|_| product.run());
     let one = pool(Some(1)).map_err(CliError::failed)?;
@@ -93,7 +93,7 @@ fn compare(args: &Args, machine: &Machine, table: &mut Table, size: Size) -> Res
 fn row(machine: &Machine, (m, n, k): Size, backend: Backend, times: &Times) -> Row {
     let flops = 2.0 * m as f64 * n as f64 * k as f64;
     let (backend, kernel) = match backend {
-        Backend::Native(isa) => ("native", Kernel::of(isa).name),
+        Backend::Native(isa) => ("native", Kernel::of(isa).name()),
         Backend::Matrixmultiply => ("matrixmultiply", "sgemm"),
     };
     Row { backend, kernel, ..Row::new(machine, "gemm", format!("{m}x{n}x{k}"), flops, times) }
