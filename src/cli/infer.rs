@@ -2,7 +2,9 @@
 
 use clap::ValueEnum;
 use resnet_cpu::data::{self, Crops, Limits};
-use resnet_cpu::infer::{Classifier, InferError, Prediction, Session, class_names, labels};
+use resnet_cpu::infer::{
+    Classifier, InferError, Model, Prediction, Session, class_names, labels,
+};
 use resnet_cpu::weights::WeightsFile;
 use serde::Serialize;
 use std::io::{BufWriter, Write};
@@ -112,8 +114,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let names = names.map_err(CliError::failed)?;
     machine.note_itself();
     let weights = WeightsFile::open(&path, &overrides).map_err(CliError::failed)?;
-    let (mut classifier, arch) = prepare(args, machine, &path, weights, names)?;
-    classifier.session_mut().set_profiling(args.verbose);
+    let (classifier, arch) = prepare(args, machine, &path, weights, names)?;
 
     let found: Vec<_> = args.paths.iter().flat_map(|path| find(path)).collect();
     let mut report = Report::new(args, arch, found.len() > 1);
@@ -131,9 +132,27 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         report.out.flush()?;
     }
     if args.verbose {
-        print_layer_times(&runner.classifier.session().layer_times(), machine);
+        let images = images.min(found.len());
+        warm_layer_times(&runner.classifier, images * args.crops.crops().count(), machine)?;
     }
     if report.failed { Err(CliError::Reported) } else { Ok(()) }
+}
+
+/// Prints what each layer takes in a run of `batch` images that is not the first.
+fn warm_layer_times(
+    classifier: &Classifier,
+    batch: usize,
+    machine: &Machine,
+) -> Result<(), CliError> {
+    let mut session = Session::of(classifier.model());
+    session.set_profiling(true);
+    let side = classifier.preprocess().view.crop;
+    let input = vec![0.0; batch * side * side * 3];
+    for _ in 0..2 {
+        session.run(&input, batch, side, side).map_err(CliError::failed)?;
+    }
+    print_layer_times(&session.layer_times(), machine);
+    Ok(())
 }
 
 /// The images at a path that the user gives, or what is wrong with it.
@@ -151,7 +170,7 @@ fn prepare(
     path: &Path,
     weights: WeightsFile,
     names: Option<Vec<String>>,
-) -> Result<(Classifier<'static>, String), CliError> {
+) -> Result<(Classifier, String), CliError> {
     let spec = weights.spec().clone();
     note_weights(machine, path, &weights);
     let preprocessing = args.preprocessing.resolve(machine, path, &weights)?;
@@ -161,12 +180,12 @@ fn prepare(
     }
 
     let names = names.or_else(|| class_names(&weights));
-    let session = Session::new(&weights.network().clone(), weights, machine.backend)
+    let model = Model::new(&weights.network().clone(), weights, machine.backend)
         .with_convolutions(args.convolutions.choice());
     if names.is_none() {
         machine.note(&format!("no names are known for the {} classes; see --labels", spec.classes));
     }
-    let classifier = Classifier::new(session, preprocessing, names);
+    let classifier = Classifier::new(model, preprocessing, names);
     let classifier = classifier.map_err(|error| match (&error, &args.labels) {
         (InferError::Labels { .. }, Some(file)) => {
             CliError::failed(format!("{}: {error}", file.display()))
@@ -178,7 +197,7 @@ fn prepare(
 
 /// Reads and classifies batches of files.
 struct Runner {
-    classifier: Classifier<'static>,
+    classifier: Classifier,
     limits: Limits,
     top: usize,
 }

@@ -42,6 +42,14 @@ impl Convolutions {
 }
 
 impl Algorithm {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Direct,
+        Self::Strip,
+        Self::Winograd(WinogradTile::F2),
+        Self::Winograd(WinogradTile::F4),
+    ];
+
     /// The fastest for a convolution of `shape`. The choice depends on the shape alone, so results do,
     /// too. A backend other than ours takes the definition, and so does the `portable` instruction
     /// set, whose transforms would lose twice the digits for want of a fused multiply-add.

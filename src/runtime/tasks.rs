@@ -20,9 +20,17 @@ impl<'a> Tasks<'a> {
         len: usize,
         run: impl Fn(usize, &mut [T], Scratch) + Sync + Send + 'a,
     ) -> Self {
-        let parts = ChunksMut::new(slice, len);
+        Self::of_parts(ChunksMut::new(slice, len), run)
+    }
+
+    /// A task for each of `parts`.
+    pub fn of_parts<P: Parts + Send + 'a>(
+        parts: P,
+        run: impl Fn(usize, P::Part, Scratch) + Sync + Send + 'a,
+    ) -> Self {
         Self::new(parts.count(), move |i, scratch| {
-            // SAFETY: `all` runs each task below the count once, and consumes `self`.
+            // SAFETY: tasks are run by `run` and `all` only, each below the count once, and these
+            // consume `self`.
             let part = unsafe { parts.part(i) };
             run(i, part, scratch);
         })

@@ -174,7 +174,7 @@ pub fn load(path: &Path) -> Result<State, CheckpointError> {
             ),
             classes: weights.classes().map(<[String]>::to_vec),
         },
-        params: Params::from_source(network, &weights),
+        params: Params::from_source(network, &weights).expect("mapped"),
         momentum,
         ema,
         progress: fields.read(PROGRESS)?,

@@ -167,7 +167,7 @@ impl WeightsFile {
             let mut count = 0;
             // Counting without early exit lets the compiler use vectors.
             let mut read = |values: &[f32]| count = values.iter().filter(|x| wrong(**x)).count();
-            self.read(id, start..len.min(start + CHECKED_TOGETHER), &mut read);
+            self.read(id, start..len.min(start + CHECKED_TOGETHER), &mut read).expect("mapped");
             count
         });
         count.sum()
@@ -175,12 +175,18 @@ impl WeightsFile {
 }
 
 impl ParamSource for WeightsFile {
-    fn tensor(&self, id: TensorId) -> Cow<'_, [f32]> {
-        self.file.values(&self.views[id.index()]).expect("checked to be floats")
+    fn tensor(&self, id: TensorId) -> Result<Cow<'_, [f32]>, crate::model::SourceError> {
+        Ok(self.file.values(&self.views[id.index()]).expect("checked to be floats"))
     }
 
-    fn read(&self, id: TensorId, part: Range<usize>, read: &mut dyn FnMut(&[f32])) {
+    fn read(
+        &self,
+        id: TensorId,
+        part: Range<usize>,
+        read: &mut dyn FnMut(&[f32]),
+    ) -> Result<(), crate::model::SourceError> {
         self.file.read(&self.views[id.index()], part, read);
+        Ok(())
     }
 }
 

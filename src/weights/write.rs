@@ -59,7 +59,7 @@ pub fn network_tensors<'a>(
     let tensor = |(id, info): (TensorId, &TensorInfo)| NamedTensor {
         name: info.name.clone(),
         shape: info.shape.clone(),
-        values: source.tensor(id),
+        values: source.tensor(id).expect("mapped"),
     };
     table.iter().map(tensor).collect()
 }

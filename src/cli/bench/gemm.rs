@@ -2,7 +2,7 @@
 
 use resnet_cpu::gemm::{Backend, Epilogue, Matrix, PackedB, gemm, kernels::Kernel};
 use resnet_cpu::model::{Layer, Network};
-use resnet_cpu::runtime::{AlignedBuf, Rng, pool};
+use resnet_cpu::runtime::{AlignedBuf, Crew, Rng, pool};
 
 use super::stats::{Times, measure};
 use super::{Args, Row, Table, beside_peak};
@@ -105,6 +105,7 @@ struct Product {
     a: AlignedBuf,
     b: PackedB,
     c: AlignedBuf,
+    crew: Crew,
 }
 
 impl Product {
@@ -112,16 +113,19 @@ impl Product {
         let mut rng = Rng::named(1, "A");
         let mut a = AlignedBuf::zeroed(m * k);
         a.fill_with(|| rng.uniform_in(-1.0, 1.0));
-        let b = PackedB::new(backend, k, n, |j, column| {
+        let column = |j: usize, column: &mut [f32]| {
             for (p, value) in column.iter_mut().enumerate() {
                 *value = ((p * 31 + j * 17) % 64) as f32 / 32.0 - 1.0;
             }
-        });
-        Self { size: (m, n, k), a, b, c: AlignedBuf::zeroed(m * n) }
+        };
+        let mut crew = Crew::default();
+        let b = crew.run(|team| PackedB::new(team, backend, k, n, column));
+        Self { size: (m, n, k), a, b, c: AlignedBuf::zeroed(m * n), crew }
     }
 
     fn run(&mut self) {
-        let (m, _, k) = self.size;
-        gemm(&Matrix::new(&self.a, m, k), &self.b, &mut self.c, &Epilogue::default());
+        let Self { size: (m, _, k), a, b, c, crew } = self;
+        let a = Matrix::new(a, *m, *k);
+        crew.run(|team| gemm(team, &a, b, c, &Epilogue::default()));
     }
 }

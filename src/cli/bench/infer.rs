@@ -1,10 +1,11 @@
 //! Whole networks, with random weights or those of a file, on random images, which are already in memory.
 
-use resnet_cpu::infer::Session;
+use resnet_cpu::infer::{Model, Session};
 use resnet_cpu::model::{InitOptions, Network, ParamSource, initialize};
 use resnet_cpu::runtime::Rng;
 use resnet_cpu::weights::WeightsFile;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::stats::measure;
 use super::{Args, Row, Table, beside_peak, rounded};
@@ -61,8 +62,9 @@ fn rows(
     params: impl ParamSource + Send,
 ) -> Result<(), CliError> {
     let side = args.side(&network.spec);
-    let session = Session::new(network, params, machine.backend);
-    let mut session = session.with_convolutions(args.convolutions.choice());
+    let model = Model::new(network, params, machine.backend);
+    let model = model.with_convolutions(args.convolutions.choice());
+    let mut session = Session::of(&Arc::new(model));
     for batch in args.batch.iter().map(|&n| n as usize) {
         // The rule of data-tools/pytorch/fill.py, so that others can run on the same images.
         let mut rng = Rng::named(SEED, "input");
