@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 /// How long a thread spins before it sleeps: some times what waking it takes.
 const SPIN: Duration = Duration::from_micros(50);
-/// Looks between two looks at the clock.
+/// Looks between two looks at the clock: a microsecond or a few.
 const LOOKS: u32 = 64;
 
 /// What a loop calls for each of its tasks.
@@ -51,20 +51,29 @@ impl Place {
     }
 }
 
-/// What leader and members share.
-pub(super) struct Shared {
-    places: Box<[CachePadded<Place>]>,
+/// What the leader says, on one cache line: a member has all of it when it sees that something is new.
+struct Board {
+    /// Counts what is new: loops, and the end.
+    news: AtomicU32,
+    /// Tasks of the present loop.
+    tasks: AtomicU32,
+    /// The shares into which they are cut.
+    shares: AtomicU32,
     /// The present loop's task. The leader writes it when no loop is under way; whoever has claimed a
     /// task reads it before that task is finished.
     task: UnsafeCell<Option<*const Task<'static>>>,
-    /// Shares of the present loop.
-    shares: AtomicUsize,
-    /// Counts what is new: loops, and the end.
-    news: CachePadded<AtomicU32>,
-    /// Tasks of the present loop that members have finished.
-    finished: CachePadded<AtomicUsize>,
     /// Whether a computation is under way.
     open: AtomicBool,
+}
+
+/// What leader and members share.
+pub(super) struct Shared {
+    board: CachePadded<Board>,
+    places: Box<[CachePadded<Place>]>,
+    /// Places from the first to the last one taken; those that are free since do not count.
+    reach: CachePadded<AtomicU32>,
+    /// Tasks that members have ever finished.
+    finished: CachePadded<AtomicUsize>,
     /// Invitations that nobody has taken up yet.
     invitations: AtomicUsize,
     panicked: AtomicBool,
@@ -111,12 +120,16 @@ impl Shared {
     /// For a leader and `most - 1` others at most.
     pub(super) fn new(most: usize) -> Self {
         Self {
+            board: CachePadded::new(Board {
+                news: AtomicU32::new(0),
+                tasks: AtomicU32::new(0),
+                shares: AtomicU32::new(1),
+                task: UnsafeCell::new(None),
+                open: AtomicBool::new(false),
+            }),
             places: (0..most).map(|_| CachePadded::default()).collect(),
-            task: UnsafeCell::new(None),
-            shares: AtomicUsize::new(1),
-            news: CachePadded::default(),
+            reach: CachePadded::new(AtomicU32::new(1)),
             finished: CachePadded::default(),
-            open: AtomicBool::new(false),
             invitations: AtomicUsize::new(0),
             panicked: AtomicBool::new(false),
             payload: Mutex::new(None),
@@ -139,7 +152,7 @@ impl Shared {
         struct Close<'a>(&'a Shared);
         impl Drop for Close<'_> {
             fn drop(&mut self) {
-                self.0.open.store(false, Ordering::Release);
+                self.0.board.open.store(false, Ordering::SeqCst);
                 self.0.tell_members();
             }
         }
@@ -152,9 +165,11 @@ impl Shared {
     /// The leader's side of a loop.
     pub(super) fn run_loop(self: &Arc<Self>, tasks: usize, task: &Task, scratch: Scratch) {
         self.invite();
+        // No loop is under way, so nobody counts this up.
+        let before = self.finished.load(Ordering::Relaxed);
         self.publish(tasks, task);
         let own = self.work(0, scratch);
-        self.wait_until_finished(tasks - own);
+        self.wait_until_finished(before.wrapping_add(tasks - own));
         if self.panicked.swap(false, Ordering::Relaxed) {
             let payload = lock(&self.payload).take();
             resume_unwind(payload.unwrap_or_else(|| Box::new("a task panicked")));
@@ -163,12 +178,19 @@ impl Shared {
 
     /// Asks the pool's workers to join, once a computation.
     fn invite(self: &Arc<Self>) {
-        if self.open.swap(true, Ordering::AcqRel) {
+        if self.board.open.load(Ordering::Relaxed) {
             return;
         }
-        let there = |place: &&CachePadded<Place>| place.taken.load(Ordering::Relaxed);
-        let present = self.places[1..].iter().filter(there).count();
-        let wanted = self.most() - 1 - present;
+        self.board.open.store(true, Ordering::SeqCst);
+        self.reach.store(1, Ordering::SeqCst);
+        let mut present = 1;
+        for (place, i) in self.places.iter().zip(0..).skip(1) {
+            if place.taken.load(Ordering::SeqCst) {
+                self.reach.fetch_max(i + 1, Ordering::SeqCst);
+                present += 1;
+            }
+        }
+        let wanted = self.most() - present;
         for _ in self.invitations.load(Ordering::Relaxed)..wanted {
             self.invitations.fetch_add(1, Ordering::Relaxed);
             let shared = Arc::clone(self);
@@ -183,36 +205,53 @@ impl Shared {
         // finished, and nobody calls it then.
         let task = unsafe { std::mem::transmute::<*const Task, *const Task<'static>>(task) };
         // SAFETY: no loop is under way, so nobody has a claim, and nobody reads it.
-        unsafe { *self.task.get() = Some(task) };
-        self.finished.store(0, Ordering::Relaxed);
-        let there = |place: &CachePadded<Place>| place.taken.load(Ordering::Relaxed);
-        let shares = self.places[1..].iter().rposition(there).map_or(1, |last| last + 2);
-        self.shares.store(shares, Ordering::Relaxed);
+        unsafe { *self.board.task.get() = Some(task) };
+        let shares = self.reach.load(Ordering::Relaxed);
+        self.board.tasks.store(tasks as u32, Ordering::Relaxed);
+        self.board.shares.store(shares, Ordering::Relaxed);
+        let shares = shares as usize;
         for (i, place) in self.places[..shares].iter().enumerate() {
-            let [next, end] = [i, i + 1].map(|i| (tasks * i / shares) as u64);
+            let [next, end] = [i, i + 1].map(|i| first_task(tasks, shares, i));
             place.share.store(next | end << 32, Ordering::Release);
         }
         self.tell_members();
     }
 
     fn tell_members(&self) {
-        self.news.fetch_add(1, Ordering::SeqCst);
+        self.board.news.fetch_add(1, Ordering::SeqCst);
         if self.sleeping.load(Ordering::SeqCst) > 0 {
             drop(lock(&self.sleep));
             self.wake_members.notify_all();
         }
     }
 
+    /// Waits for whoever has the place to begin with its share, if nobody has: for as long as it takes
+    /// those who are awake. Whoever has computed a part before has its data in a cache.
+    fn let_begin(&self, share: usize, shares: usize) {
+        let tasks = self.board.tasks.load(Ordering::Relaxed) as usize;
+        let [first, end] = [share, share + 1].map(|i| first_task(tasks, shares, i));
+        for _ in 0..LOOKS {
+            if self.places[share].share.load(Ordering::Relaxed) != (first | end << 32) {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+    }
+
     /// Does all tasks that can be claimed, those of the share `own` first; returns how many.
     fn work(&self, own: usize, mut scratch: Scratch) -> usize {
-        let shares = self.shares.load(Ordering::Relaxed);
+        let shares = self.board.shares.load(Ordering::Relaxed) as usize;
         let mut finished = 0;
         for i in 0..shares {
-            let place = &self.places[(own + i) % shares];
+            let share = (own + i) % shares;
+            let place = &self.places[share];
+            if i > 0 {
+                self.let_begin(share, shares);
+            }
             while let Some(i) = place.claim() {
                 // SAFETY: this task is claimed and not finished, so the loop that it belongs to is under
                 // way, and what `task` points to is there.
-                let task = unsafe { &*(*self.task.get()).expect("published with its shares") };
+                let task = unsafe { &*(*self.board.task.get()).expect("published with its shares") };
                 // After a panic the rest is claimed only.
                 if !self.panicked.load(Ordering::Relaxed) {
                     let run = AssertUnwindSafe(|| task(i, scratch.reborrow()));
@@ -227,9 +266,9 @@ impl Shared {
         finished
     }
 
-    /// Returns when members have finished `tasks` tasks.
-    fn wait_until_finished(&self, tasks: usize) {
-        let finished = || self.finished.load(Ordering::SeqCst) == tasks;
+    /// Returns when members have finished `total` tasks since ever.
+    fn wait_until_finished(&self, total: usize) {
+        let finished = || self.finished.load(Ordering::SeqCst) == total;
         if spin_until(finished) {
             return;
         }
@@ -245,20 +284,34 @@ impl Shared {
     /// A member's life, from the invitation to the end of the computation.
     fn join(&self) {
         self.invitations.fetch_sub(1, Ordering::Relaxed);
-        if IN_TEAM.get() || !self.open.load(Ordering::Acquire) {
+        if IN_TEAM.get() || !self.board.open.load(Ordering::Acquire) {
             return;
         }
         let free = |(_, place): &(usize, &CachePadded<Place>)| {
-            !place.taken.swap(true, Ordering::AcqRel)
+            !place.taken.swap(true, Ordering::SeqCst)
         };
         let Some((own, place)) = self.places.iter().enumerate().skip(1).find(free) else { return };
         let _in_team = InTeam::enter();
-        let mut buffers = lock(&place.buffers);
+        loop {
+            self.reach.fetch_max(own as u32 + 1, Ordering::SeqCst);
+            self.take_part(own);
+            // Either the leader of the next computation sees that the place is free, and invites; or that
+            // computation is seen here.
+            place.taken.store(false, Ordering::SeqCst);
+            if !self.board.open.load(Ordering::SeqCst) || place.taken.swap(true, Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+
+    /// What a member does at the place `own` while a computation is under way.
+    fn take_part(&self, own: usize) {
+        let mut buffers = lock(&self.places[own].buffers);
         loop {
             // Before the look for tasks: what comes after that look is news.
-            let known = self.news.load(Ordering::SeqCst);
-            if !self.open.load(Ordering::Acquire) {
-                break;
+            let known = self.board.news.load(Ordering::SeqCst);
+            if !self.board.open.load(Ordering::Acquire) {
+                return;
             }
             let finished = self.work(own, buffers.scratch());
             if finished > 0 {
@@ -270,12 +323,10 @@ impl Shared {
             }
             self.wait_for_news(known);
         }
-        drop(buffers);
-        place.taken.store(false, Ordering::Release);
     }
 
     fn wait_for_news(&self, known: u32) {
-        let news = || self.news.load(Ordering::SeqCst) != known;
+        let news = || self.board.news.load(Ordering::SeqCst) != known;
         if spin_until(news) {
             return;
         }
@@ -287,6 +338,11 @@ impl Shared {
         drop(guard);
         self.sleeping.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+/// Where share `i` of `tasks` begins.
+fn first_task(tasks: usize, shares: usize, i: usize) -> u64 {
+    (tasks * i / shares) as u64
 }
 
 /// Spins until `condition` holds, for [`SPIN`] at most; whether it does.
