@@ -98,7 +98,7 @@ fn run(case: &Value, network: &Network, backend: Backend, isa: Isa) -> Run {
                 check_tensor(name, seed, tensor, golden, params.by_name(tensor).unwrap(), 3.0);
             }
         }
-        sgd.step(isa, params.learnable_mut(), &mut momentum, &gradients, lr);
+        team(|team| sgd.step(team, isa, params.learnable_mut(), &mut momentum, &gradients, lr));
     }
     let bound = 3.0 * number(&case["torch_fp32_loss_error"]);
     let errors: Vec<f64> = losses.iter().zip(&expected).map(|(l, e)| (l - e).abs()).collect();

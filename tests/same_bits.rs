@@ -14,7 +14,7 @@ use resnet_cpu::gemm::Backend;
 use resnet_cpu::infer::Session;
 use resnet_cpu::learn::{Batch, Learner, Sgd, SgdOptions, update_ema};
 use resnet_cpu::model::{InitOptions, ModelSpec, Options, initialize};
-use resnet_cpu::runtime::{AlignedBuf, Disk};
+use resnet_cpu::runtime::{AlignedBuf, Disk, team};
 use resnet_cpu::simd::Isa;
 use resnet_cpu::train::{
     Augment, BEST, Config, Interrupt, LAST, Length, Recipe, Run, RunOptions, TrainData,
@@ -94,8 +94,10 @@ fn training(case: &Value, isa: Isa) -> Value {
         let batch = Batch { input: &input, labels: &labels, height, width, label_smoothing: 0.1 };
         let loss = learner.batch(&mut params, &batch, micro_batch, &mut gradients).unwrap();
         losses.push(loss.sum);
-        sgd.step(isa, params.learnable_mut(), &mut momentum, &gradients, 0.05);
-        update_ema(isa, &mut average, &params, 0.9, step as u64);
+        team(|team| {
+            sgd.step(team, isa, params.learnable_mut(), &mut momentum, &gradients, 0.05);
+            update_ema(team, isa, &mut average, &params, 0.9, step as u64);
+        });
     }
     json!({
         "losses": losses,

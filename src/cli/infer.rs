@@ -2,9 +2,7 @@
 
 use clap::ValueEnum;
 use resnet_cpu::data::{self, Crops, Limits};
-use resnet_cpu::infer::{
-    Classifier, InferError, Model, Prediction, Session, class_names, labels,
-};
+use resnet_cpu::infer::{Classifier, InferError, Model, Prediction, Session, class_names, labels};
 use resnet_cpu::weights::WeightsFile;
 use serde::Serialize;
 use std::io::{BufWriter, Write};

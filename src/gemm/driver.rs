@@ -13,13 +13,7 @@ use std::ptr;
 ///
 /// # Panics
 /// If the shapes of `a`, `b`, `c` and `epilogue` do not fit together.
-pub fn gemm<A: ASource>(
-    team: &mut Team,
-    a: &A,
-    b: &PackedB,
-    c: &mut [f32],
-    epilogue: &Epilogue,
-) {
+pub fn gemm<A: ASource>(team: &mut Team, a: &A, b: &PackedB, c: &mut [f32], epilogue: &Epilogue) {
     let (m, n, k) = (a.rows(), b.n(), b.k());
     assert_eq!(a.k(), k, "columns of A and rows of B");
     assert_eq!(Some(c.len()), m.checked_mul(n), "size of C");

@@ -142,7 +142,10 @@ impl PackedB {
     }
 
     /// The tasks that pack another matrix of the same size in its place.
-    pub fn pack<'a>(&'a mut self, write: impl Fn(usize, &mut [f32]) + Sync + Send + 'a) -> Tasks<'a> {
+    pub fn pack<'a>(
+        &'a mut self,
+        write: impl Fn(usize, &mut [f32]) + Sync + Send + 'a,
+    ) -> Tasks<'a> {
         let k = self.k;
         self.pack_panels(move |columns, values| {
             for (j, column) in columns.zip(values.chunks_exact_mut(k.max(1))) {
@@ -193,16 +196,18 @@ impl PackedB {
         let channels = k / taps;
         match layout {
             Layout::Panels(panels) => panels.pack_filters([channels, taps], scale, read),
-            Layout::Plain(values) => Tasks::of_chunks(values, (n * k).max(1), move |_, values, _| {
-                read(0..n * k, &mut |filters| {
-                    assert_eq!(filters.len(), n * k, "number of weights");
-                    for (i, &weight) in filters.iter().enumerate() {
-                        let (column, channel, tap) = (i / k, i % k / taps, i % taps);
-                        let scale = scale.map_or(1.0, |scale| scale[column]);
-                        values[(tap * channels + channel) * n + column] = scaled(weight, scale);
-                    }
-                });
-            }),
+            Layout::Plain(values) => {
+                Tasks::of_chunks(values, (n * k).max(1), move |_, values, _| {
+                    read(0..n * k, &mut |filters| {
+                        assert_eq!(filters.len(), n * k, "number of weights");
+                        for (i, &weight) in filters.iter().enumerate() {
+                            let (column, channel, tap) = (i / k, i % k / taps, i % taps);
+                            let scale = scale.map_or(1.0, |scale| scale[column]);
+                            values[(tap * channels + channel) * n + column] = scaled(weight, scale);
+                        }
+                    });
+                })
+            }
         }
     }
 

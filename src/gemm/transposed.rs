@@ -180,13 +180,7 @@ impl Task {
         }
     }
 
-    fn by_matrixmultiply<A: ASource>(
-        &self,
-        a: &A,
-        b: &[f32],
-        c: &mut [f32],
-        mut scratch: Scratch,
-    ) {
+    fn by_matrixmultiply<A: ASource>(&self, a: &A, b: &[f32], c: &mut [f32], mut scratch: Scratch) {
         let (rows, columns, n) = (self.rows.len(), self.columns.len(), self.n);
         let (patches, _) = scratch.take((rows * columns).max(1));
         if rows > 0 {

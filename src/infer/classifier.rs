@@ -192,9 +192,11 @@ impl Classifier {
     /// As [`classify`](Self::classify), but what is not finite is returned as it is.
     pub fn logits(&self, images: &[RgbImage]) -> Vec<Result<Vec<f32>, InferError>> {
         let len = self.shared.crops.count() * self.model().network().fc.out_features;
-        self.run(images.len(), |i| Ok(&images[i]), |session, place| {
-            Ok(session.logits()[place * len..][..len].to_vec())
-        })
+        self.run(
+            images.len(),
+            |i| Ok(&images[i]),
+            |session, place| Ok(session.logits()[place * len..][..len].to_vec()),
+        )
     }
 
     /// What the last layer sees of each image: the mean over all pixels, `[features]`; of several crops,
@@ -204,9 +206,11 @@ impl Classifier {
     /// As [`logits`](Self::logits).
     pub fn features(&self, images: &[RgbImage]) -> Vec<Result<Vec<f32>, InferError>> {
         let len = self.shared.crops.count() * self.model().network().fc.in_features;
-        self.run(images.len(), |i| Ok(&images[i]), |session, place| {
-            Ok(session.features()[place * len..][..len].to_vec())
-        })
+        self.run(
+            images.len(),
+            |i| Ok(&images[i]),
+            |session, place| Ok(session.features()[place * len..][..len].to_vec()),
+        )
     }
 
     /// Runs the images as one batch; `see` makes of the session and an image's place what is returned.
@@ -347,9 +351,8 @@ mod tests {
 
     #[test]
     fn parts_that_do_not_fit_are_refused() {
-        let error = |preprocess, labels| {
-            Classifier::new(model(|_| {}), preprocess, labels).err().unwrap()
-        };
+        let error =
+            |preprocess, labels| Classifier::new(model(|_| {}), preprocess, labels).err().unwrap();
         let labels = Some(vec!["cat".to_owned()]);
         let expected = InferError::Labels { classes: 10, found: 1 };
         assert_eq!(error(Preprocess::cifar(), labels), expected);

@@ -19,8 +19,8 @@ mod session;
 mod topk;
 
 pub use classifier::{Classifier, ClassifierError, MAX_INPUT_SIDE, class_names, preprocess};
-pub use layer_time::LayerTime;
 pub use error::InferError;
+pub use layer_time::LayerTime;
 pub use model::Model;
 pub use session::{Session, activation_bytes};
 pub use topk::{Prediction, top_k, top_k_of_crops};

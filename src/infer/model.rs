@@ -6,7 +6,7 @@ use super::plan::{Means, Plan};
 use crate::conv::Convolutions;
 use crate::gemm::Backend;
 use crate::model::{Network, ParamSource};
-use crate::runtime::{Team, Tasks};
+use crate::runtime::{Tasks, Team};
 
 /// A network with its weights, shared by all who run it: through `&Model` or `Arc<Model>`, from any
 /// thread. Each caller has a [`Session`](super::Session) of its own.

@@ -1,10 +1,10 @@
 //! One caller's runs of a network: its activations, its scratch memory, its team.
 
+use super::InferError;
 use super::layer_time::LayerTime;
 use super::model::Model;
 use super::plan::{Means, Plan, Section, Source};
 use super::run::Runner;
-use super::InferError;
 use crate::conv::Convolutions;
 use crate::gemm::Backend;
 use crate::model::{Network, ParamSource};
@@ -185,13 +185,14 @@ impl State<'_> {
         let isa = model.backend().isa();
         let runner = Runner { layers: model.layers(), isa, profile: profile.as_ref() };
         let buffers = &*buffers;
-        let run = |team: &mut Team, section: &Section, first_step, input: &[f32], to: &mut [f32]| {
-            let lock = || buffers.lock().unwrap_or_else(PoisonError::into_inner);
-            let spare = lock().pop();
-            let mut own = spare.unwrap_or_default();
-            runner.run(team, section, first_step, &mut own, input, to);
-            lock().push(own);
-        };
+        let run =
+            |team: &mut Team, section: &Section, first_step, input: &[f32], to: &mut [f32]| {
+                let lock = || buffers.lock().unwrap_or_else(PoisonError::into_inner);
+                let spare = lock().pop();
+                let mut own = spare.unwrap_or_default();
+                runner.run(team, section, first_step, &mut own, input, to);
+                lock().push(own);
+            };
         let logits = logits.first_mut(plan.rest.output_len());
         let Some(front) = &plan.front else {
             run(team, &plan.rest, 0, input, logits);
@@ -267,6 +268,7 @@ mod tests {
     use super::*;
     use crate::model::{InitOptions, ModelSpec, Options, initialize};
     use crate::runtime::Rng;
+    use crate::simd::Isa;
     use rayon::ThreadPoolBuilder;
 
     /// With few threads each takes images of its own through the front, with many it does not.
@@ -289,7 +291,7 @@ mod tests {
                     *first.get_or_insert(logits.clone()) == logits,
                     "{name}, {threads} threads"
                 );
-                fronts += usize::from(session.plan.is_some_and(|plan| plan.front.is_some()));
+                fronts += usize::from(session.state.plan.is_some_and(|plan| plan.front.is_some()));
             }
             assert!((1..5).contains(&fronts), "{name}: {fronts} of 5 runs had a front");
         }

@@ -126,7 +126,8 @@ impl Unit {
         gradients: &mut Gradients,
     ) {
         let (batch, _) = self.batch();
-        let (gamma, beta) = backward_sums(machine.team, machine.isa, &self.y, output, mask, batch, BN_EPSILON);
+        let (gamma, beta) =
+            backward_sums(machine.team, machine.isa, &self.y, output, mask, batch, BN_EPSILON);
         let scale = gradients.params.get(self.conv.gamma);
         let map = Backward::new(batch, scale, BN_EPSILON, &gamma, &beta);
         backward_input(machine.team, machine.isa, &self.y, output, mask, &map, y, shortcut);

@@ -62,6 +62,7 @@ impl SimdOp for Blend<'_> {
 mod tests {
     use super::*;
     use crate::model::{InitOptions, ModelSpec, Network, Options, initialize};
+    use crate::runtime::team;
 
     #[test]
     fn approaches_what_stays_the_same_on_every_isa() {
@@ -71,7 +72,7 @@ mod tests {
         for isa in Isa::available().into_iter().filter(|isa| isa.is_exact()) {
             let mut average = initialize(&network, 2, InitOptions::default());
             for step in 0..40 {
-                update_ema(isa, &mut average, &target, 0.5, step);
+                team(|team| update_ema(team, isa, &mut average, &target, 0.5, step));
             }
             let far = |a: &[f32], b: &[f32]| a.iter().zip(b).any(|(a, b)| (a - b).abs() > 1e-5);
             assert!(!far(average.learnable(), target.learnable()));

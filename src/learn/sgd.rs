@@ -138,6 +138,7 @@ impl SimdOp for Update<'_> {
 mod tests {
     use super::*;
     use crate::model::{ModelSpec, Network, Options};
+    use crate::runtime::team;
     use crate::runtime::{AlignedBuf, Rng};
 
     fn flush(x: f32) -> f32 {
@@ -199,7 +200,7 @@ mod tests {
             for isa in Isa::available() {
                 let (mut ours, mut velocity) = (start.clone(), AlignedBuf::zeroed(start.len()));
                 for g in &steps {
-                    sgd.step(isa, &mut ours, &mut velocity, g, 0.1);
+                    team(|team| sgd.step(team, isa, &mut ours, &mut velocity, g, 0.1));
                 }
                 for (i, (a, b)) in [(&ours, &w), (&velocity, &v)].into_iter().enumerate() {
                     for (a, b) in a.iter().zip(b.iter()) {

@@ -44,9 +44,9 @@ mod tests {
         for len in [0, 1, 15, 16, 17, TASK + 5] {
             let (a, b) = (normals(1, len), normals(2, len));
             let expected: Vec<f32> = a.iter().zip(&b).map(|(a, b)| a + b).collect();
-            for sum in everywhere(|isa| {
+            for sum in everywhere(|team, isa| {
                 let mut sum = a.clone();
-                add_assign(isa, &mut sum, &b);
+                add_assign(team, isa, &mut sum, &b);
                 vec![sum]
             }) {
                 assert_eq!(sum[0], expected);

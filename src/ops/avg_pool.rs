@@ -77,7 +77,7 @@ pub fn global_avg_pool_backward(
 mod tests {
     use super::super::testing::normals;
     use super::*;
-    use crate::runtime::Rng;
+    use crate::runtime::{Rng, team};
 
     #[test]
     fn is_the_mean_and_the_same_on_every_isa() {
@@ -87,7 +87,7 @@ mod tests {
             let mut first: Option<Vec<f32>> = None;
             for isa in Isa::available() {
                 let mut output = vec![f32::NAN; batch * channels];
-                global_avg_pool(isa, pixels, channels, &input, &mut output);
+                team(|team| global_avg_pool(team, isa, pixels, channels, &input, &mut output));
                 for (i, &mean) in output.iter().enumerate() {
                     let (image, c) = (i / channels, i % channels);
                     let expected = (0..pixels)
@@ -110,8 +110,8 @@ mod tests {
             let doutput = normals(2, batch * channels);
             let mut output = vec![0.0; batch * channels];
             let mut dinput = vec![f32::NAN; input.len()];
-            global_avg_pool(Isa::best(), pixels, channels, &input, &mut output);
-            global_avg_pool_backward(pixels, channels, &doutput, &mut dinput);
+            team(|team| global_avg_pool(team, Isa::best(), pixels, channels, &input, &mut output));
+            team(|team| global_avg_pool_backward(team, pixels, channels, &doutput, &mut dinput));
             let dot = |a: &[f32], b: &[f32]| -> f64 {
                 a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
             };

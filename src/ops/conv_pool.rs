@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use crate::conv::{Algorithm, forward};
     use crate::gemm::Backend;
-    use crate::runtime::Rng;
+    use crate::runtime::{Rng, team};
 
     /// The bits of the convolution and the pool one after the other, on every set and for any number
     /// of threads.
@@ -136,19 +136,32 @@ mod tests {
         for isa in Isa::available() {
             let filter = |algorithm| {
                 let mut filter = Filter::zeros_for(algorithm, Backend::Native(isa), conv);
-                filter.pack(&weights, None);
+                team(|team| filter.pack(team, &weights, None));
                 filter
             };
             let mut between = vec![f32::NAN; conv.output_len()];
-            forward(conv, &input, &filter(Algorithm::Direct), &epilogue, &mut between);
+            team(|team| {
+                forward(team, conv, &input, &filter(Algorithm::Direct), &epilogue, &mut between)
+            });
             let mut expected = vec![f32::NAN; len];
-            max_pool(isa, &pool, &between, &mut expected);
+            team(|team| max_pool(team, isa, &pool, &between, &mut expected));
             let filter = filter(Algorithm::Strip);
             for threads in [1, 2, 3, 5, 8] {
                 let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let mut output = vec![-1.0; len];
                 threads.install(|| {
-                    conv_max_pool(isa, conv, &pool, &input, &filter, &epilogue, &mut output);
+                    team(|team| {
+                        conv_max_pool(
+                            team,
+                            isa,
+                            conv,
+                            &pool,
+                            &input,
+                            &filter,
+                            &epilogue,
+                            &mut output,
+                        )
+                    });
                 });
                 let same = output.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
                 assert!(same, "{isa}, {threads:?}: other bits, {conv:?} {pool:?}");

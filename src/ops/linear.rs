@@ -161,11 +161,11 @@ mod tests {
             let weight = normals(seed ^ 1, outputs * inputs);
             let doutput = normals(seed ^ 2, batch * outputs);
             let expected = backward(batch, &wide(&input), &wide(&weight), &wide(&doutput));
-            for got in everywhere(|isa| {
+            for got in everywhere(|team, isa| {
                 let mut gradients = [input.len(), weight.len(), outputs].map(|n| vec![f32::NAN; n]);
                 let [dinput, dweight, dbias] = &mut gradients;
                 let backend = Backend::Native(isa);
-                linear_backward(backend, &input, &weight, &doutput, dinput, dweight, dbias);
+                linear_backward(team, backend, &input, &weight, &doutput, dinput, dweight, dbias);
                 gradients.to_vec()
             }) {
                 for (i, terms) in [outputs, batch, batch].into_iter().enumerate() {

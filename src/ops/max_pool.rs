@@ -71,13 +71,7 @@ impl PoolShape {
 ///
 /// # Panics
 /// If a size is not what `shape` says.
-pub fn max_pool(
-    team: &mut Team,
-    isa: Isa,
-    shape: &PoolShape,
-    input: &[f32],
-    output: &mut [f32],
-) {
+pub fn max_pool(team: &mut Team, isa: Isa, shape: &PoolShape, input: &[f32], output: &mut [f32]) {
     let s = shape;
     let (out_height, out_width) = (s.out_height(), s.out_width());
     s.check(input.len(), output.len());
@@ -293,7 +287,7 @@ impl SimdOp for BackwardRow<'_> {
 mod tests {
     use super::super::testing::{everywhere, normals};
     use super::*;
-    use crate::runtime::Rng;
+    use crate::runtime::{Rng, team};
 
     /// A random shape.
     fn shape(case: u64) -> PoolShape {
@@ -340,7 +334,7 @@ mod tests {
             }
             for isa in Isa::available() {
                 let mut output = vec![f32::NAN; expected.len()];
-                max_pool(isa, &s, &input, &mut output);
+                team(|team| max_pool(team, isa, &s, &input, &mut output));
                 assert_eq!(output, expected, "case {case} on {isa}: {s:?}");
             }
         }
@@ -379,12 +373,12 @@ mod tests {
             let len = s.batch * s.out_height() * s.out_width() * s.channels;
             let doutput = normals(case + 1, len);
             let expected = scatter(&s, &input, &doutput);
-            for result in everywhere(|isa| {
+            for result in everywhere(|team, isa| {
                 let (mut plain, mut output) = (vec![f32::NAN; len], vec![f32::NAN; len]);
                 let (mut argmax, mut dinput) = (vec![255; len], vec![f32::NAN; input.len()]);
-                max_pool(isa, &s, &input, &mut plain);
-                max_pool_argmax(isa, &s, &input, &mut output, &mut argmax);
-                max_pool_backward(isa, &s, &argmax, &doutput, &mut dinput);
+                max_pool(team, isa, &s, &input, &mut plain);
+                max_pool_argmax(team, isa, &s, &input, &mut output, &mut argmax);
+                max_pool_backward(team, isa, &s, &argmax, &doutput, &mut dinput);
                 vec![plain, output, dinput]
             }) {
                 assert_eq!(result[0], result[1], "forward of case {case}: {s:?}");

@@ -98,6 +98,7 @@ pub fn shortcut_pad_backward(
 mod tests {
     use super::super::testing::normals;
     use super::*;
+    use crate::runtime::team;
 
     #[test]
     fn takes_every_second_pixel_and_centres_the_channels() {
@@ -112,7 +113,7 @@ mod tests {
         };
         let input: Vec<f32> = (1..=12).map(|v| v as f32).collect();
         let mut output = vec![f32::NAN; 2 * 4];
-        shortcut_pad(&shape, &input, &mut output);
+        team(|team| shortcut_pad(team, &shape, &input, &mut output));
         assert_eq!(output, [0.0, 1.0, 2.0, 0.0, 0.0, 9.0, 10.0, 0.0]);
     }
 
@@ -127,13 +128,13 @@ mod tests {
                 let doutput = normals(1, len);
                 let main = normals(2, batch * height * width * channels);
                 let mut dinput = main.clone();
-                shortcut_pad_backward(&s, &doutput, &mut dinput);
+                team(|team| shortcut_pad_backward(team, &s, &doutput, &mut dinput));
                 for i in 0..main.len() {
                     // A unit vector through the forward pass finds the one place it goes to.
                     let mut unit = vec![0.0; main.len()];
                     unit[i] = 1.0;
                     let mut output = vec![f32::NAN; len];
-                    shortcut_pad(&s, &unit, &mut output);
+                    team(|team| shortcut_pad(team, &s, &unit, &mut output));
                     let to = output.iter().position(|&v| v == 1.0);
                     let expected = main[i] + to.map_or(0.0, |to| doutput[to]);
                     assert_eq!(dinput[i], expected, "{i} of {s:?}");

@@ -93,6 +93,7 @@ fn rank(logits: &[f32], label: usize) -> usize {
 mod tests {
     use super::super::testing::{assert_close, assert_gradient, everywhere, normals, wide};
     use super::*;
+    use crate::runtime::team;
     use proptest::prelude::*;
 
     /// The mean loss as torch defines it: (1 - s) · nll + s · the mean of -log p over classes.
@@ -142,9 +143,10 @@ mod tests {
             let labels: Vec<usize> = (0..images).map(|i| (seed as usize / 3 + i * 7) % classes).collect();
             let expected = backward(&wide(&logits), &labels, smoothing);
             let mean = forward(&wide(&logits), &labels, smoothing);
-            for got in everywhere(|_| {
+            for got in everywhere(|team, _| {
                 let mut dlogits = vec![f32::NAN; logits.len()];
-                let loss = softmax_loss(&logits, &labels, smoothing, images, &mut dlogits);
+                let loss =
+                    softmax_loss(team, &logits, &labels, smoothing, images, &mut dlogits);
                 assert!((loss.sum / images as f64 - mean).abs() < 1e-12);
                 vec![dlogits]
             }) {
@@ -160,25 +162,29 @@ mod tests {
         let ranks: Vec<usize> = (0..7).map(|label| rank(&logits, label)).collect();
         assert_eq!(ranks, [3, 0, 1, 2, 4, 5, 6]);
         let mut dlogits = [0.0; 14];
-        let loss = softmax_loss(&[logits, logits].concat(), &[1, 4], 0.0, 2, &mut dlogits);
+        let loss = team(|team| {
+            softmax_loss(team, &[logits, logits].concat(), &[1, 4], 0.0, 2, &mut dlogits)
+        });
         assert_eq!((loss.top1, loss.top5), (1, 2));
 
-        let diverged = softmax_loss(&[f32::NAN, 1.0], &[0], 0.1, 1, &mut dlogits[..2]);
+        let diverged =
+            team(|team| softmax_loss(team, &[f32::NAN, 1.0], &[0], 0.1, 1, &mut dlogits[..2]));
         assert!(diverged.sum.is_nan() && diverged.top5 == 0);
     }
 
     #[test]
     fn extreme_logits_have_a_finite_loss_and_no_denormal_gradients() {
         let mut dlogits = [f32::NAN; 3];
-        let loss = softmax_loss(&[1e4, -1e4, 9_905.0], &[1], 0.1, 1, &mut dlogits);
+        let loss =
+            team(|team| softmax_loss(team, &[1e4, -1e4, 9_905.0], &[1], 0.1, 1, &mut dlogits));
         assert!(loss.sum > 17_000.0 && loss.sum.is_finite());
-        let loss = softmax_loss(&[100.0, 5.0, 0.0], &[0], 0.0, 1, &mut dlogits);
+        let loss = team(|team| softmax_loss(team, &[100.0, 5.0, 0.0], &[0], 0.0, 1, &mut dlogits));
         assert!(loss.sum < 1e-40 && dlogits == [0.0; 3], "{dlogits:?}");
     }
 
     #[test]
     #[should_panic(expected = "beyond 2 classes")]
     fn a_label_out_of_range_panics() {
-        softmax_loss(&[0.0, 1.0], &[2], 0.0, 1, &mut [0.0; 2]);
+        team(|team| softmax_loss(team, &[0.0, 1.0], &[2], 0.0, 1, &mut [0.0; 2]));
     }
 }

@@ -251,7 +251,8 @@ impl Shared {
             while let Some(i) = place.claim() {
                 // SAFETY: this task is claimed and not finished, so the loop that it belongs to is under
                 // way, and what `task` points to is there.
-                let task = unsafe { &*(*self.board.task.get()).expect("published with its shares") };
+                let task =
+                    unsafe { &*(*self.board.task.get()).expect("published with its shares") };
                 // After a panic the rest is claimed only.
                 if !self.panicked.load(Ordering::Relaxed) {
                     let run = AssertUnwindSafe(|| task(i, scratch.reborrow()));
@@ -287,9 +288,8 @@ impl Shared {
         if IN_TEAM.get() || !self.board.open.load(Ordering::Acquire) {
             return;
         }
-        let free = |(_, place): &(usize, &CachePadded<Place>)| {
-            !place.taken.swap(true, Ordering::SeqCst)
-        };
+        let free =
+            |(_, place): &(usize, &CachePadded<Place>)| !place.taken.swap(true, Ordering::SeqCst);
         let Some((own, place)) = self.places.iter().enumerate().skip(1).find(free) else { return };
         let _in_team = InTeam::enter();
         loop {

@@ -16,8 +16,8 @@ mod watch;
 
 pub use buffer::AlignedBuf;
 pub use memory::available_memory;
-pub use profile::Profile;
 pub use parts::{ChunksMut, Parts, SlicesMut};
+pub use profile::Profile;
 pub use rect::RectMut;
 pub use rng::Rng;
 pub use scratch::{Buffers, Scratch};

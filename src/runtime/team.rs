@@ -26,9 +26,8 @@ impl Crew {
                 Some(shared) if shared.most() == threads => shared,
                 other => other.insert(Arc::new(Shared::new(threads))),
             };
-            shared.lead(|scratch| {
-                body(&mut Team { crew: (threads > 1).then_some(shared), scratch })
-            })
+            shared
+                .lead(|scratch| body(&mut Team { crew: (threads > 1).then_some(shared), scratch }))
         })
     }
 }

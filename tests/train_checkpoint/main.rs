@@ -114,7 +114,7 @@ fn weights_for_inference_are_the_average_with_all_that_it_takes() {
     for (path, params) in [(&best, saved.averaged()), (&last, &saved.params)] {
         let weights = WeightsFile::open(path, &Overrides::default()).unwrap();
         for (id, info) in weights.network().table().iter() {
-            assert_eq!(weights.tensor(id)[..], *params.get(id), "{}", info.name);
+            assert_eq!(weights.tensor(id).unwrap()[..], *params.get(id), "{}", info.name);
         }
         assert_eq!(weights.preprocess(), &saved.inference.preprocess.stated());
         assert_eq!(weights.classes(), saved.inference.classes.as_deref());

@@ -225,15 +225,6 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> Layer<'_, M, T, P> {
         gemm_batch(a, b, (after, out_stride));
         let (values, stride, output) = (&*after, out_stride, &mut output);
         let channels = out_channels;
-        isa.dispatch(FromTiles {
-            grid,
-            rows,
-            values,
-            stride,
-            channels,
-            epilogue,
-            output,
-            scheme,
-        });
+        isa.dispatch(FromTiles { grid, rows, values, stride, channels, epilogue, output, scheme });
     }
 }

@@ -1,8 +1,10 @@
 //! What safe code may claim about sizes: products that wrap round, sources that lie. All of it panics
 //! or computes something; none of it may read or write beyond a slice.
 
-use super::super::{ASource, Backend, Epilogue, Matrix, PackedB, Part, gemm, gemm_transposed};
+use super::super::{ASource, Backend, Epilogue, Matrix, PackedB, Part};
+use super::with_team::{from_rows, gemm, gemm_transposed};
 use crate::conv::{ConvShape, Convolutions, Filter, forward};
+use crate::runtime::team;
 use crate::simd::Isa;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -52,8 +54,8 @@ fn products_of_sizes_do_not_wrap() {
     for backend in backends() {
         panics("a packed matrix", || PackedB::zeros(backend, HALF, 2));
         panics("a packed matrix", || PackedB::zeros(backend, 2, usize::MAX));
-        panics("a packed matrix", || PackedB::from_rows(backend, HALF, 2, &[]));
-        let (b, none) = (PackedB::from_rows(backend, 1, 2, &[1.0; 2]), Epilogue::default());
+        panics("a packed matrix", || from_rows(backend, HALF, 2, &[]));
+        let (b, none) = (from_rows(backend, 1, 2, &[1.0; 2]), Epilogue::default());
         let a = Liar { rows: HALF, k: 1, values: &[], stride: 0 };
         panics("C of no values", || gemm(&a, &b, &mut [], &none));
         let a = Liar { rows: HALF, k: HALF, values: &[], stride: 0 };
@@ -66,7 +68,7 @@ fn products_of_sizes_do_not_wrap() {
 fn a_source_with_wild_rows_is_refused() {
     let values = [1.0; 64];
     for isa in Isa::available() {
-        let b = PackedB::from_rows(Backend::Native(isa), 4, 8, &[1.0; 32]);
+        let b = from_rows(Backend::Native(isa), 4, 8, &[1.0; 32]);
         for rows in [2, 3, 5, 60] {
             // So far apart that a row, or the last of them, comes back to where the first is.
             let wild = [HALF, HALF / 2, usize::MAX, usize::MAX / (rows - 1), usize::MAX / rows];
@@ -108,7 +110,7 @@ fn a_source_that_changes_its_mind_reads_nothing_else() {
         for asked in 0..8 {
             let source = || Fickle(AtomicUsize::new(asked));
             let (rows, k) = (7 * asked, 4 + asked + 1);
-            let b = PackedB::from_rows(backend, k, 3, &vec![1.0; 3 * k]);
+            let b = from_rows(backend, k, 3, &vec![1.0; 3 * k]);
             let mut c = vec![0.0; rows * 3];
             // What comes of it is of no interest.
             let _ = catch_unwind(AssertUnwindSafe(|| {
@@ -156,7 +158,8 @@ fn convolutions_larger_than_the_address_space_are_refused() {
                 };
                 let input = vec![0.0; len(shape.height.wrapping_mul(4), shape.in_channels)];
                 let mut output = vec![0.0; len(outputs, shape.out_channels)];
-                forward(&shape, &input, &filter, &Epilogue::default(), &mut output);
+                let none = Epilogue::default();
+                team(|team| forward(team, &shape, &input, &filter, &none, &mut output));
             });
         }
     }
