@@ -2,7 +2,9 @@
 
 use crate::conv::{Algorithm, ConvShape, Filter};
 use crate::gemm::Backend;
-use crate::model::{BN_EPSILON, ConvBn, ParamSource};
+use crate::model::{BN_EPSILON, ConvBn, ParamSource, SourceError, TensorId};
+use std::ops::Range;
+use std::sync::OnceLock;
 
 /// A convolution whose filters and bias do what convolution and batch norm did.
 pub(super) struct Folded {
@@ -23,14 +25,21 @@ impl Folded {
     }
 
     /// y = gamma · (conv(x) - mean) / √(var + ε) + beta as a convolution with a bias.
-    pub(super) fn pack(&mut self, conv: &ConvBn, params: &dyn ParamSource) {
+    ///
+    /// # Errors
+    /// The weights cannot be read; then the filters are of no use.
+    pub(super) fn pack(
+        &mut self,
+        conv: &ConvBn,
+        params: &dyn ParamSource,
+    ) -> Result<(), SourceError> {
         let vector = |id| {
             let mut values = Vec::new();
-            params.read(id, 0..conv.out_channels, &mut |read| values.extend_from_slice(read));
-            values
+            params.read(id, 0..conv.out_channels, &mut |read| values.extend_from_slice(read))?;
+            Ok::<_, SourceError>(values)
         };
-        let (gamma, beta) = (vector(conv.gamma), vector(conv.beta));
-        let (mean, var) = (vector(conv.running_mean), vector(conv.running_var));
+        let (gamma, beta) = (vector(conv.gamma)?, vector(conv.beta)?);
+        let (mean, var) = (vector(conv.running_mean)?, vector(conv.running_var)?);
         let scale: Vec<f64> = gamma
             .iter()
             .zip(&var)
@@ -41,7 +50,25 @@ impl Folded {
         for (out, bias) in self.bias.iter_mut().enumerate() {
             *bias = (f64::from(beta[out]) - f64::from(mean[out]) * scale[out]) as f32;
         }
-        let read = |part, pack: &mut dyn FnMut(&[f32])| params.read(conv.weight, part, pack);
-        self.filter.pack_from(Some(&scale), read);
+        packed_from(params, conv.weight, |read| self.filter.pack_from(Some(&scale), read))
     }
+}
+
+/// Lets `pack` read the tensor `id` in parts, in parallel.
+///
+/// # Errors
+/// Some part cannot be read.
+pub(super) fn packed_from(
+    params: &dyn ParamSource,
+    id: TensorId,
+    pack: impl FnOnce(&(dyn Fn(Range<usize>, &mut dyn FnMut(&[f32])) + Sync)),
+) -> Result<(), SourceError> {
+    let failed = OnceLock::new();
+    pack(&|part, pack| {
+        if let Err(error) = params.read(id, part, pack) {
+            // The first error is as good as any.
+            let _ = failed.set(error);
+        }
+    });
+    failed.into_inner().map_or(Ok(()), Err)
 }

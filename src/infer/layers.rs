@@ -1,10 +1,10 @@
 //! The layers of a network with weights, packed as plans need them.
 
-use super::folded::Folded;
+use super::folded::{Folded, packed_from};
 use super::plan::{Plan, convs};
 use crate::conv::Algorithm;
 use crate::gemm::Backend;
-use crate::model::{ConvBn, Network, ParamSource};
+use crate::model::{ConvBn, Network, ParamSource, SourceError};
 use crate::ops::Linear;
 use rayon::prelude::*;
 
@@ -22,31 +22,37 @@ impl Layers {
     }
 
     /// Packs what `plan` needs and is not packed yet, in parallel over layers and within them.
+    ///
+    /// # Errors
+    /// The weights cannot be read; what was packed before stays.
     pub(super) fn pack(
         &mut self,
         plan: &Plan,
         network: &Network,
         weights: &dyn ParamSource,
         backend: Backend,
-    ) {
-        let Self { convs: packed, linear } = self;
+    ) -> Result<(), SourceError> {
         // All are made before the first is written: so they share huge pages.
-        let needed = convs(network).zip(packed).zip(plan.convs());
-        let missing: Vec<(&ConvBn, &mut Folded)> = needed
-            .filter(|((_, forms), (algorithm, _))| form_for(*algorithm, forms).is_none())
-            .map(|((conv, forms), (algorithm, shape))| {
-                forms.push(Folded::zeros(conv, algorithm, backend, shape));
-                (conv, forms.last_mut().expect("just pushed"))
+        let needed = convs(network).zip(&self.convs).zip(plan.convs()).enumerate();
+        let mut missing: Vec<(usize, &ConvBn, Folded)> = needed
+            .filter(|(_, ((_, forms), (algorithm, _)))| form_for(*algorithm, forms).is_none())
+            .map(|(layer, ((conv, _), (algorithm, shape)))| {
+                (layer, conv, Folded::zeros(conv, algorithm, backend, shape))
             })
             .collect();
-        missing.into_par_iter().for_each(|(conv, folded)| folded.pack(conv, weights));
-        let fc = &network.fc;
-        linear.get_or_insert_with(|| {
+        missing.par_iter_mut().try_for_each(|(_, conv, folded)| folded.pack(conv, weights))?;
+        // Only what is whole is kept.
+        for (layer, _, folded) in missing {
+            self.convs[layer].push(folded);
+        }
+        if self.linear.is_none() {
+            let fc = &network.fc;
             let mut linear = Linear::zeros(backend, fc.in_features, fc.out_features);
-            let bias = weights.tensor(fc.bias);
-            linear.pack_from(&bias, |part, pack| weights.read(fc.weight, part, pack));
-            linear
-        });
+            let bias = weights.tensor(fc.bias)?;
+            packed_from(weights, fc.weight, |read| linear.pack_from(&bias, read))?;
+            self.linear = Some(linear);
+        }
+        Ok(())
     }
 
     /// Convolution `layer` as `algorithm` takes it.

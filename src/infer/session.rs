@@ -7,7 +7,7 @@ use super::plan::{Means, Plan, Section};
 use super::run::Runner;
 use crate::conv::Convolutions;
 use crate::gemm::Backend;
-use crate::model::{Network, ParamSource};
+use crate::model::{Network, ParamSource, SourceError};
 use crate::runtime::{AlignedBuf, Profile, awake};
 use crate::simd::Isa;
 use rayon::prelude::*;
@@ -48,6 +48,15 @@ pub enum InferError {
         /// Numbers in the mean.
         found: usize,
     },
+    /// One output, which is no choice among classes.
+    #[error(
+        "the network has one output, for yes or no; at least two classes are needed to name what an \
+         image shows (the softmax of one is always 100 %)"
+    )]
+    OneOutput,
+    /// The file of weights cannot be read any more, or has changed since it was opened.
+    #[error(transparent)]
+    Weights(#[from] SourceError),
     /// The network gave infinities or NaN.
     #[error("the network's output is not finite: the numbers overflow with this preprocessing")]
     NotFinite,
@@ -110,13 +119,13 @@ impl<'w> Session<'w> {
     /// not been needed so far.
     ///
     /// # Errors
-    /// If the images are too small for the network.
+    /// If the images are too small for the network, or the weights cannot be read.
     pub fn prepare(&mut self, batch: usize, height: usize, width: usize) -> Result<(), InferError> {
         let planned = self.plan.as_ref().map(|plan| (plan.batch, plan.height, plan.width));
         if planned != Some((batch, height, width)) {
             let (size, threads) = ([batch, height, width], rayon::current_num_threads());
             let plan = Plan::new(&self.network, self.means, size, threads)?;
-            self.layers.pack(&plan, &self.network, &*self.weights, self.means.backend);
+            self.layers.pack(&plan, &self.network, &*self.weights, self.means.backend)?;
             self.plan = Some(plan);
         }
         Ok(())
@@ -128,7 +137,7 @@ impl<'w> Session<'w> {
     /// memory.
     ///
     /// # Errors
-    /// If the images are too small for the network.
+    /// If the images are too small for the network, or the weights cannot be read.
     ///
     /// # Panics
     /// If `input` has another size than `batch`, `height` and `width` say, or `batch` is zero.
