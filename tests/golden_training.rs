@@ -8,7 +8,7 @@ use resnet_cpu::gemm::Backend;
 use resnet_cpu::infer::Session;
 use resnet_cpu::learn::{Batch, Learner, Sgd, SgdOptions};
 use resnet_cpu::model::{Network, Params};
-use resnet_cpu::runtime::{AlignedBuf, Rng};
+use resnet_cpu::runtime::{AlignedBuf, Rng, team};
 use resnet_cpu::simd::Isa;
 use serde_json::Value;
 

@@ -14,7 +14,7 @@ use super::machine::Machine;
 use super::network::NetworkArgs;
 use super::output::{grouped, one_line};
 use super::preprocessing::PreprocessingArgs;
-use super::weights::note_weights;
+use super::weights::{ExtraArgs, note_weights};
 
 /// What a header says to this program only; `convert` writes it anew.
 const OURS: &str = "resnet_cpu.";
@@ -37,16 +37,18 @@ pub(super) struct Args {
     #[command(flatten)]
     network: NetworkArgs,
     #[command(flatten)]
+    extra: ExtraArgs,
+    #[command(flatten)]
     preprocessing: PreprocessingArgs,
-    /// Class names, one a line in order of index [default: as the file says, else those of ImageNet
-    /// or CIFAR-10 if it has as many classes]
+    /// Class names in order of index: text, one a line, or JSON [default: as the file says, else those
+    /// of the data set that its publisher is known to have trained on]
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let Args { input, output, .. } = args;
-    let overrides = args.network.overrides(args.arch.as_deref())?;
+    let overrides = args.extra.and(args.network.overrides(args.arch.as_deref())?);
     check_output(input, output, args.force)?;
     let weights = WeightsFile::open(input, &overrides).map_err(CliError::failed)?;
     note_weights(machine, input, &weights);

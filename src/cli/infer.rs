@@ -16,7 +16,7 @@ use super::machine::Machine;
 use super::network::NetworkArgs;
 use super::output::{one_line, print_error, write_json};
 use super::preprocessing::PreprocessingArgs;
-use super::weights::{find_weights, note_weights};
+use super::weights::{ExtraArgs, find_weights, note_weights};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -34,6 +34,8 @@ pub(super) struct Args {
     #[command(flatten)]
     network: NetworkArgs,
     #[command(flatten)]
+    extra: ExtraArgs,
+    #[command(flatten)]
     convolutions: ConvolutionArgs,
     /// How many classes to name [default: 5]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
@@ -42,7 +44,7 @@ pub(super) struct Args {
     /// images
     #[arg(long)]
     json: bool,
-    /// Class names, one a line in order of index
+    /// Class names in order of index: text, one a line, or JSON
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     #[command(flatten)]
@@ -106,9 +108,9 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     if args.paths.iter().filter(|path| is_stdin(path)).count() > 1 {
         return Err(CliError::usage("stdin (-) can be given once"));
     }
-    let overrides = args.network.overrides(args.arch.as_deref())?;
+    let overrides = args.extra.and(args.network.overrides(args.arch.as_deref())?);
     let path = find_weights(args.weights.as_deref())?;
-    let names = args.labels.as_deref().map(labels::read_labels).transpose();
+    let names = args.labels.as_ref().map(labels::read_labels).transpose();
     let names = names.map_err(CliError::failed)?;
     machine.note_itself();
     let weights = WeightsFile::open(&path, &overrides).map_err(CliError::failed)?;
@@ -188,6 +190,7 @@ fn prepare(
         (InferError::Labels { .. }, Some(file)) => {
             CliError::failed(format!("{}: {error}", file.display()))
         }
+        (InferError::OneOutput, _) => CliError::failed(format!("{}: {error}", path.display())),
         _ => CliError::failed(error),
     })?;
     Ok((classifier.with_crops(crops), spec.name))
@@ -287,7 +290,8 @@ impl<W: Write> Report<W> {
         };
         let predictions: Vec<Guess> = predictions.iter().map(guess).collect();
         if self.json {
-            return write_json(&mut self.out, &Answer { image, arch: &self.arch, ms, predictions });
+            let answer = Answer { image, arch: &self.arch, ms, predictions };
+            return Ok(write_json(&mut self.out, &answer)?);
         }
         if self.headed {
             writeln!(self.out, "{}", one_line(image))?;
@@ -299,7 +303,7 @@ impl<W: Write> Report<W> {
         for (rank, row) in rows.iter().enumerate() {
             let (rank, percent, index) = (rank + 1, row.probability * 100.0, row.index);
             let class = match row.label {
-                Some(label) => format!("{label} ({index})"),
+                Some(label) => format!("{} ({index})", one_line(label)),
                 None => format!("class {index}"),
             };
             writeln!(self.out, "{rank:3}  {percent:6.2} %  {class}")?;

@@ -81,8 +81,8 @@ impl Classifier {
     /// A classifier from its parts. `labels` are in order of index.
     ///
     /// # Errors
-    /// If there are not as many labels as classes, a per-pixel mean is not of the crop's size, or the
-    /// network cannot take inputs of `preprocess.view.crop` pixels.
+    /// If there is one class only, there are not as many labels as classes, a per-pixel mean is not of the
+    /// crop's size, or the network cannot take inputs of `preprocess.view.crop` pixels.
     pub fn new(
         model: impl Into<Arc<Model<'static>>>,
         preprocess: Preprocess,
@@ -97,6 +97,9 @@ impl Classifier {
             return Err(InferError::TooLarge { side });
         }
         let classes = network.fc.out_features;
+        if classes == 1 {
+            return Err(InferError::OneOutput);
+        }
         if let Some(found) = labels.as_ref().map(Vec::len).filter(|&found| found != classes) {
             return Err(InferError::Labels { classes, found });
         }
@@ -272,12 +275,12 @@ pub fn preprocess(
     Ok((preprocess, stated.unstated()))
 }
 
-/// The class names that the file states, else those built in for as many classes of its family.
+/// The class names that the file states, else those of the data set that its publisher is known to have
+/// trained on.
 pub fn class_names(weights: &WeightsFile) -> Option<Vec<String>> {
     let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-    let spec = weights.spec();
     let stated = weights.classes().map(<[String]>::to_vec);
-    stated.or_else(|| labels::builtin(spec.classes, spec.family).map(owned))
+    stated.or_else(|| weights.data_set().map(|set| owned(labels::names_of(set))))
 }
 
 #[cfg(test)]

@@ -38,6 +38,12 @@ pub enum InferError {
         /// Numbers in the mean.
         found: usize,
     },
+    /// One output, which is no choice among classes.
+    #[error(
+        "the network has one output, for yes or no; at least two classes are needed to name what an \
+         image shows (the softmax of one is always 100 %)"
+    )]
+    OneOutput,
     /// The network gave infinities or NaN.
     #[error("the network's output is not finite: the numbers overflow with this preprocessing")]
     NotFinite,

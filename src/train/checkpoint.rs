@@ -174,7 +174,7 @@ pub fn load(path: &Path) -> Result<State, CheckpointError> {
             ),
             classes: weights.classes().map(<[String]>::to_vec),
         },
-        params: Params::from_source(network, &weights).expect("mapped"),
+        params: Params::from_source(network, &weights).map_err(WeightsError::from)?,
         momentum,
         ema,
         progress: fields.read(PROGRESS)?,
@@ -234,13 +234,16 @@ fn read_state_tensors(
         mismatch.expected += 1;
         let Some(tensor) = stored.remove(name.as_str()) else {
             mismatch.missing.push(name);
-            return;
+            return Ok(());
         };
-        let wrong = |expected, found| mismatch.wrong.push(WrongTensor { name, expected, found });
-        match file.values(tensor) {
-            _ if tensor.shape != info.shape => {
-                wrong(format!("{:?}", info.shape), format!("{:?}", tensor.shape));
-            }
+        let wrong = |expected, found| {
+            mismatch.wrong.push(WrongTensor { name, expected, found });
+        };
+        if tensor.shape != info.shape {
+            wrong(format!("{:?}", info.shape), format!("{:?}", tensor.shape));
+            return Ok(());
+        }
+        match file.values(tensor)? {
             Some(values) if tensor.dtype == Dtype::Float(FloatType::F32) => {
                 if values.iter().all(|x| x.is_finite()) {
                     to.copy_from_slice(&values);
@@ -251,13 +254,14 @@ fn read_state_tensors(
             }
             _ => wrong("F32".to_owned(), tensor.dtype.to_string()),
         }
+        Ok::<(), WeightsError>(())
     };
     for info in learnable(network.table()) {
-        read(format!("{MOMENTUM_PREFIX}{}", info.name), info, &mut momentum[info.range()]);
+        read(format!("{MOMENTUM_PREFIX}{}", info.name), info, &mut momentum[info.range()])?;
     }
     if let Some(ema) = ema {
         for (id, info) in network.table().iter() {
-            read(format!("{EMA_PREFIX}{}", info.name), info, ema.get_mut(id));
+            read(format!("{EMA_PREFIX}{}", info.name), info, ema.get_mut(id))?;
         }
     }
     let state =
@@ -298,7 +302,7 @@ impl Fields<'_> {
         let mut checksum = Checksum::of_metadata(&rest);
         for tensor in file.tensors() {
             checksum.tensor(&tensor.name, &tensor.dtype.to_string(), &tensor.shape);
-            checksum.bytes(file.bytes(tensor));
+            file.read_bytes(tensor, |bytes| checksum.bytes(bytes))?;
         }
         let found = checksum.text();
         if expected == found {

@@ -27,6 +27,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
 /// The network whose weights are in the file at `path`.
 fn file(args: &Args, machine: &Machine, path: &Path) -> Result<(), CliError> {
     let overrides = args.network.overrides(args.arch.first().map(|name| name.trim()))?;
+    let overrides = args.extra.and(overrides);
     machine.note_itself();
     let weights = WeightsFile::open(path, &overrides).map_err(CliError::failed)?;
     note_weights(machine, path, &weights);
