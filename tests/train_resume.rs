@@ -6,7 +6,7 @@ mod common;
 use common::program::{finish, program, write_records};
 use resnet_cpu::data;
 use resnet_cpu::gemm::Backend;
-use resnet_cpu::runtime::{Disk, Rng};
+use resnet_cpu::runtime::{Disk, Rng, Unwatched};
 use resnet_cpu::simd::Isa;
 use resnet_cpu::train::{Interrupt, LAST, Outcome, Run, RunOptions, TrainData, checkpoint};
 use std::fs;
@@ -60,7 +60,8 @@ impl Fixture {
             let data = TrainData::new(data::open(Some(&self.path("data"))).unwrap(), 0).unwrap();
             let backend = Backend::Native(Isa::best());
             let options = RunOptions { backend, save_every: Duration::MAX };
-            let mut run = Run::open(&self.path(&out), config, &data, options, &Disk).unwrap();
+            let out = self.path(&out);
+            let mut run = Run::open(&out, config, &data, options, &Disk, &Unwatched).unwrap();
             assert_eq!(run.train(&mut (), &Interrupt::none()).unwrap(), Outcome::Finished);
         });
         self.bytes(&out)

@@ -55,7 +55,15 @@ impl WeightsFile {
     /// `overrides`; tensors are missing, unexpected or wrong (one error lists all); values are not
     /// finite, or a running variance is negative.
     pub fn open(path: &Path, overrides: &Overrides) -> Result<Self, WeightsError> {
-        let file = TensorFile::open(path)?;
+        Self::from_file(TensorFile::open(path)?, overrides)
+    }
+
+    /// As [`open`](Self::open), of a file that is open already.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open), except that the file can be read.
+    pub fn from_file(file: TensorFile, overrides: &Overrides) -> Result<Self, WeightsError> {
+        let path = &file.path().to_owned();
         let stated = Metadata::parse(path, file.metadata())?;
         let sorted = sort(file.tensors());
         let (spec, assumed) = resolve(path, overrides, &stated, &sorted.tensors)?;

@@ -25,4 +25,5 @@ pub use names::{Canonical, PIXEL_MEAN, canonical};
 pub use resolve::Overrides;
 pub use write::{
     NamedTensor, network_tensors, write_safetensors, write_safetensors_to, write_weights,
+    write_weights_to,
 };

@@ -42,13 +42,28 @@ pub fn write_weights(
     pixel_mean: Option<&PixelMean<'_>>,
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), WeightsError> {
+    write_weights_to(&Disk, path, network, source, pixel_mean, metadata)
+}
+
+/// As [`write_weights`], on any storage.
+///
+/// # Errors
+/// As of [`write_weights`].
+pub fn write_weights_to(
+    storage: &dyn Storage,
+    path: &Path,
+    network: &Network,
+    source: &dyn ParamSource,
+    pixel_mean: Option<&PixelMean<'_>>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), WeightsError> {
     let mut tensors = network_tensors(network.table(), source);
     tensors.extend(pixel_mean.map(|mean| NamedTensor {
         name: PIXEL_MEAN.to_owned(),
         shape: vec![mean.height, mean.width, 3],
         values: Cow::Borrowed(&*mean.values),
     }));
-    write_safetensors(path, &tensors, metadata)
+    write_safetensors_to(storage, path, &[], &tensors, metadata)
 }
 
 /// The tensors of `table` with the values that `source` has for them, under torchvision's names.
