@@ -62,11 +62,13 @@ fn note(machine: &Machine, used: &Preprocessing, assumed: &[&str]) {
 }
 
 fn parse_mean(text: &str) -> Result<[f32; 3], String> {
-    parse_triple(text, "three numbers r,g,b", f32::is_finite)
+    let valid = |x: f32| (0.0..=1.0).contains(&x);
+    parse_triple(text, "three numbers r,g,b in 0..1 (pixels of 0..255 divided by 255)", valid)
 }
 
 fn parse_std(text: &str) -> Result<[f32; 3], String> {
-    parse_triple(text, "three positive numbers r,g,b", |x| x.is_finite() && x > 0.0)
+    let valid = |x: f32| x > 0.0 && x <= 1.0;
+    parse_triple(text, "three positive numbers r,g,b up to 1 (of pixels in 0..1)", valid)
 }
 
 fn parse_triple(text: &str, expected: &str, valid: fn(f32) -> bool) -> Result<[f32; 3], String> {

@@ -322,6 +322,9 @@ mod tests {
         assert_eq!(text.lines().count(), config().fields().len());
         assert!(text.contains("lr                = 0.2\n"), "{text}");
         assert_eq!(config().total_steps(), 3_900);
+        // What the first version did not store is not stored where it is as it was.
+        let text = serde_json::to_string(&config()).unwrap();
+        assert!(["numerics", "lengthened", "\"test\""].iter().all(|new| !text.contains(new)));
         let unknown = serde_json::to_string(&config()).unwrap().replace("\"lr\"", "\"eta\"");
         assert!(serde_json::from_str::<Config>(&unknown).is_err());
     }
