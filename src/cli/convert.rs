@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use resnet_cpu::data::Preprocess;
 use resnet_cpu::infer::{InferError, class_names, labels};
-use resnet_cpu::weights::{Metadata, PixelMean, WeightsFile, write_weights};
+use resnet_cpu::runtime::{Disk, NewFiles, Storage};
+use resnet_cpu::weights::{Metadata, PixelMean, WeightsFile, write_weights_to};
 
 use super::error::CliError;
 use super::machine::Machine;
@@ -28,7 +29,7 @@ pub(super) struct Args {
     /// or assumed
     #[arg(value_name = "OUT")]
     output: PathBuf,
-    /// Replace OUT if it exists
+    /// Replace OUT if it exists; where it is a symbolic link, the file that it points to
     #[arg(long)]
     force: bool,
     /// Network that the weights belong to [default: as the file says]
@@ -49,7 +50,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let Args { input, output, .. } = args;
     let overrides = args.extra.and(args.network.overrides(args.arch.as_deref())?);
-    check_output(input, output, args.force)?;
+    let storage = storage(input, output, args.force)?;
     let weights = WeightsFile::open(input, &overrides).map_err(CliError::failed)?;
     note_weights(machine, input, &weights);
     let used = args.preprocessing.resolve(machine, input, &weights)?;
@@ -64,7 +65,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let mut entries: BTreeMap<String, String> =
         foreign.map(|(key, value)| (key.clone(), value.clone())).collect();
     entries.extend(metadata.entries());
-    write_weights(output, weights.network(), &weights, pixel_mean.as_ref(), &entries)
+    let (network, mean) = (weights.network(), pixel_mean.as_ref());
+    write_weights_to(storage, output, network, &weights, mean, &entries)
         .map_err(CliError::failed)?;
 
     let bytes = std::fs::metadata(output).map_or(0, |attributes| attributes.len());
@@ -79,16 +81,29 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     )?)
 }
 
-/// Refuses to write over the input, and without `force` over anything.
-fn check_output(input: &Path, output: &Path, force: bool) -> Result<(), CliError> {
-    let Ok(existing) = output.canonicalize() else { return Ok(()) };
-    if input.canonicalize().is_ok_and(|input| input == existing) {
+/// Where OUT is written: never over the input, and without `force` over nothing. What can be refused now
+/// is; what appears until then is seen when the file gets its name.
+fn storage(input: &Path, output: &Path, force: bool) -> Result<&'static dyn Storage, CliError> {
+    let failed =
+        |error: &dyn std::fmt::Display| CliError::failed(format!("{}: {error}", output.display()));
+    if output == Path::new("-") {
+        let reason = "-: expected the name of a file; for one that is called so, give ./-";
+        return Err(CliError::usage(reason));
+    }
+    let one = output.canonicalize().is_ok_and(|out| input.canonicalize().is_ok_and(|i| i == out));
+    if one {
         return Err(CliError::usage(format!("{}: IN and OUT are one file", output.display())));
     }
     if force {
-        return Ok(());
+        return Disk.target(output).map(|_| &Disk as &dyn Storage).map_err(|error| failed(&error));
     }
-    Err(CliError::failed(format!("{}: it exists; --force replaces it", output.display())))
+    match NewFiles.target(output) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(failed(&"it exists; --force replaces it"))
+        }
+        // What else is wrong is said when the file is written.
+        _ => Ok(&NewFiles),
+    }
 }
 
 fn read_labels(file: &Path, classes: usize) -> Result<Vec<String>, CliError> {

@@ -141,6 +141,9 @@ pub enum Error {
         /// Which are missing and which are not expected.
         difference: String,
     },
+    /// The work was asked to stop.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 /// A number that does not go with the data or with another number.
@@ -197,6 +200,7 @@ impl Error {
             | Self::NoClasses { path }
             | Self::SingleClass { path, .. }
             | Self::ClassesDiffer { path, .. } => path,
+            Self::Interrupted => std::path::Path::new(""),
         }
     }
 

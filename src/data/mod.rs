@@ -39,7 +39,7 @@ pub use error::{Error, SettingError};
 pub use image_folder::ImageFolder;
 pub use memory::MemoryDataset;
 pub use normalize::{Mean, Normalizer};
-pub use open::{Kind, Splits, open};
+pub use open::{Kind, Splits, ValidationOrigin, open};
 pub use paths::collect_images;
 pub use preprocess::Preprocess;
 pub use resize::{Window, resize, resize_window};

@@ -50,12 +50,25 @@ impl fmt::Display for Kind {
     }
 }
 
+/// Where the images that a run is measured on come from. By a test set nothing may be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValidationOrigin {
+    /// Held out of the training images.
+    HeldOut,
+    /// The data's own images for validation.
+    Val,
+    /// The data's test set.
+    Test,
+}
+
 /// A data set as it was found.
 pub struct Splits {
     /// Images to train on.
     pub train: Box<dyn Dataset>,
     /// Images to validate on, of the same classes, if there are any.
     pub val: Option<Box<dyn Dataset>>,
+    /// Where those come from, or would.
+    pub origin: ValidationOrigin,
     /// What it is.
     pub kind: Kind,
     /// What the user should know, a sentence each: choices that were made where the data leaves
@@ -104,6 +117,7 @@ fn open_demo() -> Splits {
     Splits {
         train: set(0..DEMO_TRAIN),
         val: Some(set(DEMO_TRAIN..DEMO_TRAIN + DEMO_VAL)),
+        origin: ValidationOrigin::Val,
         kind: Kind::Demo,
         notes: Vec::new(),
     }
@@ -148,15 +162,17 @@ fn in_memory(
         None => vec![format!("{}: no test files, nothing to validate on", folder.display())],
     };
     let val = test.map(|test| Box::new(test) as Box<dyn Dataset>);
-    Ok(Splits { train: Box::new(train), val, kind, notes })
+    // Both kinds come with a test set and nothing else.
+    Ok(Splits { train: Box::new(train), val, origin: ValidationOrigin::Test, kind, notes })
 }
 
 /// `train/CLASS/image` and the same in a folder for validation.
 fn open_class_splits(folder: &Path) -> Result<Splits, Error> {
     let train = ImageFolder::open(&folder.join("train"), Limits::default())?;
-    let names = ["val", "validation", "test"];
-    let Some(path) = names.map(|name| folder.join(name)).into_iter().find(|p| has_subfolders(p))
-    else {
+    use ValidationOrigin::{Test, Val};
+    let names = [("val", Val), ("validation", Val), ("test", Test)];
+    let folders = names.into_iter().map(|(name, origin)| (folder.join(name), origin));
+    let Some((path, origin)) = folders.into_iter().find(|(path, _)| has_subfolders(path)) else {
         return hold_out(train, folder);
     };
     let val = ImageFolder::open(&path, Limits::default())?;
@@ -166,6 +182,7 @@ fn open_class_splits(folder: &Path) -> Result<Splits, Error> {
     Ok(Splits {
         train: Box::new(train),
         val: Some(Box::new(val)),
+        origin,
         kind: Kind::ClassFolders,
         notes: Vec::new(),
     })
@@ -185,6 +202,7 @@ fn hold_out(data: ImageFolder, folder: &Path) -> Result<Splits, Error> {
     Ok(Splits {
         train: Box::new(Subset::new(data.clone(), train)),
         val: Some(Box::new(Subset::new(data, val))),
+        origin: ValidationOrigin::HeldOut,
         kind: Kind::ClassFolders,
         notes: vec![note],
     })

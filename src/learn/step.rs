@@ -65,12 +65,38 @@ impl Learner {
         micro_batch: usize,
         gradients: &mut [f32],
     ) -> Result<Loss, TooSmall> {
+        let loss = self.batch_unless(params, batch, micro_batch, gradients, &|| false)?;
+        Ok(loss.expect("nothing stops it"))
+    }
+
+    /// As [`batch`](Self::batch), but given up between two micro-batches when `stopped` says so: then
+    /// there is no loss, `params` are as before, and the gradients are worth nothing.
+    ///
+    /// # Errors
+    /// If the images are too small for the network.
+    ///
+    /// # Panics
+    /// As [`batch`](Self::batch).
+    pub fn batch_unless(
+        &mut self,
+        params: &mut Params,
+        batch: &Batch,
+        micro_batch: usize,
+        gradients: &mut [f32],
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<Loss>, TooSmall> {
         let image = batch.height * batch.width * 3;
         assert!(!batch.labels.is_empty() && micro_batch > 0, "a batch has images");
         assert_eq!(batch.input.len(), batch.labels.len() * image, "{} images", batch.labels.len());
         assert_eq!(gradients.len(), params.learnable().len(), "gradients");
         let mut total = Loss::default();
+        let several = batch.labels.len() > micro_batch;
+        let statistics = if several { params.statistics().to_vec() } else { Vec::new() };
         for (i, labels) in batch.labels.chunks(micro_batch).enumerate() {
+            if i > 0 && stopped() {
+                params.statistics_mut().copy_from_slice(&statistics);
+                return Ok(None);
+            }
             let input = &batch.input[i * micro_batch * image..][..labels.len() * image];
             let part = Batch { input, labels, ..*batch };
             let images = batch.labels.len();
@@ -88,7 +114,7 @@ impl Learner {
             total.top1 += loss.top1;
             total.top5 += loss.top5;
         }
-        Ok(total)
+        Ok(Some(total))
     }
 
     /// Loss and gradients of a micro-batch in a batch of `images`.

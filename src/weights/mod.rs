@@ -35,6 +35,7 @@ pub use stated::{StatedPreprocess, parse_mean, parse_std};
 pub use stored::{Dtype, FileFormat, FloatType, StoredTensor};
 pub use write::{
     NamedTensor, network_tensors, write_safetensors, write_safetensors_to, write_weights,
+    write_weights_to,
 };
 
 pub(crate) use kind::{START, other};

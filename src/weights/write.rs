@@ -45,6 +45,21 @@ pub fn write_weights(
     pixel_mean: Option<&PixelMean<'_>>,
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), WeightsError> {
+    write_weights_to(&Disk, path.as_ref(), network, source, pixel_mean, metadata)
+}
+
+/// As [`write_weights`], on any storage.
+///
+/// # Errors
+/// As of [`write_weights`].
+pub fn write_weights_to(
+    storage: &dyn Storage,
+    path: &Path,
+    network: &Network,
+    source: &dyn ParamSource,
+    pixel_mean: Option<&PixelMean<'_>>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), WeightsError> {
     let table = network.table();
     let mut shapes: Vec<(&str, &[usize])> =
         table.infos().iter().map(|info| (info.name.as_str(), &info.shape[..])).collect();
@@ -52,7 +67,7 @@ pub fn write_weights(
     shapes.extend(mean_shape.as_ref().map(|shape| (PIXEL_MEAN, &shape[..])));
     let header = header(&[], &shapes, metadata);
     let failed: RefCell<Option<SourceError>> = RefCell::default();
-    let written = write_file(&Disk, path.as_ref(), &header, |out| {
+    let written = write_file(storage, path, &header, |out| {
         for (id, info) in table.iter() {
             for start in (0..info.len()).step_by(TOGETHER) {
                 let part = start..info.len().min(start + TOGETHER);
