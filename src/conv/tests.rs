@@ -1,5 +1,7 @@
 //! Convolutions against the definition, over random shapes; and instruction sets against each other.
 
+mod guards;
+
 use super::{
     Algorithm, BackwardFilter, ConvShape, Filter, WinogradTile, backward_data, backward_weights,
     forward, reference, strip,
@@ -75,7 +77,6 @@ fn check(shape: &ConvShape, seed: u64) {
             let mut dw = vec![f32::NAN; shape.weight_len()];
             backward_weights(backend, shape, &input, &gradient, &mut dw);
             let taps = shape.kernel * shape.kernel;
-            let rough = roughness(algorithm, backend);
             let (rough, case) = (roughness(algorithm, backend), (algorithm, backend, shape));
             compare("output", &output, &expected, [rough, shape.k()], &case);
             let terms = taps * shape.out_channels;

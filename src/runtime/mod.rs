@@ -11,6 +11,8 @@ mod watch;
 
 pub use awake::awake;
 pub use buffer::AlignedBuf;
+#[cfg(test)]
+pub(crate) use buffer::guarded;
 pub use profile::Profile;
 pub use rect::RectMut;
 pub use rng::Rng;
