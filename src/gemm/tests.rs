@@ -41,6 +41,14 @@ impl ASource for Packed<'_> {
     }
 }
 
+/// How far rounding may take a sum of `terms` products of values of at most 1, and what an epilogue adds,
+/// which should be `sum`: errors add up like the steps of a random walk, each half an eps of what has
+/// been summed so far. (In the worst case they would all have one sign; so wide a bound would let
+/// wrong code pass.)
+pub(crate) fn rounding(terms: usize, sum: f64) -> f64 {
+    f64::from(f32::EPSILON) * ((terms + 4) as f64).sqrt() * (8.0 + 0.5 * sum.abs())
+}
+
 fn draw(rng: &mut Rng, len: usize) -> Vec<f32> {
     (0..len).map(|_| rng.uniform_in(-1.0, 1.0)).collect()
 }
@@ -56,8 +64,6 @@ fn check(case: &Case) {
         relu,
     };
     let expected = reference::gemm(m, n, k, &a, &b, &epilogue);
-    // Values are at most 1: k products and three more terms, each rounded once or twice.
-    let bound = (k + 4) as f64 * (k + 2) as f64 * f64::from(f32::EPSILON);
 
     let backends = Kernel::all().into_iter().map(|kernel| Backend::Native(kernel.isa()));
     let mut exact: Option<Vec<f32>> = None;
@@ -75,7 +81,7 @@ fn check(case: &Case) {
         assert!(c == again, "{backend:?}: packed and in place differ, {case:?}");
         for (i, (&got, &want)) in c.iter().zip(&expected).enumerate() {
             let error = (f64::from(got) - want).abs();
-            assert!(error <= bound, "{backend:?} at {i}: {got} for {want}, {case:?}");
+            assert!(error <= rounding(k, want), "{backend:?} at {i}: {got} for {want}, {case:?}");
         }
         if let Backend::Native(isa) = backend
             && isa.is_exact()

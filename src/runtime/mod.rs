@@ -17,6 +17,8 @@ mod threads;
 mod watch;
 
 pub use buffer::AlignedBuf;
+#[cfg(test)]
+pub(crate) use buffer::guarded;
 pub(crate) use disk::is_at;
 pub use memory::available_memory;
 pub use parts::{ChunksMut, Parts, SlicesMut};

@@ -11,7 +11,9 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::limits::{MAX_DIMENSIONS, MAX_ENTRIES, MAX_HEADER, MAX_NAME, MAX_TENSORS, shortened, shown};
+use super::limits::{
+    MAX_DIMENSIONS, MAX_ENTRIES, MAX_HEADER, MAX_NAME, MAX_TENSORS, shortened, shown,
+};
 use super::source::Source;
 use super::stored::{Contents, Dtype, Fault, StoredTensor};
 
@@ -67,9 +69,10 @@ pub(super) fn parse(source: &Source) -> Result<Contents, Fault> {
     };
     let text = source.read(PREFIX..start)?;
     let mut json = serde_json::Deserializer::from_slice(&text);
-    let header = Header::deserialize(&mut json)
-        .and_then(|header| json.end().map(|()| header))
-        .map_err(|error| format!("the header is damaged: {}", shortened(&error.to_string(), 300)))?;
+    let header =
+        Header::deserialize(&mut json).and_then(|header| json.end().map(|()| header)).map_err(
+            |error| format!("the header is damaged: {}", shortened(&error.to_string(), 300)),
+        )?;
     Ok(contents(header, start, data_len)?)
 }
 
@@ -153,7 +156,8 @@ impl<'de> Deserialize<'de> for Header {
                         if std::mem::replace(&mut has_metadata, true) {
                             return Err(A::Error::custom("two entries __metadata__"));
                         }
-                        header.metadata = map.next_value::<Option<Strings>>()?.unwrap_or_default().0;
+                        header.metadata =
+                            map.next_value::<Option<Strings>>()?.unwrap_or_default().0;
                         continue;
                     }
                     if name.len() > MAX_NAME {

@@ -10,8 +10,9 @@ use proptest::prelude::*;
 
 const EPSILON: f32 = 1e-5;
 const EPS: f64 = f32::EPSILON as f64;
-/// Roundings of a sum over a block of 256 pixels (half an eps each), and a few more.
-const BLOCK: f64 = 132.0;
+/// How many eps of its terms the mean over a block may stray: 8 · √pixels for the sum, at most, since its
+/// errors add up like the steps of a random walk.
+const BLOCK: f64 = 8.0;
 
 /// A random layer in f32.
 struct Case {

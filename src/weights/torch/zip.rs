@@ -151,9 +151,9 @@ fn locate(source: &Source) -> Result<(u16, Range<usize>), Fault> {
         end.starts_with(&END) && end.len() - END_LEN == usize::from(u16_at(end, 20))
     };
     let last = tail.len().checked_sub(END_LEN);
-    let at = last.and_then(|last| (0..=last).rev().find(is_end)).ok_or(
-        "cut short: a zip archive (PyTorch 1.6 or newer) without its directory",
-    )?;
+    let at = last
+        .and_then(|last| (0..=last).rev().find(is_end))
+        .ok_or("cut short: a zip archive (PyTorch 1.6 or newer) without its directory")?;
     let end = &tail[at..];
     let (count, len, start) = (u16_at(end, 10), u32_at(end, 12), u32_at(end, 16));
     if count == u16::MAX || len == u32::MAX || start == u32::MAX {
