@@ -94,8 +94,10 @@ impl OnePanel<'_> {
                     for step in first..first + UNROLL {
                         // SAFETY: step < k, a multiple of UNROLL; rows of A from `row` to `row + MR`.
                         unsafe {
-                            let row_of_b: [S::V; NV] =
-                                std::array::from_fn(|j| s.load_ptr(b.add(j * S::LANES)));
+                            let mut row_of_b = [s.splat(0.0); NV];
+                            for (j, v) in row_of_b.iter_mut().enumerate() {
+                                *v = s.load_ptr(b.add(j * S::LANES));
+                            }
                             for (i, row) in sums.iter_mut().enumerate() {
                                 let a_i = s.splat(*a.add(i * a_stride + step));
                                 for (sum, &b_j) in row.iter_mut().zip(&row_of_b) {

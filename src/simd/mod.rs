@@ -8,6 +8,10 @@
 //! The operations are chosen so that every instruction set computes the same bits: each is a single
 //! correctly rounded IEEE operation or a selection, [`Simd::max`] says what it does with NaN and
 //! signed zero, and nothing here reduces across lanes.
+//!
+//! Operations stand in plain loops, never in a closure: a closure that iterators or `array::from_fn` call
+//! does not carry the instruction set, and where the compiler does not inline it (another crate's
+//! profile decides) each operation becomes a function call. `.ci/run` looks for such functions.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -131,8 +135,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn load_strided<const N: usize>(self, src: &[f32], stride: usize) -> [Self::V; N] {
         let fits = stride <= src.len() && (N - 1) * stride + Self::LANES <= src.len();
         assert!(N <= 8 && fits, "vectors beyond the slice");
-        // SAFETY: the last vector is inside (asserted), so all are.
-        std::array::from_fn(|i| unsafe { self.load_ptr(src.as_ptr().add(i * stride)) })
+        let mut vectors = [self.splat(0.0); N];
+        for (i, vector) in vectors.iter_mut().enumerate() {
+            // SAFETY: the last vector is inside (asserted), so all are.
+            *vector = unsafe { self.load_ptr(src.as_ptr().add(i * stride)) };
+        }
+        vectors
     }
 
     /// As [`load_strided`](Self::load_strided), but only the vectors in `inside` are read, and the others
@@ -155,11 +163,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
             let fits = inside.end <= N && stride <= src.len();
             assert!(N <= 8 && fits && room >= Some(Self::LANES), "vectors beyond the slice");
         }
-        // SAFETY: the vectors from the first to the last in `inside` are in the slice (asserted).
-        std::array::from_fn(|i| unsafe {
+        let mut vectors = [self.splat(0.0); N];
+        for (i, vector) in vectors.iter_mut().enumerate() {
             let at = src.as_ptr().wrapping_add(first.wrapping_add(i * stride));
-            self.load_if(inside.contains(&i), at)
-        })
+            // SAFETY: the vectors from the first to the last in `inside` are in the slice (asserted).
+            *vector = unsafe { self.load_if(inside.start <= i && i < inside.end, at) };
+        }
+        vectors
     }
 
     /// Stores N vectors to where [`load_strided`](Self::load_strided) reads them.

@@ -71,12 +71,14 @@ impl Scheme<4, 6> for F4 {
     fn output<S: Simd>(s: S, m: [S::V; 6]) -> [S::V; 4] {
         let (even_a, odd_a) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
         let (even_b, odd_b) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
-        let k = |x: f64| s.splat(x as f32);
+        let (a, b) = (s.splat(A as f32), s.splat(B as f32));
+        let (a2, b2) = (s.splat(A2 as f32), s.splat(B2 as f32));
+        let (a3, b3) = (s.splat((A * A2) as f32), s.splat((B * B2) as f32));
         [
             s.add(m[0], s.add(even_a, even_b)),
-            s.fma(k(A), odd_a, s.mul(k(B), odd_b)),
-            s.fma(k(A2), even_a, s.mul(k(B2), even_b)),
-            s.fma(k(A * A2), odd_a, s.fma(k(B * B2), odd_b, m[5])),
+            s.fma(a, odd_a, s.mul(b, odd_b)),
+            s.fma(a2, even_a, s.mul(b2, even_b)),
+            s.fma(a3, odd_a, s.fma(b3, odd_b, m[5])),
         ]
     }
 

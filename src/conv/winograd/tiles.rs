@@ -5,7 +5,6 @@ use crate::conv::ConvShape;
 use crate::gemm::Epilogue;
 use crate::runtime::RectMut;
 use crate::simd::{Simd, SimdOp};
-use std::array::from_fn;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -46,7 +45,13 @@ impl<const M: usize, const T: usize> Grid<M, T> {
 /// A small matrix turned over: in registers, it costs nothing.
 #[inline(always)]
 fn transposed<V: Copy, const A: usize, const B: usize>(matrix: [[V; B]; A]) -> [[V; A]; B] {
-    from_fn(|b| from_fn(|a| matrix[a][b]))
+    let mut turned = [[matrix[0][0]; A]; B];
+    for (b, row) in turned.iter_mut().enumerate() {
+        for (a, value) in row.iter_mut().enumerate() {
+            *value = matrix[a][b];
+        }
+    }
+    turned
 }
 
 /// Transforms rows of tiles of the input.
@@ -78,15 +83,14 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for ToTiles<'_, M, 
             let corner = top.wrapping_sub(padding).wrapping_mul(line);
             for left in (0..grid.across).map(|tile| tile * M) {
                 for channel in (0..channels).step_by(S::LANES) {
-                    let columns: [[S::V; T]; T] = from_fn(|x| {
+                    let mut columns = [[s.splat(0.0); T]; T];
+                    for (x, column) in columns.iter_mut().enumerate() {
                         let x = (left + x).wrapping_sub(padding);
                         if x < width {
                             let first = corner.wrapping_add(x * channels + channel);
-                            P::input(s, s.load_strided_inside(image, first, line, &inside))
-                        } else {
-                            [s.splat(0.0); T]
+                            *column = P::input(s, s.load_strided_inside(image, first, line, &inside));
                         }
-                    });
+                    }
                     for (y, row) in transposed(columns).into_iter().enumerate() {
                         let at = y * T * frequency + to + channel;
                         s.store_strided(P::input(s, row), &mut values[at..], frequency);
@@ -131,25 +135,35 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for FromTiles<'_, '
             for tile in 0..grid.across {
                 let pixels = M.min(width - tile * M);
                 for column in (0..channels.len()).step_by(S::LANES) {
-                    let by_x: [[S::V; M]; T] = from_fn(|x| {
+                    let mut by_x = [[zero; M]; T];
+                    for (x, by_x) in by_x.iter_mut().enumerate() {
                         let values = &values[x * frequency + from + column..];
-                        P::output(s, s.load_strided(values, T * frequency))
-                    });
+                        *by_x = P::output(s, s.load_strided(values, T * frequency));
+                    }
                     let channel = channels.start + column;
-                    let bias =
-                        epilogue.bias.map_or(zero, |bias| s.load(&bias[channel..][..S::LANES]));
+                    let bias = match epilogue.bias {
+                        Some(bias) => s.load(&bias[channel..][..S::LANES]),
+                        None => zero,
+                    };
                     for (y, row) in transposed(by_x).into_iter().take(lines).enumerate() {
-                        let mut values = P::output(s, row).map(|v| s.add(v, bias));
+                        let mut values = P::output(s, row);
+                        for v in &mut values {
+                            *v = s.add(*v, bias);
+                        }
                         let pixel = (line + y) * width + tile * M;
                         let to = pixel - first_pixel;
                         if pixels == M {
                             if let Some(residual) = epilogue.residual {
                                 let at = pixel * out_channels + channel;
                                 let before: [_; M] = s.load_strided(&residual[at..], out_channels);
-                                values = from_fn(|x| s.add(values[x], before[x]));
+                                for (v, &before) in values.iter_mut().zip(&before) {
+                                    *v = s.add(*v, before);
+                                }
                             }
                             if epilogue.relu {
-                                values = values.map(|v| s.max(zero, v));
+                                for v in &mut values {
+                                    *v = s.max(zero, *v);
+                                }
                             }
                             output.store(s, values, to, column);
                         } else {

@@ -300,8 +300,9 @@ impl Pixelwise for Pixels<'_> {
     #[inline(always)]
     fn vector<S: Simd>(&mut self, s: S, at: usize, channel: usize, len: usize) {
         let (values, channels) = (at..at + len, channel..channel + len);
-        let of_channel = |coefficients: &[f32]| s.load(&coefficients[channels.clone()]);
-        let (a, b, c) = (of_channel(&self.map.a), of_channel(&self.map.b), of_channel(&self.map.c));
+        let Backward { a, b, c } = self.map;
+        let (a, b) = (s.load(&a[channels.clone()]), s.load(&b[channels.clone()]));
+        let c = s.load(&c[channels]);
         let x = s.load(&self.x[values.clone()]);
         let dz = self.mask.apply(s, s.load(&self.dout[values.clone()]), x, at, channel, len);
         s.store(s.fma(a, dz, s.fma(b, x, c)), &mut self.dx[values.clone()]);

@@ -165,7 +165,10 @@ impl BlockSums for Block<'_> {
             }
         }
         let count = s.splat(self.count);
-        let centre = sums.map(|sum| s.div(sum, count));
+        let mut centre = sums;
+        for centre in &mut centre {
+            *centre = s.div(*centre, count);
+        }
         let mut off = [s.splat(0.0); VECTORS];
         let mut squares = off;
         for pixel in self.x.chunks_exact(self.channels) {
