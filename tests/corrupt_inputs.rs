@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
-use resnet_cpu::data::{self, CifarRecords, Limits, Preprocessing};
+use resnet_cpu::data::{self, CifarRecords, Limits, Preprocess};
 use resnet_cpu::weights::{Overrides, TensorFile, WeightsFile};
 
 /// What a reader makes of a file that it accepts: to be compared, and empty if nothing was read.
@@ -79,7 +79,7 @@ fn damage_seeds(target: &str, read: Read, header: usize, may_end: fn(usize) -> b
 fn read_image(bytes: &[u8], _: &Path) -> Result<Content, String> {
     let limits = Limits { side: 4096, bytes: 16 << 20 };
     let image = data::decode(bytes, Path::new("image"), &limits).map_err(|e| e.to_string())?;
-    let how = Preprocessing::cifar();
+    let how = Preprocess::cifar();
     how.apply(&image, &mut vec![0.0; how.input_len()]);
     Ok(image.pixels().to_vec())
 }
@@ -92,8 +92,9 @@ fn read_tensors(bytes: &[u8], folder: &Path) -> Result<Content, String> {
     let mut content = format!("{:?}", file.metadata()).into_bytes();
     for tensor in file.tensors() {
         let count = tensor.shape.iter().product::<usize>();
-        assert!(file.values(tensor).is_none_or(|values| values.len() == count), "{tensor:?}");
-        content.extend(file.bytes(tensor));
+        let values = file.values(tensor).unwrap();
+        assert!(values.is_none_or(|values| values.len() == count), "{tensor:?}");
+        file.read_bytes(tensor, |bytes| content.extend(bytes)).unwrap();
     }
     Ok(content)
 }

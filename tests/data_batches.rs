@@ -2,7 +2,7 @@
 //! batches for any number of threads.
 
 use resnet_cpu::data::{
-    Augment, Batches, Dataset, Error, Mean, MemoryDataset, Preprocessing, RgbImage, View, resize,
+    Augmentation, Batches, Dataset, Error, Mean, MemoryDataset, Preprocess, RgbImage, View, resize,
 };
 use resnet_cpu::runtime::Rng;
 
@@ -93,7 +93,7 @@ fn assert_uniform(counts: &[usize], epochs: u64) {
 #[test]
 fn padded_crops_and_flips_are_those_of_the_paper() {
     let side = 7;
-    let view = View { resize: Some(side), crop: side };
+    let view = View { pad: None, resize: Some(side), crop: side };
     let image = noise(side, side, "square");
     for mean in [channels(), pixels(view.input_len())] {
         let data = Images(vec![Some(image.clone())]);
@@ -107,19 +107,19 @@ fn padded_crops_and_flips_are_those_of_the_paper() {
             let batches = Batches::training(&data, view, &mean, augment, 3).unwrap();
             assert_uniform(&occurrences(&batches, epochs, candidates), epochs);
         };
-        count(Augment::PadCrop { pad: 2 }, &candidates);
+        count(Augmentation::PadCrop { pad: 2 }, &candidates);
         let flips: Vec<_> = candidates.iter().map(|floats| mirrored(floats, side)).collect();
-        count(Augment::PadCropFlip { pad: 2 }, &[candidates, flips].concat());
-        count(Augment::Flip, &[normalized.clone(), mirrored(&normalized, side)]);
-        count(Augment::None, &[normalized]);
+        count(Augmentation::PadCropFlip { pad: 2 }, &[candidates, flips].concat());
+        count(Augmentation::Flip, &[normalized.clone(), mirrored(&normalized, side)]);
+        count(Augmentation::None, &[normalized]);
     }
 }
 
 #[test]
 fn padding_may_be_wider_than_the_image() {
-    let view = View { resize: None, crop: 2 };
+    let view = View { pad: None, resize: None, crop: 2 };
     let data = Images(vec![Some(noise(2, 2, "small"))]);
-    let augment = Augment::PadCropFlip { pad: 5 };
+    let augment = Augmentation::PadCropFlip { pad: 5 };
     let batches = Batches::training(&data, view, &channels(), augment, 0).unwrap();
     let mut out = [f32::NAN; 12];
     for epoch in 0..500 {
@@ -131,7 +131,7 @@ fn padding_may_be_wider_than_the_image() {
 #[test]
 fn crops_of_photographs_are_uniform() {
     let image = noise(14, 9, "photograph");
-    let view = View { resize: Some(5), crop: 4 };
+    let view = View { pad: None, resize: Some(5), crop: 4 };
     // The shorter side becomes 6, the longer 6 * 14 / 9 = 9: six places across, three down.
     let resized = resize(&image, 9, 6);
     for mean in [channels(), pixels(view.input_len())] {
@@ -144,10 +144,10 @@ fn crops_of_photographs_are_uniform() {
             candidates.push(normalize(&image, &mean));
         }
         let data = Images(vec![Some(image.clone())]);
-        let augment = Augment::ResizeCropFlip { resize: 6 };
+        let augment = Augmentation::ResizeCropFlip { resize: 6 };
         let batches = Batches::training(&data, view, &mean, augment, 1).unwrap();
         assert_uniform(&occurrences(&batches, 4000, &candidates), 4000);
-        let narrow = Augment::ResizeCropFlip { resize: 3 };
+        let narrow = Augmentation::ResizeCropFlip { resize: 3 };
         let error = Batches::training(&data, view, &mean, narrow, 1).err().unwrap();
         assert!(error.to_string().ends_with("at least the crop of 4, found 3"), "{error}");
     }
@@ -158,8 +158,8 @@ fn evaluation_is_the_preprocessing_of_inference() {
     let images = [(40, 30), (32, 32), (32, 50), (20, 33)].map(|(w, h)| noise(w, h, "eval"));
     let data = Images(images.iter().cloned().map(Some).collect());
     for resize in [None, Some(36), Some(32)] {
-        let how = Preprocessing { resize, ..Preprocessing::cifar() };
-        let batches = Batches::evaluation(&data, how.view(), &how.mean);
+        let how = Preprocess { view: View { resize, ..View::cifar() }, ..Preprocess::cifar() };
+        let batches = Batches::evaluation(&data, how.view, &how.mean);
         let mut out = vec![f32::NAN; 4 * how.input_len()];
         batches.fill(0, &[0, 1, 2, 3], &mut out, &mut [9; 4]).unwrap();
         for (image, out) in images.iter().zip(out.chunks_exact(how.input_len())) {
@@ -175,9 +175,9 @@ fn evaluation_is_the_preprocessing_of_inference() {
 fn scale_and_colour_are_random_crops_with_one_shift_a_channel() {
     let image = noise(30, 25, "scales");
     let data = Images(vec![Some(image.clone()); 40]);
-    let view = View { resize: Some(20), crop: 16 };
+    let view = View { pad: None, resize: Some(20), crop: 16 };
     let mean = Mean::Channel { mean: [0.0; 3], std: [1.0; 3] };
-    let augment = Augment::ScaleCropFlipColour { shortest: 17, longest: 19 };
+    let augment = Augmentation::ScaleCropFlipColour { shortest: 17, longest: 19 };
     let batches = Batches::training(&data, view, &mean, augment, 1).unwrap();
     let indices: Vec<usize> = (0..40).collect();
     let mut out = vec![f32::NAN; 40 * view.input_len()];
@@ -208,7 +208,7 @@ fn scale_and_colour_are_random_crops_with_one_shift_a_channel() {
         assert!(shift.iter().any(|x| x.abs() > 1e-5), "no shift at all");
     }
     assert!(seen.iter().all(|&n| n > 3) && seen[3] < 37, "{seen:?}");
-    let narrow = Augment::ScaleCropFlipColour { shortest: 15, longest: 19 };
+    let narrow = Augmentation::ScaleCropFlipColour { shortest: 15, longest: 19 };
     assert!(Batches::training(&data, view, &mean, narrow, 1).is_err());
 }
 
@@ -221,7 +221,7 @@ fn batches_are_the_same_for_any_number_of_threads_and_never_change() {
     let data = MemoryDataset::demo(1, 0..100);
     let indices: Vec<usize> = (0..100).rev().step_by(3).collect();
     let run = |seed, epoch| {
-        let augment = Augment::PadCropFlip { pad: 4 };
+        let augment = Augmentation::PadCropFlip { pad: 4 };
         let batches = Batches::training(&data, View::cifar(), &channels(), augment, seed).unwrap();
         let mut out = vec![f32::NAN; indices.len() * batches.input_len()];
         let mut labels = vec![0; indices.len()];
@@ -247,7 +247,7 @@ fn the_first_image_that_fails_is_named() {
     images[60] = None;
     images[150] = None;
     let data = Images(images);
-    let view = View { resize: Some(8), crop: 8 };
+    let view = View { pad: None, resize: Some(8), crop: 8 };
     for threads in [1, 4] {
         for (indices, failed) in
             [((0..200).collect::<Vec<_>>(), 60), ((0..200).rev().collect(), 150)]
@@ -266,7 +266,7 @@ fn the_first_image_that_fails_is_named() {
 
 #[test]
 fn means_are_exact() {
-    let view = View { resize: None, crop: 5 };
+    let view = View { pad: None, resize: None, crop: 5 };
     // The channel blue is always 7.
     let images: Vec<RgbImage> = (0..300)
         .map(|i| {

@@ -1,7 +1,7 @@
 //! Resizing gives Pillow's bits and preprocessing torchvision's: golden results for images that an
 //! integer formula makes, written by `tests/data/pillow.py`.
 
-use resnet_cpu::data::{Preprocessing, RgbImage, Window, resize, resize_window};
+use resnet_cpu::data::{Preprocess, RgbImage, View, Window, resize, resize_window};
 
 #[derive(serde::Deserialize)]
 struct Golden {
@@ -77,7 +77,10 @@ fn a_window_is_a_part_of_the_whole() {
 fn preprocessing_equals_torchvision() {
     for case in golden().preprocess {
         let resize = (case.resize > 0).then_some(case.resize);
-        let how = Preprocessing { resize, crop: case.crop, ..Preprocessing::imagenet() };
+        let how = Preprocess {
+            view: View { pad: None, resize, crop: case.crop },
+            ..Preprocess::imagenet()
+        };
         let [w, h] = case.from;
         let mut out = vec![f32::NAN; how.input_len()];
         how.apply(&noise(w, h), &mut out);

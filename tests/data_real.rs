@@ -5,10 +5,10 @@
 use std::path::PathBuf;
 
 use resnet_cpu::data::{
-    CifarRecords, Error, Limits, Preprocessing, RgbImage, collect_images, read_image,
+    CifarRecords, Error, Limits, Preprocess, RgbImage, collect_images, read_image,
 };
 use resnet_cpu::infer::labels;
-use resnet_cpu::model::Family;
+use resnet_cpu::weights::DataSet;
 
 /// `$RESNET_CPU_TEST_DATA`, else `../shared/data` beside the package.
 fn data_folder() -> Option<PathBuf> {
@@ -42,11 +42,11 @@ fn inputs_equal_the_reference_up_to_the_jpeg_decoder() {
     for (i, row) in rows.lines().skip(1).take(4).enumerate() {
         let file = row.split(',').next().unwrap();
         let image = read(samples.join("images").join(file)).unwrap();
-        let how = Preprocessing::imagenet();
+        let how = Preprocess::imagenet();
         let mut out = vec![0.0; how.input_len()];
         how.apply(&image, &mut out);
         let expected = read_npy(folder.join(format!("reference/imagenet/input_{i:03}.npy")));
-        let plane = how.crop * how.crop;
+        let plane = how.view.crop * how.view.crop;
         assert_eq!(expected.len(), 3 * plane);
         // In units of a pixel's 0..255.
         let off = |k: usize| {
@@ -149,7 +149,7 @@ fn cifar_records_are_read() {
 #[test]
 fn class_names_are_in_the_order_of_wordnet_ids() {
     let Some(folder) = data_folder() else { return };
-    let names = labels::builtin(1000, Family::ImageNet).unwrap();
+    let names = labels::names_of(DataSet::ImageNet);
     let rows = std::fs::read_to_string(folder.join("imagenet-samples/imagenet_classes.csv"));
     let rows = rows.unwrap();
     let letters =

@@ -9,12 +9,13 @@
 
 mod common;
 
+use resnet_cpu::conv::{self, BackwardFilter, ConvShape, Filter, backward_data, backward_weights};
 use resnet_cpu::data::{Dataset, Kind, Limits, MemoryDataset, ValidationOrigin, decode};
-use resnet_cpu::gemm::Backend;
+use resnet_cpu::gemm::{Backend, Epilogue};
 use resnet_cpu::infer::Session;
 use resnet_cpu::learn::{Batch, Learner, Sgd, SgdOptions, update_ema};
 use resnet_cpu::model::{InitOptions, ModelSpec, Options, initialize};
-use resnet_cpu::runtime::{AlignedBuf, Disk, Unwatched};
+use resnet_cpu::runtime::{AlignedBuf, Disk, Unwatched, team};
 use resnet_cpu::simd::Isa;
 use resnet_cpu::train::{
     Augment, BEST, Config, Interrupt, LAST, Length, Recipe, Run, RunOptions, TrainData,
@@ -35,6 +36,7 @@ fn every_exact_instruction_set_gives_the_numbers_on_record() {
             let found = match case["what"].as_str().unwrap() {
                 "inference" => inference(case, isa),
                 "training" => training(case, isa),
+                "convolution" => convolution(case, isa),
                 "run" => run(isa),
                 "images" => images(),
                 other => panic!("{other}"),
@@ -94,8 +96,10 @@ fn training(case: &Value, isa: Isa) -> Value {
         let batch = Batch { input: &input, labels: &labels, height, width, label_smoothing: 0.1 };
         let loss = learner.batch(&mut params, &batch, micro_batch, &mut gradients).unwrap();
         losses.push(loss.sum);
-        sgd.step(isa, params.learnable_mut(), &mut momentum, &gradients, 0.05);
-        update_ema(isa, &mut average, &params, 0.9, step as u64);
+        team(|team| {
+            sgd.step(team, isa, params.learnable_mut(), &mut momentum, &gradients, 0.05);
+            update_ema(team, isa, &mut average, &params, 0.9, step as u64);
+        });
     }
     json!({
         "losses": losses,
@@ -105,6 +109,38 @@ fn training(case: &Value, isa: Isa) -> Value {
         "statistics": digest(params.statistics()),
         "average": digest(&[average.learnable(), average.statistics()].concat()),
     })
+}
+
+/// A convolution by the algorithm that its shape chooses, and its gradients.
+fn convolution(case: &Value, isa: Isa) -> Value {
+    let [batch, side, channels] = input(case);
+    let shape = ConvShape {
+        batch,
+        height: side,
+        width: side,
+        in_channels: channels,
+        out_channels: channels,
+        kernel: 3,
+        stride: 1,
+        padding: 1,
+    };
+    let backend = Backend::Native(isa);
+    let x = common::images(SEED, "x", shape.input_len());
+    let weights = common::images(SEED, "weights", shape.weight_len());
+    let gradient = common::images(SEED, "gradient", shape.output_len());
+    let mut filter = Filter::zeros(backend, &shape);
+    assert_eq!(filter.algorithm().name(&shape), case["algorithm"].as_str().unwrap());
+    team(|team| filter.pack(team, &weights, None));
+    let mut output = vec![f32::NAN; shape.output_len()];
+    let none = Epilogue::default();
+    team(|team| conv::forward(team, &shape, &x, &filter, &none, &mut output));
+    let mut filter = BackwardFilter::zeros(backend, &shape);
+    team(|team| filter.pack(team, &weights));
+    let mut dx = vec![f32::NAN; shape.input_len()];
+    team(|team| backward_data(team, &shape, &gradient, &filter, &mut dx));
+    let mut dw = vec![f32::NAN; shape.weight_len()];
+    team(|team| backward_weights(team, backend, &shape, &x, &gradient, &mut dw));
+    json!({ "output": digest(&output), "input": digest(&dx), "weights": digest(&dw) })
 }
 
 /// A run from images to files: drawing, scaling, colour, order, schedule, validation, checkpoint.

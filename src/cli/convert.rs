@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use resnet_cpu::data::{Mean, Preprocessing};
+use resnet_cpu::data::Preprocess;
 use resnet_cpu::infer::{InferError, class_names, labels};
 use resnet_cpu::runtime::{Disk, NewFiles, Storage};
-use resnet_cpu::weights::{self, Metadata, PixelMean, WeightsFile, write_weights_to};
+use resnet_cpu::weights::{Metadata, PixelMean, WeightsFile, write_weights_to};
 
 use super::error::CliError;
 use super::machine::Machine;
 use super::network::NetworkArgs;
 use super::output::{grouped, one_line};
 use super::preprocessing::PreprocessingArgs;
-use super::weights::note_weights;
+use super::weights::{ExtraArgs, note_weights};
 
 /// What a header says to this program only; `convert` writes it anew.
 const OURS: &str = "resnet_cpu.";
@@ -38,16 +38,18 @@ pub(super) struct Args {
     #[command(flatten)]
     network: NetworkArgs,
     #[command(flatten)]
+    extra: ExtraArgs,
+    #[command(flatten)]
     preprocessing: PreprocessingArgs,
-    /// Class names, one a line in order of index [default: as the file says, else those of ImageNet
-    /// or CIFAR-10 if it has as many classes]
+    /// Class names in order of index: text, one a line, or JSON [default: as the file says, else those
+    /// of the data set that its publisher is known to have trained on]
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let Args { input, output, .. } = args;
-    let overrides = args.network.overrides(args.arch.as_deref())?;
+    let overrides = args.extra.and(args.network.overrides(args.arch.as_deref())?);
     let storage = storage(input, output, args.force)?;
     let weights = WeightsFile::open(input, &overrides).map_err(CliError::failed)?;
     note_weights(machine, input, &weights);
@@ -57,8 +59,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         None => class_names(&weights),
     };
 
-    let (preprocessing, pixel_mean) = stated(&used);
-    let metadata = Metadata { preprocessing, classes, ..weights.metadata().clone() };
+    let (preprocess, pixel_mean) = (used.stated(), pixel_mean(&used));
+    let metadata = Metadata { preprocess, classes, ..weights.metadata().clone() };
     let foreign = weights.file().metadata().iter().filter(|(key, _)| !key.starts_with(OURS));
     let mut entries: BTreeMap<String, String> =
         foreign.map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -113,22 +115,9 @@ fn read_labels(file: &Path, classes: usize) -> Result<Vec<String>, CliError> {
     Err(CliError::failed(format!("{}: {error}", file.display())))
 }
 
-/// The preprocessing as metadata say it, and the per-pixel mean if there is one; then the channels'
-/// mean is 0 and their deviation 1.
-fn stated(used: &Preprocessing) -> (weights::Preprocessing, Option<PixelMean<'_>>) {
-    let side = used.crop;
-    let (mean, std, pixel_mean) = match &used.mean {
-        Mean::Channel { mean, std } => (*mean, *std, None),
-        Mean::Pixel(values) => {
-            let values = Cow::Borrowed(&values[..]);
-            ([0.0; 3], [1.0; 3], Some(PixelMean { height: side, width: side, values }))
-        }
-    };
-    let stated = weights::Preprocessing {
-        mean: Some(mean),
-        std: Some(std),
-        resize: used.resize,
-        crop: Some(side),
-    };
-    (stated, pixel_mean)
+/// The mean of each pixel as files store it, if that is what is subtracted.
+fn pixel_mean(used: &Preprocess) -> Option<PixelMean<'_>> {
+    let side = used.view.crop;
+    let values = Cow::Borrowed(used.pixel_mean()?);
+    Some(PixelMean { height: side, width: side, values })
 }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use resnet_cpu::data::{Mean, Preprocessing};
-use resnet_cpu::infer::preprocessing;
-use resnet_cpu::weights::{self, WeightsFile};
+use resnet_cpu::data::{Mean, Preprocess, View};
+use resnet_cpu::infer::preprocess;
+use resnet_cpu::weights::{StatedPreprocess, WeightsFile, parse_mean, parse_std};
 
 use super::error::CliError;
 use super::machine::Machine;
@@ -33,23 +33,26 @@ impl PreprocessingArgs {
         machine: &Machine,
         path: &Path,
         weights: &WeightsFile,
-    ) -> Result<Preprocessing, CliError> {
-        let asked = weights::Preprocessing {
+    ) -> Result<Preprocess, CliError> {
+        let asked = StatedPreprocess {
             mean: self.mean,
             std: self.std,
             resize: self.resize.map(|n| n as usize),
             crop: self.crop.map(|n| n as usize),
+            pad: None,
         };
-        let (used, assumed) = preprocessing(weights, &asked)
+        let (used, assumed) = preprocess(weights, &asked)
             .map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
         note(machine, &used, &assumed);
         Ok(used)
     }
 }
 
-fn note(machine: &Machine, used: &Preprocessing, assumed: &[&str]) {
+fn note(machine: &Machine, used: &Preprocess, assumed: &[&str]) {
     let triple = |[r, g, b]: [f32; 3]| format!("{r},{g},{b}");
-    let resize = used.resize.map_or("no resize".to_owned(), |side| format!("resize {side}"));
+    let View { pad, resize, crop } = used.view;
+    let pad = pad.map_or(String::new(), |side| format!("pad to {side}, "));
+    let resize = resize.map_or("no resize".to_owned(), |side| format!("resize {side}"));
     let mean = match &used.mean {
         Mean::Channel { mean, std } => format!("mean {}, std {}", triple(*mean), triple(*std)),
         Mean::Pixel(_) => "the file's per-pixel mean".to_owned(),
@@ -58,23 +61,5 @@ fn note(machine: &Machine, used: &Preprocessing, assumed: &[&str]) {
         [] => String::new(),
         fields => format!(" (assumed: {})", fields.join(", ")),
     };
-    machine.note(&format!("preprocessing: {resize}, crop {}, {mean}{assumed}", used.crop));
-}
-
-fn parse_mean(text: &str) -> Result<[f32; 3], String> {
-    let valid = |x: f32| (0.0..=1.0).contains(&x);
-    parse_triple(text, "three numbers r,g,b in 0..1 (pixels of 0..255 divided by 255)", valid)
-}
-
-fn parse_std(text: &str) -> Result<[f32; 3], String> {
-    let valid = |x: f32| x > 0.0 && x <= 1.0;
-    parse_triple(text, "three positive numbers r,g,b up to 1 (of pixels in 0..1)", valid)
-}
-
-fn parse_triple(text: &str, expected: &str, valid: fn(f32) -> bool) -> Result<[f32; 3], String> {
-    let numbers: Option<Vec<f32>> = text.split(',').map(|x| x.trim().parse().ok()).collect();
-    numbers
-        .and_then(|numbers| <[f32; 3]>::try_from(numbers).ok())
-        .filter(|numbers| numbers.iter().all(|&x| valid(x)))
-        .ok_or_else(|| format!("expected {expected}"))
+    machine.note(&format!("preprocessing: {pad}{resize}, crop {crop}, {mean}{assumed}"));
 }

@@ -9,7 +9,7 @@ use crate::runtime::Rng;
 
 /// How training images are changed at random.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Augment {
+pub enum Augmentation {
     /// Not at all: evaluation, or overfitting on purpose.
     None,
     /// Left and right are exchanged half of the time.
@@ -54,7 +54,7 @@ const COLOUR: [[f32; 3]; 3] = [
 /// Standard deviation of the random factor of each component.
 const COLOUR_STRENGTH: f32 = 0.1;
 
-impl Augment {
+impl Augmentation {
     /// Writes the changed and normalised `image` to `out`, `[crop, crop, 3]`.
     ///
     /// A per-pixel mean belongs to a place of the image before padding and flip, or of the crop
@@ -100,6 +100,7 @@ impl Augment {
 /// A random crop of `image`, its shorter side resized to `resize`, mirrored half of the time.
 fn crop_flip(image: &RgbImage, view: View, resize: usize, rng: &mut Rng) -> RgbImage {
     let view = View { resize: Some(resize), ..view };
+    let image = &view.padded(image);
     let (width, height) = view.resized_size(image);
     let corner = [width, height].map(|side| rng.below(side - view.crop + 1));
     let mut image = view.cut(image, corner);

@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::{Augment, Dataset, Error, Mean, Normalizer, SettingError, View};
+use super::{Augmentation, Dataset, Error, Mean, Normalizer, SettingError, View};
 use crate::runtime::Rng;
 
 /// Keys the random streams of augmentation ("augm" in ASCII).
@@ -16,7 +16,7 @@ pub struct Batches<'a> {
     data: &'a dyn Dataset,
     view: View,
     normalizer: Normalizer,
-    augment: Augment,
+    augment: Augmentation,
     seed: u64,
 }
 
@@ -32,11 +32,11 @@ impl<'a> Batches<'a> {
         data: &'a dyn Dataset,
         view: View,
         mean: &Mean,
-        augment: Augment,
+        augment: Augmentation,
         seed: u64,
     ) -> Result<Self, SettingError> {
-        if let Augment::ResizeCropFlip { resize }
-        | Augment::ScaleCropFlipColour { shortest: resize, .. } = augment
+        if let Augmentation::ResizeCropFlip { resize }
+        | Augmentation::ScaleCropFlipColour { shortest: resize, .. } = augment
             && resize < view.crop
         {
             return Err(SettingError::ResizeBelowCrop { resize, crop: view.crop });
@@ -54,7 +54,7 @@ impl<'a> Batches<'a> {
             assert_eq!(mean.len(), view.input_len(), "numbers of the per-pixel mean");
         }
         let normalizer = Normalizer::new(mean);
-        Self { data, view, normalizer, augment: Augment::None, seed: 0 }
+        Self { data, view, normalizer, augment: Augmentation::None, seed: 0 }
     }
 
     /// The images.

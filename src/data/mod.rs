@@ -1,6 +1,6 @@
 //! Images to tensors: finding files, decoding, resizing, and the readers of data sets.
 //!
-//! An image is an [`RgbImage`] (8 bits a channel, rows top to bottom) until [`Preprocessing`] turns
+//! An image is an [`RgbImage`] (8 bits a channel, rows top to bottom) until [`Preprocess`] turns
 //! it into the normalised NHWC floats that a network reads. Everything here depends on bytes and
 //! seeds only, and whatever is wrong with a file is an [`Error`] that names it.
 //!
@@ -30,7 +30,7 @@ mod sampler;
 mod view;
 mod webp;
 
-pub use augment::Augment;
+pub use augment::Augmentation;
 pub use batches::Batches;
 pub use cifar::{CifarRecords, CifarSplit};
 pub use dataset::{Dataset, Subset};
@@ -41,8 +41,8 @@ pub use memory::MemoryDataset;
 pub use normalize::{Mean, Normalizer};
 pub use open::{Kind, Splits, ValidationOrigin, open};
 pub use paths::collect_images;
-pub use preprocess::Preprocessing;
+pub use preprocess::Preprocess;
 pub use resize::{Window, resize, resize_window};
 pub use rgb::RgbImage;
-pub use sampler::{Batch, Sampler, epoch_order};
+pub use sampler::{Picked, Sampler, epoch_order};
 pub use view::{Crops, View};

@@ -1,43 +1,88 @@
-//! An image to the floats a network reads: resize the shorter side, crop the centre, normalise.
+//! An image to the floats a network reads: pad, resize the shorter side, crop the centre, normalise.
+//!
+//! The one complete description of that. Training makes it of its data ([`View`], [`Mean`]), stores it
+//! with the weights as a [`StatedPreprocess`], and validation and inference read the same numbers back;
+//! what a file does not state is the standard of its family.
 //!
 //! The semantics are torchvision's `Resize`, `CenterCrop`, `ToTensor`, `Normalize`, to the bit: the
 //! integers truncate and round as Python does, and normalisation is (value / 255 - mean) / std in
 //! f32. The layout is NHWC.
 
 use super::{Mean, Normalizer, RgbImage, View};
+use crate::model::Family;
+use crate::weights::StatedPreprocess;
 
 /// How images become inputs of a network.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Preprocessing {
-    /// Length to which the shorter side is resized (the longer in proportion, rounded down); none:
-    /// the image is not resized.
-    pub resize: Option<usize>,
-    /// Side of the square that is cut from the centre. What lies outside the image is black.
-    pub crop: usize,
-    /// What is subtracted, and what divides.
+pub struct Preprocess {
+    /// Which square of bytes is taken of an image.
+    pub view: View,
+    /// What is subtracted of it, and what divides.
     pub mean: Mean,
 }
 
-impl Preprocessing {
+impl Preprocess {
     /// The standard of ImageNet networks: shorter side 256, centre 224.
     pub const fn imagenet() -> Self {
-        Self { resize: Some(256), crop: 224, mean: Mean::IMAGENET }
+        Self { view: View::imagenet(), mean: Mean::IMAGENET }
     }
 
     /// The standard of CIFAR networks: 32 x 32 as it is, anything else to shorter side 32 and its
     /// centre.
     pub const fn cifar() -> Self {
-        Self { resize: Some(32), crop: 32, mean: Mean::IMAGENET }
+        Self { view: View::cifar(), mean: Mean::IMAGENET }
+    }
+
+    /// The standard of the networks of `family`.
+    pub const fn standard(family: Family) -> Self {
+        match family {
+            Family::ImageNet => Self::imagenet(),
+            Family::Cifar => Self::cifar(),
+        }
+    }
+
+    /// What is `stated`, and for the rest the standard of `family`. Where only a crop larger than the
+    /// standard's resize is stated, images are resized to that. With `pixel_mean`, `[crop, crop, 3]`,
+    /// that is the mean, whatever is stated of the channels.
+    pub fn complete(
+        family: Family,
+        stated: &StatedPreprocess,
+        pixel_mean: Option<Vec<f32>>,
+    ) -> Self {
+        let standard = Self::standard(family);
+        let crop = stated.crop.unwrap_or(standard.view.crop);
+        let resize = stated.resize.or(standard.view.resize.map(|side| side.max(crop)));
+        let mean = match (pixel_mean, standard.mean) {
+            (Some(mean), _) | (None, Mean::Pixel(mean)) => Mean::Pixel(mean),
+            (None, Mean::Channel { mean, std }) => {
+                Mean::Channel { mean: stated.mean.unwrap_or(mean), std: stated.std.unwrap_or(std) }
+            }
+        };
+        Self { view: View { pad: stated.pad, resize, crop }, mean }
+    }
+
+    /// What a file has to state so that [`complete`](Self::complete) gives this back. A mean of pixels
+    /// is a tensor of its own; the channels then have the mean 0 and the deviation 1.
+    pub fn stated(&self) -> StatedPreprocess {
+        let (mean, std) = match &self.mean {
+            Mean::Channel { mean, std } => (*mean, *std),
+            Mean::Pixel(_) => ([0.0; 3], [1.0; 3]),
+        };
+        let View { pad, resize, crop } = self.view;
+        StatedPreprocess { mean: Some(mean), std: Some(std), pad, resize, crop: Some(crop) }
+    }
+
+    /// The mean of each pixel, `[crop, crop, 3]`, if that is what is subtracted.
+    pub fn pixel_mean(&self) -> Option<&[f32]> {
+        match &self.mean {
+            Mean::Pixel(mean) => Some(mean),
+            Mean::Channel { .. } => None,
+        }
     }
 
     /// Floats of one input: `crop * crop * 3`.
     pub const fn input_len(&self) -> usize {
-        self.crop * self.crop * 3
-    }
-
-    /// Its geometry.
-    pub const fn view(&self) -> View {
-        View { resize: self.resize, crop: self.crop }
+        self.view.input_len()
     }
 
     /// Writes the input of `image` to `out`, `[crop, crop, 3]`.
@@ -46,7 +91,7 @@ impl Preprocessing {
     /// If `out` is not [`input_len`](Self::input_len) long, `resize` or `crop` is zero, or a per-pixel
     /// mean is not of the crop's size.
     pub fn apply(&self, image: &RgbImage, out: &mut [f32]) {
-        Normalizer::new(&self.mean).apply(&self.view().center(image), out);
+        Normalizer::new(&self.mean).apply(&self.view.center(image), out);
     }
 }
 
@@ -55,9 +100,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn black_surrounds_a_image_smaller_than_the_crop() {
+    fn black_surrounds_an_image_smaller_than_the_crop() {
         let mean = Mean::Channel { mean: [0.5; 3], std: [0.5; 3] };
-        let how = Preprocessing { resize: None, crop: 6, mean };
+        let how = Preprocess { view: View { pad: None, resize: None, crop: 6 }, mean };
         let mut out = vec![f32::NAN; how.input_len()];
         how.apply(&RgbImage::new(1, 2, vec![255; 6]), &mut out);
         let white: Vec<usize> = (0..36).filter(|i| out[i * 3..][..3] == [1.0; 3]).collect();
@@ -67,11 +112,60 @@ mod tests {
     }
 
     #[test]
+    fn padding_comes_before_resizing_and_spares_larger_images() {
+        let how = |pad, resize| Preprocess {
+            view: View { pad, resize: Some(resize), crop: 32 },
+            mean: Mean::IMAGENET,
+        };
+        let input = |how: Preprocess, image: &RgbImage| {
+            let mut out = vec![f32::NAN; how.input_len()];
+            how.apply(image, &mut out);
+            out
+        };
+        let image = |side: usize| {
+            RgbImage::new(side, side, (0..side * side * 3).map(|i| (i * i / 7) as u8).collect())
+        };
+        // Of its own size, in the middle: what a crop of the unresized image does, too.
+        assert_eq!(input(how(Some(32), 32), &image(28)), input(how(None, 28), &image(28)));
+        assert_ne!(input(how(Some(32), 32), &image(28)), input(how(None, 32), &image(28)));
+        for side in [32, 33, 50] {
+            assert_eq!(input(how(Some(32), 32), &image(side)), input(how(None, 32), &image(side)));
+        }
+        let small = View { pad: Some(20), resize: None, crop: 20 }.center(&image(9));
+        assert_eq!(input(how(Some(20), 40), &image(9)), input(how(None, 40), &small));
+    }
+
+    #[test]
     fn extreme_shapes_cost_no_more_than_the_crop() {
         // Resized it would be 256 x 4,194,304; only the 224 rows of the crop are computed.
-        let how = Preprocessing::imagenet();
+        let how = Preprocess::imagenet();
         let mut out = vec![f32::NAN; how.input_len()];
         how.apply(&RgbImage::new(1, 16_384, vec![9; 16_384 * 3]), &mut out);
         assert!(out.iter().all(|x| x.is_finite()));
+    }
+
+    #[test]
+    fn what_is_stated_wins_over_the_standard() {
+        let stated =
+            StatedPreprocess { crop: Some(288), mean: Some([0.5; 3]), ..Default::default() };
+        let expected = Preprocess {
+            view: View { pad: None, resize: Some(288), crop: 288 },
+            mean: Mean::Channel { mean: [0.5; 3], std: [0.229, 0.224, 0.225] },
+        };
+        assert_eq!(Preprocess::complete(Family::ImageNet, &stated, None), expected);
+        let silent = StatedPreprocess::default();
+        assert_eq!(Preprocess::complete(Family::Cifar, &silent, None), Preprocess::cifar());
+    }
+
+    #[test]
+    fn what_is_stated_of_it_gives_it_back() {
+        for family in [Family::ImageNet, Family::Cifar] {
+            for mean in [Mean::IMAGENET, Mean::Pixel(vec![0.5; 40 * 40 * 3])] {
+                let view = View { pad: Some(32), resize: Some(48), crop: 40 };
+                let how = Preprocess { view, mean };
+                let pixels = how.pixel_mean().map(<[f32]>::to_vec);
+                assert_eq!(Preprocess::complete(family, &how.stated(), pixels), how);
+            }
+        }
     }
 }

@@ -21,9 +21,9 @@ pub struct Sampler {
     order: Vec<usize>,
 }
 
-/// The images of one step.
+/// The numbers of the images of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Batch<'a> {
+pub struct Picked<'a> {
     /// The epoch, from 0: part of the key of each image's augmentation.
     pub epoch: u64,
     /// Numbers of the images.
@@ -66,13 +66,13 @@ impl Sampler {
     }
 
     /// Takes the next batch. There is always one.
-    pub fn next_batch(&mut self) -> Batch<'_> {
+    pub fn next_batch(&mut self) -> Picked<'_> {
         let (epoch, position) = (self.epoch(), self.position() as usize);
         if position == 0 {
             self.order = epoch_order(self.seed, epoch, self.order.len());
         }
         self.step += 1;
-        Batch { epoch, indices: &self.order[position * self.batch..][..self.batch] }
+        Picked { epoch, indices: &self.order[position * self.batch..][..self.batch] }
     }
 }
 
@@ -133,8 +133,8 @@ mod tests {
             assert_eq!((resumed.epoch(), resumed.position()), (step / 5, step % 5));
             let order = epoch_order(5, step / 5, 23);
             let expected = &order[(step % 5 * 4) as usize..][..4];
-            assert_eq!(resumed.next_batch(), Batch { epoch: step / 5, indices: expected });
-            assert_eq!(whole.next_batch(), Batch { epoch: step / 5, indices: expected });
+            assert_eq!(resumed.next_batch(), Picked { epoch: step / 5, indices: expected });
+            assert_eq!(whole.next_batch(), Picked { epoch: step / 5, indices: expected });
         }
     }
 

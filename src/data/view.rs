@@ -1,7 +1,9 @@
-//! The squares that a network sees of an image: shorter side resized, then one crop or ten.
+//! The squares that a network sees of an image: padded, shorter side resized, then one crop or ten.
 //!
 //! The arithmetic of sides is torchvision's `Resize` and `CenterCrop` to the pixel. Inference,
 //! evaluation and the means of a training set share it, so they see the same pixels.
+
+use std::borrow::Cow;
 
 use super::RgbImage;
 use super::resize::{Window, resize_window};
@@ -30,6 +32,9 @@ impl Crops {
 /// How an image of any size becomes a square of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
+    /// Side of a black square in whose middle an image stands that fits into it, before all else;
+    /// none, or a larger image: it stays as it is. (So idx images of 28 x 28 become 32 x 32.)
+    pub pad: Option<usize>,
     /// Length to which the shorter side is resized (the longer in proportion, rounded down); none:
     /// the image is not resized.
     pub resize: Option<usize>,
@@ -40,12 +45,12 @@ pub struct View {
 impl View {
     /// 32 x 32 images as they are, anything else to shorter side 32 and its centre.
     pub const fn cifar() -> Self {
-        Self { resize: Some(32), crop: 32 }
+        Self { pad: None, resize: Some(32), crop: 32 }
     }
 
     /// Shorter side 256, centre 224.
     pub const fn imagenet() -> Self {
-        Self { resize: Some(256), crop: 224 }
+        Self { pad: None, resize: Some(256), crop: 224 }
     }
 
     /// Numbers in one input: `crop * crop * 3`.
@@ -58,8 +63,7 @@ impl View {
     /// # Panics
     /// If `resize` or `crop` is zero.
     pub fn center(&self, image: &RgbImage) -> RgbImage {
-        let (width, height) = self.resized_size(image);
-        self.cut(image, [center(width, self.crop), center(height, self.crop)])
+        self.center_of(&self.padded(image))
     }
 
     /// The squares of `image` that `crops` names, each `crop` x `crop`. Of ten: top left, top right,
@@ -71,18 +75,35 @@ impl View {
         if crops == Crops::Center {
             return vec![self.center(image)];
         }
+        let image = &self.padded(image);
         let (width, height) = self.resized_size(image);
         let (right, bottom) = (width.saturating_sub(self.crop), height.saturating_sub(self.crop));
         let corners = [[0, 0], [right, 0], [0, bottom], [right, bottom]];
         let mut squares = corners.map(|corner| self.cut(image, corner)).to_vec();
-        squares.push(self.center(image));
+        squares.push(self.center_of(image));
         let mut mirrored = squares.clone();
         mirrored.iter_mut().for_each(RgbImage::mirror);
         squares.append(&mut mirrored);
         squares
     }
 
-    /// Width and height of `image` after resizing.
+    /// `image` in the middle of its black square, if there is one and it fits.
+    pub(super) fn padded<'a>(&self, image: &'a RgbImage) -> Cow<'a, RgbImage> {
+        match self.pad {
+            Some(side) if image.width().max(image.height()) <= side => {
+                Cow::Owned(in_the_middle(image, side))
+            }
+            _ => Cow::Borrowed(image),
+        }
+    }
+
+    /// The middle of an image that is padded already.
+    fn center_of(&self, image: &RgbImage) -> RgbImage {
+        let (width, height) = self.resized_size(image);
+        self.cut(image, [center(width, self.crop), center(height, self.crop)])
+    }
+
+    /// Width and height of a padded `image` after resizing.
     pub(super) fn resized_size(&self, image: &RgbImage) -> (usize, usize) {
         let (width, height) = (image.width(), image.height());
         // As Python's int(short * long / short_side): exact for any size an image can have.
@@ -93,7 +114,7 @@ impl View {
         }
     }
 
-    /// The square whose corner is `[left, top]` of the resized `image`. Along an axis where the
+    /// The square whose corner is `[left, top]` of the padded and resized `image`. Along an axis where the
     /// image is smaller than the crop (the corner is then 0) it stands in the middle of black.
     pub(super) fn cut(&self, image: &RgbImage, [left, top]: [usize; 2]) -> RgbImage {
         let (width, height) = self.resized_size(image);
@@ -104,14 +125,20 @@ impl View {
         if window.width == crop && window.height == crop {
             return part;
         }
-        let (x, y) = ((crop - window.width) / 2, (crop - window.height) / 2);
-        let mut pixels = vec![0; self.input_len()];
-        for row in 0..window.height {
-            let at = ((y + row) * crop + x) * 3;
-            pixels[at..at + window.width * 3].copy_from_slice(part.row(row));
-        }
-        RgbImage::new(crop, crop, pixels)
+        in_the_middle(&part, crop)
     }
+}
+
+/// A black square of `side` pixels with `image`, which fits into it, in its middle; of an odd
+/// difference the smaller half is left and above.
+fn in_the_middle(image: &RgbImage, side: usize) -> RgbImage {
+    let (x, y) = ((side - image.width()) / 2, (side - image.height()) / 2);
+    let mut pixels = vec![0; side * side * 3];
+    for row in 0..image.height() {
+        let at = ((y + row) * side + x) * 3;
+        pixels[at..at + image.width() * 3].copy_from_slice(image.row(row));
+    }
+    RgbImage::new(side, side, pixels)
 }
 
 /// Where a centred crop starts along an axis of `side` pixels.
@@ -132,7 +159,7 @@ mod tests {
 
     #[test]
     fn ten_crops_are_corners_centre_and_mirrors() {
-        let view = View { resize: Some(20), crop: 13 };
+        let view = View { pad: None, resize: Some(20), crop: 13 };
         let image = gradient(31, 43);
         let ten = view.crops(&image, Crops::Ten);
         assert_eq!(ten.len(), Crops::Ten.count());
@@ -151,7 +178,7 @@ mod tests {
     #[test]
     fn crops_of_a_image_of_their_size_or_smaller_coincide() {
         for side in [13, 9] {
-            let view = View { resize: None, crop: 13 };
+            let view = View { pad: None, resize: None, crop: 13 };
             let ten = view.crops(&gradient(side, side), Crops::Ten);
             assert!(ten[..5].iter().all(|square| *square == ten[4]), "{side}");
             assert!(ten[5..].iter().all(|square| *square == ten[9] && *square != ten[4]), "{side}");

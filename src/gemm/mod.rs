@@ -33,4 +33,4 @@ pub(crate) use runs::{Runs, gemm_runs};
 pub use transposed::gemm_transposed;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,61 +1,71 @@
-//! How much memory this process may still take.
+//! How much memory is left: what a plan is held to before it takes any.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// Bytes of memory that this process may still take: what the system has free or can free, within the
-/// limits of its control groups. `None` where the system does not tell (only Linux does).
+/// Bytes that this process can still take without swapping: what the system has available, and what
+/// the process's control group (a container) leaves of its limit. `None` where the system does not
+/// tell (it is Linux that does).
 pub fn available_memory() -> Option<u64> {
-    let system = read(Path::new("/proc/meminfo")).and_then(|text| field(&text, "MemAvailable:"));
-    let groups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
-    let limits = group_folders(&groups).into_iter().filter_map(|folder| left_in(&folder));
-    limits.chain(system.map(|kibibytes| kibibytes.saturating_mul(1024))).min()
+    let system = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| meminfo(&text));
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let left = left_in_groups(Path::new("/sys/fs/cgroup"), &groups);
+    [system, left, limit_of_addresses()].into_iter().flatten().min()
 }
 
-fn read(path: &Path) -> Option<String> {
-    std::fs::read_to_string(path).ok()
+/// What a limit on the process's addresses (`ulimit -v`) leaves.
+fn limit_of_addresses() -> Option<u64> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+    let limit: u64 = line.split_whitespace().next()?.parse().ok()?;
+    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let used = pages.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(PAGE)?;
+    Some(limit.saturating_sub(used))
 }
 
-/// The number after `name` in lines of names and numbers.
-fn field(text: &str, name: &str) -> Option<u64> {
-    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
-    rest.split_whitespace().next()?.parse().ok()
+/// Bytes of a page in `/proc/self/statm`; where pages are larger, too much seems to be left.
+const PAGE: u64 = 4096;
+
+fn meminfo(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// The folders in which the limits of the groups of `/proc/self/cgroup` may stand, with those of the
-/// groups above, whose limits hold, too.
-fn group_folders(groups: &str) -> Vec<PathBuf> {
-    let mut folders = Vec::new();
+/// The least that any of the process's control groups (`groups`, as `/proc/self/cgroup` has them) and
+/// the groups above it leave. Pages of files that the kernel can drop count as left.
+fn left_in_groups(root: &Path, groups: &str) -> Option<u64> {
+    let mut least: Option<u64> = None;
     for line in groups.lines() {
-        let mut parts = line.splitn(3, ':').skip(1);
-        let (Some(kinds), Some(group)) = (parts.next(), parts.next()) else { continue };
-        let root = match kinds {
-            "" => Path::new("/sys/fs/cgroup"),
-            kinds if kinds.split(',').any(|kind| kind == "memory") => {
-                Path::new("/sys/fs/cgroup/memory")
-            }
+        let mut fields = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(path)) =
+            (fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        let (root, names) = match controllers {
+            "" => (root.to_owned(), ["memory.max", "memory.current", "inactive_file"]),
+            list if list.split(',').any(|name| name == "memory") => (
+                root.join("memory"),
+                ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"],
+            ),
             _ => continue,
         };
-        let below = Path::new(group.trim_start_matches('/'));
-        // In a container the group's own path may not be there, but its root is.
-        folders.extend(below.ancestors().map(|group| root.join(group)));
+        let inside = root.join(path.trim_start_matches('/'));
+        // In a container the path may be that of the host; then the root is the group itself.
+        for group in inside.ancestors().take_while(|group| group.starts_with(&root)) {
+            let left = left(group, names);
+            least = [least, left].into_iter().flatten().min();
+        }
     }
-    folders
+    least
 }
 
-/// What a group leaves of its limit, if it has one. Pages of files count as used, but the system
-/// takes those that are not in use back when memory is short.
-fn left_in(folder: &Path) -> Option<u64> {
-    let number = |name: &str| read(&folder.join(name))?.trim().parse::<u64>().ok();
-    let names = [
-        ("memory.max", "memory.current", "inactive_file "),
-        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file "),
-    ];
-    names.into_iter().find_map(|(limit, used, files)| {
-        let (limit, used) = (number(limit)?, number(used)?);
-        let stat = read(&folder.join("memory.stat")).unwrap_or_default();
-        let files = field(&stat, files).unwrap_or(0);
-        Some(limit.saturating_sub(used.saturating_sub(files)))
-    })
+fn left(group: &Path, [limit, usage, cache]: [&str; 3]) -> Option<u64> {
+    let read = |name: &str| std::fs::read_to_string(group.join(name)).ok();
+    let number = |name: &str| -> Option<u64> { read(name)?.trim().parse().ok() };
+    let (limit, used) = (number(limit)?, number(usage)?);
+    let statistics = read("memory.stat").unwrap_or_default();
+    let cached = statistics.lines().find_map(|line| line.strip_prefix(cache)?.trim().parse().ok());
+    Some(limit.saturating_sub(used.saturating_sub(cached.unwrap_or(0))))
 }
 
 #[cfg(test)]
@@ -63,30 +73,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_linux_writes() {
-        let text = "MemTotal:       24000000 kB\nMemAvailable:   22000000 kB\n";
-        assert_eq!(field(text, "MemAvailable:"), Some(22_000_000));
-        let folders = |text: &str| -> Vec<String> {
-            let folders = group_folders(text).into_iter();
-            folders.map(|f| f.to_string_lossy().trim_end_matches('/').to_owned()).collect()
+    fn what_the_system_says_is_read() {
+        assert_eq!(meminfo("MemTotal:  9 kB\nMemAvailable:   12 kB\n"), Some(12 * 1024));
+        assert_eq!(meminfo("MemTotal:  9 kB\n"), None);
+        if cfg!(target_os = "linux") {
+            assert!(available_memory().is_some_and(|bytes| bytes > 1 << 20));
+        }
+    }
+
+    #[test]
+    fn the_narrowest_group_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
         };
-        assert_eq!(
-            folders("0::/a/b\n"),
-            ["/sys/fs/cgroup/a/b", "/sys/fs/cgroup/a", "/sys/fs/cgroup"]
-        );
-        assert_eq!(
-            folders("5:cpu:/x\n4:memory:/x\n"),
-            ["/sys/fs/cgroup/memory/x", "/sys/fs/cgroup/memory"]
-        );
-        let folder = tempfile::tempdir().unwrap();
-        let write =
-            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-        write("memory.max", "max\n");
-        write("memory.current", "700\n");
-        assert_eq!(left_in(folder.path()), None);
-        write("memory.max", "1000\n");
-        write("memory.stat", "anon 500\ninactive_file 200\n");
-        assert_eq!(left_in(folder.path()), Some(500));
-        assert!(!cfg!(target_os = "linux") || available_memory().is_some_and(|bytes| bytes > 0));
+        let left = |groups: &str| left_in_groups(root.path(), groups);
+        assert_eq!(left("0::/a/b\n"), None);
+        write("a/b/memory.max", "max\n");
+        write("a/b/memory.current", "5\n");
+        assert_eq!(left("0::/a/b\n"), None);
+        write("a/memory.max", "1000\n");
+        write("a/memory.current", "700\n");
+        write("a/memory.stat", "anon 500\ninactive_file 200\n");
+        assert_eq!(left("0::/a/b\n"), Some(500));
+        write("memory/memory.limit_in_bytes", "900\n");
+        write("memory/memory.usage_in_bytes", "650\n");
+        assert_eq!(left("3:cpu:/x\n2:memory:/docker/x\n0::/a/b\n"), Some(250));
+        assert_eq!(left("nonsense"), None);
     }
 }

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::config::Config;
 use super::state::{InferenceInfo, State};
+use crate::data::Preprocess;
 use crate::model::{Network, Params, Role, TensorInfo, TensorTable};
 use crate::runtime::{AlignedBuf, Storage};
 use crate::weights::{
@@ -161,7 +162,7 @@ pub fn load(path: &Path) -> Result<State, CheckpointError> {
     let invalid = |error: String| fields.error(CONFIG, "the configuration of a run".into(), &error);
     config.validate().map_err(|e| invalid(e.to_string()))?;
     let spec = config.spec().map_err(|e| invalid(e.to_string()))?;
-    let weights = WeightsFile::from_file(file, &Overrides::default())?;
+    let weights = WeightsFile::of_file(file, &Overrides::default())?;
     if *weights.spec() != spec {
         let expected = format!("{}, as the tensors are", weights.spec());
         return Err(fields.error(CONFIG, expected, &spec.to_string()));
@@ -173,11 +174,14 @@ pub fn load(path: &Path) -> Result<State, CheckpointError> {
     read_state_tensors(file, network, &mut momentum, ema.as_mut())?;
     let state = State {
         inference: InferenceInfo {
-            preprocessing: *weights.preprocessing(),
-            pixel_mean: weights.pixel_mean().map(|mean| mean.values.into_owned()),
+            preprocess: Preprocess::complete(
+                spec.family,
+                weights.preprocess(),
+                weights.pixel_mean().map(|mean| mean.values.into_owned()),
+            ),
             classes: weights.classes().map(<[String]>::to_vec),
         },
-        params: Params::from_source(network, &weights),
+        params: Params::from_source(network, &weights).map_err(WeightsError::from)?,
         momentum,
         ema,
         progress: fields.read(PROGRESS)?,
@@ -204,16 +208,16 @@ fn learnable(table: &TensorTable) -> impl Iterator<Item = &TensorInfo> {
 }
 
 fn pixel_mean(state: &State) -> Option<NamedTensor<'_>> {
-    let values = Cow::Borrowed(state.inference.pixel_mean.as_deref()?);
+    let values = Cow::Borrowed(state.inference.preprocess.pixel_mean()?);
     let side = state.config.side;
     Some(NamedTensor { name: PIXEL_MEAN.to_owned(), shape: vec![side, side, 3], values })
 }
 
 fn inference_entries(state: &State) -> BTreeMap<String, String> {
     let spec = state.config.spec().expect("the state has a network of this configuration");
-    let InferenceInfo { preprocessing, classes, .. } = &state.inference;
-    let (preprocessing, classes) = (*preprocessing, classes.clone());
-    Metadata { preprocessing, classes, ..Metadata::of_spec(&spec) }.entries()
+    let InferenceInfo { preprocess, classes } = &state.inference;
+    let (preprocess, classes) = (preprocess.stated(), classes.clone());
+    Metadata { preprocess, classes, ..Metadata::of_spec(&spec) }.entries()
 }
 
 fn json(value: &impl Serialize) -> String {
@@ -237,13 +241,16 @@ fn read_state_tensors(
         mismatch.expected += 1;
         let Some(tensor) = stored.remove(name.as_str()) else {
             mismatch.missing.push(name);
-            return;
+            return Ok(());
         };
-        let wrong = |expected, found| mismatch.wrong.push(WrongTensor { name, expected, found });
-        match file.values(tensor) {
-            _ if tensor.shape != info.shape => {
-                wrong(format!("{:?}", info.shape), format!("{:?}", tensor.shape));
-            }
+        let wrong = |expected, found| {
+            mismatch.wrong.push(WrongTensor { name, expected, found });
+        };
+        if tensor.shape != info.shape {
+            wrong(format!("{:?}", info.shape), format!("{:?}", tensor.shape));
+            return Ok(());
+        }
+        match file.values(tensor)? {
             Some(values) if tensor.dtype == Dtype::Float(FloatType::F32) => {
                 if values.iter().all(|x| x.is_finite()) {
                     to.copy_from_slice(&values);
@@ -254,13 +261,14 @@ fn read_state_tensors(
             }
             _ => wrong("F32".to_owned(), tensor.dtype.to_string()),
         }
+        Ok::<(), WeightsError>(())
     };
     for info in learnable(network.table()) {
-        read(format!("{MOMENTUM_PREFIX}{}", info.name), info, &mut momentum[info.range()]);
+        read(format!("{MOMENTUM_PREFIX}{}", info.name), info, &mut momentum[info.range()])?;
     }
     if let Some(ema) = ema {
         for (id, info) in network.table().iter() {
-            read(format!("{EMA_PREFIX}{}", info.name), info, ema.get_mut(id));
+            read(format!("{EMA_PREFIX}{}", info.name), info, ema.get_mut(id))?;
         }
     }
     let state =
@@ -310,7 +318,7 @@ impl Fields<'_> {
         let mut checksum = Checksum::of_metadata(&rest);
         for tensor in file.tensors() {
             checksum.tensor(&tensor.name, &tensor.dtype.to_string(), &tensor.shape);
-            checksum.bytes(file.bytes(tensor));
+            file.read_bytes(tensor, |bytes| checksum.bytes(bytes))?;
         }
         let found = checksum.text();
         if expected == found {

@@ -9,11 +9,11 @@ use super::config::{Augment, Config, DataInfo, Normalize};
 use super::schedule::Warmup;
 use super::state::InferenceInfo;
 use crate::data::{
-    self, Dataset, Kind, Mean, RgbImage, SettingError, Splits, Subset, ValidationOrigin, View,
+    self, Dataset, Kind, Mean, Preprocess, RgbImage, SettingError, Splits, Subset,
+    ValidationOrigin, View,
 };
 use crate::model::Family;
 use crate::runtime::Watch;
-use crate::weights::Preprocessing;
 
 /// Zeros on each side of which a crop is taken (the paper, section 4.2).
 const PAD: usize = 4;
@@ -102,7 +102,7 @@ impl TrainData {
     ) -> Result<InferenceInfo, data::Error> {
         let view = view(config, family);
         let train = Watched::new(&*self.train, "training images read", watch);
-        let measured = match config.normalize {
+        let mean = match config.normalize {
             Normalize::Channel => Mean::channels_of(&train, view)?,
             Normalize::PixelMean => Mean::pixels_of(&train, view)?,
         };
@@ -111,18 +111,8 @@ impl TrainData {
             let failed = (0..val.len()).into_par_iter().find_map_first(|i| val.image(i).err());
             failed.map_or(Ok(()), Err)?;
         }
-        let (mean, std, pixel_mean) = match measured {
-            Mean::Channel { mean, std } => (mean, std, None),
-            Mean::Pixel(mean) => ([0.0; 3], [1.0; 3], Some(mean)),
-        };
-        let preprocessing = Preprocessing {
-            mean: Some(mean),
-            std: Some(std),
-            resize: view.resize,
-            crop: Some(view.crop),
-        };
         let classes = self.train.class_names().map(<[String]>::to_vec);
-        Ok(InferenceInfo { preprocessing, pixel_mean, classes })
+        Ok(InferenceInfo { preprocess: Preprocess { view, mean }, classes })
     }
 }
 
@@ -179,28 +169,17 @@ pub(super) fn view(config: &Config, family: Family) -> View {
         Family::Cifar => View::cifar(),
     };
     let resize = standard.resize.map(|resize| resize * config.side / standard.crop);
-    View { resize, crop: config.side }
-}
-
-/// What is subtracted from pixels, as a run stores it.
-pub(super) fn mean(inference: &InferenceInfo) -> Mean {
-    match &inference.pixel_mean {
-        Some(mean) => Mean::Pixel(mean.clone()),
-        None => Mean::Channel {
-            mean: inference.preprocessing.mean.unwrap_or([0.0; 3]),
-            std: inference.preprocessing.std.unwrap_or([1.0; 3]),
-        },
-    }
+    View { pad: None, resize, crop: config.side }
 }
 
 /// What is done to training images, as the reader of images calls it.
-pub(super) fn augment(config: &Config) -> data::Augment {
+pub(super) fn augment(config: &Config) -> data::Augmentation {
     let scaled = |length: usize| length * config.side / SCALES_CROP;
     match config.augment {
-        Augment::None => data::Augment::None,
-        Augment::Crop => data::Augment::PadCrop { pad: PAD },
-        Augment::CropFlip => data::Augment::PadCropFlip { pad: PAD },
-        Augment::ScaleCropFlipColour => data::Augment::ScaleCropFlipColour {
+        Augment::None => data::Augmentation::None,
+        Augment::Crop => data::Augmentation::PadCrop { pad: PAD },
+        Augment::CropFlip => data::Augmentation::PadCropFlip { pad: PAD },
+        Augment::ScaleCropFlipColour => data::Augmentation::ScaleCropFlipColour {
             shortest: scaled(SCALES.0),
             longest: scaled(SCALES.1),
         },

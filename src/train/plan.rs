@@ -8,6 +8,7 @@ use super::error::RunError;
 use super::memory;
 use super::state::{InferenceInfo, State};
 use super::trainer::Trainer;
+use crate::data::Preprocess;
 use crate::gemm::Backend;
 use crate::model::Network;
 use crate::runtime::{Watch, available_memory};
@@ -66,7 +67,9 @@ impl Plan {
         let most = config.micro_batch.unwrap_or(config.batch);
         let images = usize::try_from(WORK / macs).unwrap_or(most).clamp(1, most);
         let trial = Config { batch: images, micro_batch: None, ..config };
-        let state = State::start(trial, InferenceInfo::default())?;
+        // The numbers that are subtracted change no time.
+        let preprocess = Preprocess::standard(network.spec.family);
+        let state = State::start(trial, InferenceInfo { preprocess, classes: None })?;
         let mut trainer = Trainer::new(state, data, backend)?;
         let stopped = || watch.stopped();
         let mut step = || trainer.step(&stopped)?.ok_or(crate::data::Error::Interrupted.into());

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::config::Config;
 use super::schedule::ScheduleState;
+use crate::data::Preprocess;
 use crate::model::{InitOptions, Network, Params, SpecError, initialize};
 use crate::runtime::AlignedBuf;
-use crate::weights::Preprocessing;
 
 /// Where a run is, and the sums of the epoch under way.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,12 +37,10 @@ pub struct Best {
 }
 
 /// What those who use the weights must know besides them.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct InferenceInfo {
-    /// How images become inputs. With `pixel_mean` the mean here is 0 and the deviation 1.
-    pub preprocessing: Preprocessing,
-    /// The training set's mean of each pixel, `[side, side, 3]`, subtracted after that.
-    pub pixel_mean: Option<Vec<f32>>,
+    /// How images become inputs.
+    pub preprocess: Preprocess,
     /// Class names in order of index.
     pub classes: Option<Vec<String>>,
 }

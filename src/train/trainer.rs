@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::config::Config;
-use super::data::{TrainData, augment, mean, view};
+use super::data::{TrainData, augment, view};
 use super::error::RunError;
 use super::schedule::LearningRate;
 use super::state::State;
@@ -12,13 +12,10 @@ use crate::gemm::Backend;
 use crate::infer::Session;
 use crate::learn::{Batch, Learner, NotFinite, Sgd, finite, in_flat, update_ema};
 use crate::model::{Network, Params};
+pub(super) use crate::numerics::VALIDATION_BATCH;
 use crate::ops::softmax_loss;
-use crate::runtime::AlignedBuf;
+use crate::runtime::{AlignedBuf, Crew, alone};
 use crate::simd::Isa;
-
-/// Images that are validated at a time. Which algorithm computes a convolution depends on how many
-/// run together, so this is part of what a run is.
-pub(super) const VALIDATION_BATCH: usize = 64;
 
 /// Training images that are prepared between two looks whether to stop.
 const PREPARED: usize = 64;
@@ -68,6 +65,8 @@ pub(super) struct Trainer<'a> {
     backend: Backend,
     isa: Isa,
     learner: Learner,
+    /// For what comes after the learner's work.
+    crew: Crew,
     sgd: Sgd,
     learning_rate: LearningRate,
     train: Batches<'a>,
@@ -87,26 +86,24 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self, RunError> {
         let config = &state.config;
         let network = Network::new(&config.spec()?);
-        let (view, mean) = (view(config, network.spec.family), mean(&state.inference));
+        let (view, mean) = (view(config, network.spec.family), &state.inference.preprocess.mean);
         let seed = config.seed;
-        let train = Batches::training(&*data.train, view, &mean, augment(config), seed)?;
+        let train = Batches::training(&*data.train, view, mean, augment(config), seed)?;
         let val = data
             .val
             .as_deref()
             .filter(|val| !val.is_empty())
-            .map(|val| Batches::evaluation(val, view, &mean));
+            .map(|val| Batches::evaluation(val, view, mean));
         let sampler = Sampler::new(seed, data.train.len(), config.batch, state.progress.step)?;
         Ok(Self {
             learner: Learner::new(&network, backend),
+            crew: Crew::default(),
             sgd: Sgd::new(network.table(), config.sgd()),
             learning_rate: config.learning_rate(),
             gradients: AlignedBuf::zeroed(network.table().learnable_len()),
             input: AlignedBuf::zeroed(config.batch * train.input_len()),
             labels: vec![0; config.batch],
-            isa: match backend {
-                Backend::Native(isa) => isa,
-                Backend::Matrixmultiply => Isa::best(),
-            },
+            isa: backend.isa(),
             backend,
             network,
             train,
@@ -158,10 +155,13 @@ impl<'a> Trainer<'a> {
                 .or_else(|| in_flat(params, &self.gradients, "gradients"));
             return Err(self.diverged(at));
         }
-        self.sgd.step(self.isa, params.learnable_mut(), momentum, &self.gradients, lr);
-        if let (Some(ema), Some(decay)) = (ema, config.ema_decay) {
-            update_ema(self.isa, ema, params, decay, progress.step);
-        }
+        let Self { crew, sgd, isa, gradients, .. } = self;
+        crew.run(|team| {
+            sgd.step(team, *isa, params.learnable_mut(), momentum, gradients, lr);
+            if let (Some(ema), Some(decay)) = (ema, config.ema_decay) {
+                update_ema(team, *isa, ema, params, decay, progress.step);
+            }
+        });
         let (images, correct) = (self.labels.len(), loss.top1 as u64);
         *schedule = self.learning_rate.after_step(schedule, correct, images as u64);
         progress.step += 1;
@@ -229,7 +229,8 @@ impl<'a> Trainer<'a> {
                 (&mut input[..part.len() * val.input_len()], &mut labels[..part.len()]);
             val.fill(0, part, input, labels)?;
             let logits = session.run(input, part.len(), side, side)?;
-            let loss = softmax_loss(logits, labels, 0.0, images, &mut ignored[..logits.len()]);
+            let ignored = &mut ignored[..logits.len()];
+            let loss = alone(|team| softmax_loss(team, logits, labels, 0.0, images, ignored));
             found.loss += loss.sum;
             found.top1 += loss.top1 as f64;
             found.top5 += loss.top5 as f64;

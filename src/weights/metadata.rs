@@ -8,6 +8,7 @@
 //! | `resnet_cpu.downsample` | `conv` or `maxpool` (plain networks) |
 //! | `resnet_cpu.mean`, `resnet_cpu.std` | three numbers `r,g,b` for pixels in 0..1 |
 //! | `resnet_cpu.resize` | pixels of the shorter side before cropping |
+//! | `resnet_cpu.pad` | pixels of the black square in whose middle smaller images stand before resizing |
 //! | `resnet_cpu.crop` | pixels of the square crop's side |
 //! | `resnet_cpu.classes` | JSON array of class names in order of index |
 //!
@@ -18,6 +19,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::WeightsError;
+use super::stated::{MAX_SIDE, StatedPreprocess, parse_mean, parse_std};
 use crate::model::{BlockKind, Downsample, ModelSpec, Shortcut, StrideIn};
 
 pub(super) const ARCH: &str = "resnet_cpu.arch";
@@ -28,39 +30,8 @@ const MEAN: &str = "resnet_cpu.mean";
 const STD: &str = "resnet_cpu.std";
 const RESIZE: &str = "resnet_cpu.resize";
 const CROP: &str = "resnet_cpu.crop";
+const PAD: &str = "resnet_cpu.pad";
 pub(super) const CLASSES: &str = "resnet_cpu.classes";
-
-/// Largest side in pixels that a resize or crop may have.
-const MAX_SIDE: usize = 16_384;
-
-/// How images were prepared in training; `None` where nothing is said.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Preprocessing {
-    /// Subtracted from red, green and blue in 0..1.
-    pub mean: Option<[f32; 3]>,
-    /// Divides red, green and blue after that.
-    pub std: Option<[f32; 3]>,
-    /// Pixels of the shorter side after resizing.
-    pub resize: Option<usize>,
-    /// Pixels of the side of the square crop.
-    pub crop: Option<usize>,
-}
-
-impl Preprocessing {
-    /// The names of the fields about which nothing is said.
-    pub fn unstated(&self) -> Vec<&'static str> {
-        let Self { mean, std, resize, crop } = self;
-        [
-            ("mean", mean.is_none()),
-            ("std", std.is_none()),
-            ("resize", resize.is_none()),
-            ("crop", crop.is_none()),
-        ]
-        .into_iter()
-        .filter_map(|(name, unstated)| unstated.then_some(name))
-        .collect()
-    }
-}
 
 /// What a file says about its network.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -74,7 +45,7 @@ pub struct Metadata {
     /// How a plain network downsamples.
     pub downsample: Option<Downsample>,
     /// How images were prepared.
-    pub preprocessing: Preprocessing,
+    pub preprocess: StatedPreprocess,
     /// Class names in order of index.
     pub classes: Option<Vec<String>>,
 }
@@ -102,11 +73,12 @@ impl Metadata {
             shortcut: fields.option(SHORTCUT)?,
             stride_in: fields.option(STRIDE_IN)?,
             downsample: fields.option(DOWNSAMPLE)?,
-            preprocessing: Preprocessing {
-                mean: fields.triple(MEAN, "three numbers", f32::is_finite)?,
-                std: fields.triple(STD, "three positive numbers", |x| x.is_finite() && x > 0.0)?,
+            preprocess: StatedPreprocess {
+                mean: fields.triple(MEAN, parse_mean)?,
+                std: fields.triple(STD, parse_std)?,
                 resize: fields.side(RESIZE)?,
                 crop: fields.side(CROP)?,
+                pad: fields.side(PAD)?,
             },
             classes: fields
                 .read(CLASSES, "a JSON array of strings", |text| serde_json::from_str(text).ok())?,
@@ -116,7 +88,7 @@ impl Metadata {
     /// The entries that [`Metadata::parse`] reads back.
     pub fn entries(&self) -> BTreeMap<String, String> {
         let triple = |v: [f32; 3]| format!("{},{},{}", v[0], v[1], v[2]);
-        let Preprocessing { mean, std, resize, crop } = self.preprocessing;
+        let StatedPreprocess { mean, std, pad, resize, crop } = self.preprocess;
         let classes = self.classes.as_ref().map(|names| serde_json::json!(names).to_string());
         [
             (ARCH, self.arch.clone()),
@@ -127,6 +99,7 @@ impl Metadata {
             (STD, std.map(triple)),
             (RESIZE, resize.map(|x| x.to_string())),
             (CROP, crop.map(|x| x.to_string())),
+            (PAD, pad.map(|x| x.to_string())),
             (CLASSES, classes),
         ]
         .into_iter()
@@ -170,14 +143,10 @@ impl Fields<'_> {
     fn triple(
         &self,
         key: &'static str,
-        expected: &str,
-        valid: impl Fn(f32) -> bool,
+        parse: fn(&str) -> Result<[f32; 3], String>,
     ) -> Result<Option<[f32; 3]>, WeightsError> {
-        self.read(key, expected, |text| {
-            let numbers: Vec<f32> =
-                text.split(',').map(|x| x.trim().parse().ok()).collect::<Option<_>>()?;
-            <[f32; 3]>::try_from(numbers).ok().filter(|v| v.iter().all(|&x| valid(x)))
-        })
+        let expected = self.entries.get(key).and_then(|text| parse(text).err()).unwrap_or_default();
+        self.read(key, &expected, |text| parse(text).ok())
     }
 
     fn side(&self, key: &'static str) -> Result<Option<usize>, WeightsError> {

@@ -79,7 +79,7 @@ fn refusal_of_changed(
         .map(|tensor| NamedTensor {
             name: tensor.name.clone(),
             shape: tensor.shape.clone(),
-            values: file.values(tensor).unwrap().into_owned().into(),
+            values: file.values(tensor).unwrap().unwrap().into(),
         })
         .collect();
     let mut metadata = file.metadata().clone();
