@@ -21,7 +21,7 @@ use resnet_cpu::train::{
     Augment, BEST, Config, Interrupt, LAST, Length, Recipe, Run, RunOptions, TrainData,
 };
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const SEED: u64 = 7;
@@ -163,8 +163,22 @@ fn run(isa: Isa) -> Value {
     let options = RunOptions { backend: Backend::Native(isa), save_every: Duration::MAX };
     let mut run = Run::open(folder.path(), config, &data, options, &Disk, &Unwatched).unwrap();
     run.train(&mut (), &Interrupt::none()).unwrap();
-    let file = |name| format!("{:08x}", crc32fast::hash(&std::fs::read(run.path(name)).unwrap()));
-    json!({ LAST: file(LAST), BEST: file(BEST) })
+    json!({ LAST: tensors_of(&run.path(LAST)), BEST: tensors_of(&run.path(BEST)) })
+}
+
+/// The CRC-32 of all tensors of a file in the order of their names. Its metadata say which version of the
+/// program wrote it.
+fn tensors_of(path: &Path) -> String {
+    let bytes = std::fs::read(path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors = file.tensors();
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut hasher = crc32fast::Hasher::new();
+    for (name, tensor) in tensors {
+        hasher.update(format!("{name} {:?}", tensor.shape()).as_bytes());
+        hasher.update(tensor.data());
+    }
+    format!("{:08x}", hasher.finalize())
 }
 
 /// A JPEG's pixels: decoders have code of their own for each instruction set.

@@ -147,9 +147,8 @@ pub static SETTINGS: &[Setting] = &[
         })
         .short('b')
         .valid("1 to 1048576 images", |c| (1..=1 << 20).contains(&c.batch)),
-    Setting::shown("micro-batch", "micro_batch", |c| {
-        Some(c.micro_batch.unwrap_or(c.batch).to_string())
-    })
+    // One that is the whole batch is none.
+    Setting::shown("micro-batch", "micro_batch", |c| spelled(c.micro_batch.filter(|&n| n != c.batch)))
     .flag(
         Heading::Run,
         "N",

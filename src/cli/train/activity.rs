@@ -2,8 +2,7 @@
 
 use indicatif::ProgressBar;
 use resnet_cpu::runtime::{Interrupt, Watch};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::super::error::CliError;
@@ -20,27 +19,23 @@ pub(super) struct Activity<'a> {
     bar: Option<ProgressBar>,
     said: Mutex<Instant>,
     pub(super) interrupt: Interrupt,
-    saves: Arc<AtomicBool>,
 }
 
 impl<'a> Activity<'a> {
     /// Catches signals from now on.
     pub(super) fn begin(machine: &'a Machine) -> Result<Self, CliError> {
-        let saves = Arc::new(AtomicBool::new(false));
-        let saving = Arc::clone(&saves);
-        let interrupt = Interrupt::catch(move || {
-            let what =
-                if saving.load(Ordering::Relaxed) { "saving, then" } else { "not begun yet," };
-            print_line(&format!("interrupted: {what} ending; once more to end at once"));
+        let interrupt = Interrupt::catch(|| {
+            print_line(
+                "interrupted: saving if the run has begun, then ending; interrupt again to end at once",
+            );
         })
         .map_err(|error| CliError::failed(format!("cannot catch signals: {error}")))?;
         let (bar, said) = (bar(machine, 0), Mutex::new(Instant::now()));
-        Ok(Self { machine, bar, said, interrupt, saves })
+        Ok(Self { machine, bar, said, interrupt })
     }
 
-    /// The run is saved from now on. Removes the bar.
+    /// Removes the bar.
     pub(super) fn end(&self) {
-        self.saves.store(true, Ordering::Relaxed);
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

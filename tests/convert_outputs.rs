@@ -1,0 +1,45 @@
+//! Where `convert` writes: links are followed, anything but a file is refused, nothing is replaced unasked.
+#![cfg(unix)]
+
+mod common;
+
+use common::fixture::Fixture;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, symlink};
+use std::process::Command;
+
+#[test]
+fn links_stay_and_only_files_are_written() {
+    let fixture = Fixture::new();
+    let convert = |out: &str, force: bool| {
+        let args = ["convert", "weights.safetensors", out, "--force"];
+        fixture.run(&args[..if force { 4 } else { 3 }])
+    };
+    fs::create_dir(fixture.path("disk")).unwrap();
+    fs::write(fixture.path("disk/real"), "old").unwrap();
+    symlink("disk/real", fixture.path("link")).unwrap();
+    symlink("disk/new", fixture.path("dangling")).unwrap();
+    symlink("/dev/null", fixture.path("null")).unwrap();
+    let made = Command::new("mkfifo").arg(fixture.path("fifo")).status().unwrap();
+    assert!(made.success());
+
+    convert("-", false).fails(2, &["-: expected the name of a file"]);
+    convert("-", true).fails(2, &["-: expected the name of a file"]);
+    for name in ["link", "dangling", "null", "fifo", "disk", "/dev/null"] {
+        convert(name, false).fails(1, &[name, "it exists; --force replaces it"]);
+    }
+    for (name, what) in
+        [("null", "a device"), ("/dev/null", "a device"), ("fifo", "a FIFO"), ("disk", "a folder")]
+    {
+        convert(name, true).fails(1, &[name, "expected a regular file", what]);
+    }
+    assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+    assert!(fs::metadata(fixture.path("fifo")).unwrap().file_type().is_fifo());
+    for (link, real) in [("link", "disk/real"), ("dangling", "disk/new")] {
+        let run = convert(link, true);
+        assert_eq!(run.code, 0, "{}", run.err);
+        assert!(fs::symlink_metadata(fixture.path(link)).unwrap().is_symlink());
+        assert!(fs::metadata(fixture.path(real)).unwrap().len() > 100_000);
+    }
+    assert_eq!(fs::read_dir(fixture.path("disk")).unwrap().count(), 2, "nothing is left beside");
+}
