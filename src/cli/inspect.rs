@@ -249,7 +249,12 @@ impl<'a> FileFacts<'a> {
     fn write(&self, out: &mut impl Write) -> Result<(), CliError> {
         let types = self.dtypes.iter().map(|(name, &bytes)| format!("{name} {}", mebibytes(bytes)));
         let types = types.collect::<Vec<_>>().join(", ");
-        writeln!(out, "file           {}: {} tensors, {types}", one_line(&self.path), self.tensors)?;
+        writeln!(
+            out,
+            "file           {}: {} tensors, {types}",
+            one_line(&self.path),
+            self.tensors
+        )?;
         for (i, (key, value)) in self.metadata.iter().enumerate() {
             let head = if i == 0 { "metadata" } else { "" };
             // One line each: class names alone may be many thousand characters.

@@ -18,7 +18,10 @@ pub(super) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            '\u{61c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
             | '\u{feff}' => line.extend(c.escape_unicode()),
             _ if c.is_control() => line.extend(c.escape_debug()),
             _ => line.push(c),
@@ -53,7 +56,10 @@ mod tests {
         let steering = "a\nb\r\u{1b}[31mc\u{9b}d\u{202e}e\u{2066}\u{2028}f";
         let seen = "a\\nb\\r\\u{1b}[31mc\\u{9b}d\\u{202e}e\\u{2066}\\u{2028}f";
         assert_eq!(super::one_line(steering), seen);
-        assert_eq!(super::one_line("caf\u{e9} \u{4e2d}\u{6587} \\ 'a' \"b\""), "café 中文 \\ 'a' \"b\"");
+        assert_eq!(
+            super::one_line("caf\u{e9} \u{4e2d}\u{6587} \\ 'a' \"b\""),
+            "café 中文 \\ 'a' \"b\""
+        );
     }
 
     #[test]

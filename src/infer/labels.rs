@@ -91,18 +91,21 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<Vec<String>, Error> {
         }
         _ => {
             let what = other(&bytes[..bytes.len().min(START)]);
+            let what = what.filter(|what| !what.contains("text"));
             return Err(wrong(what.unwrap_or("it is not UTF-8 text".to_owned())));
         }
     };
     let text = text.trim_start_matches('\u{feff}').trim_end();
+    let json = text.trim_start();
     if let Some(what) = instead(text) {
         return Err(wrong(what));
     }
-    let names = match text.trim_start().chars().next() {
+    let names = match json.chars().next() {
         None => return Err(Error::EmptyLine { path: path.to_owned(), line: 1 }),
-        Some('[' | '{') => from_json(text).map_err(wrong)?,
-        Some(_) => from_lines(text)
-            .map_err(|line| Error::EmptyLine { path: path.to_owned(), line })?,
+        Some('[' | '{') => from_json(json).map_err(wrong)?,
+        Some(_) => {
+            from_lines(text).map_err(|line| Error::EmptyLine { path: path.to_owned(), line })?
+        }
     };
     if names.is_empty() {
         return Err(wrong("it has no names".to_owned()));
@@ -150,7 +153,9 @@ fn from_json(text: &str) -> Result<Vec<String>, String> {
             (Ok(index), None) => (index, name(index, value)?),
             (Err(_), None) => {
                 let key = key.escape_debug();
-                return Err(format!("expected names by index (\"0\", \"1\", ...), found key \"{key}\""));
+                return Err(format!(
+                    "expected names by index (\"0\", \"1\", ...), found key \"{key}\""
+                ));
             }
         };
         if index >= count {
@@ -174,7 +179,8 @@ fn name(index: usize, value: &Value) -> Result<String, String> {
         },
         _ => None,
     };
-    let text = text.ok_or_else(|| format!("label {index}: expected a name, found {}", kind(value)))?;
+    let text =
+        text.ok_or_else(|| format!("label {index}: expected a name, found {}", kind(value)))?;
     match text.trim() {
         "" => Err(format!("label {index}: expected a name, found an empty one")),
         name => Ok(name.to_owned()),

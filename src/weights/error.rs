@@ -168,7 +168,8 @@ pub(super) fn listed(
 ) -> String {
     const SHOWN: usize = 8;
     let count = items.len();
-    let shown: Vec<String> = items.take(SHOWN).map(|item| shortened(&item.to_string(), 200)).collect();
+    let shown: Vec<String> =
+        items.take(SHOWN).map(|item| shortened(&item.to_string(), 200)).collect();
     let mut text = format!("{what} ({count}): {}", shown.join(", "));
     if count > SHOWN {
         text += &format!(" and {} more", count - SHOWN);

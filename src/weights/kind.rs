@@ -109,7 +109,9 @@ fn text(start: &[u8]) -> Option<&'static str> {
     let text = text.trim_start().to_ascii_lowercase();
     let begins = |start: &str| text.starts_with(start);
     if begins("version https://git-lfs") || begins("version https://hawser") {
-        return Some("a Git LFS pointer, not the file it stands for: fetch that with `git lfs pull`");
+        return Some(
+            "a Git LFS pointer, not the file it stands for: fetch that with `git lfs pull`",
+        );
     }
     if begins("<!doctype html") || begins("<html") || begins("<head") || begins("<body") {
         return Some("an HTML page, not weights: the download was refused or led elsewhere");

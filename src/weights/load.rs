@@ -15,9 +15,7 @@ use super::resolve::{Overrides, resolve};
 use super::sort::{Sorted, is_extra, sort};
 use super::stored::{Dtype, StoredTensor};
 use super::{Mismatch, WeightsError, WrongTensor};
-use crate::model::{
-    ModelSpec, Network, ParamSource, Role, SourceError, TensorId, TensorInfo,
-};
+use crate::model::{ModelSpec, Network, ParamSource, Role, SourceError, TensorId, TensorInfo};
 
 /// Values that one task checks: what was read stays in its second-level cache.
 const CHECKED_TOGETHER: usize = 64 * 1024;
@@ -81,8 +79,7 @@ impl WeightsFile {
         let stated = Metadata::parse(path, file.metadata())?;
         let mut sorted = sort(file.tensors(), &overrides.ignore_extra)
             .map_err(|reason| WeightsError::Unrecognised { path: path.to_owned(), reason })?;
-        let (spec, assumed) =
-            resolve(path, overrides, &stated, &sorted.tensors, file.tensors())?;
+        let (spec, assumed) = resolve(path, overrides, &stated, &sorted.tensors, file.tensors())?;
         let mut notes = [file.notes(), &sorted.notes, &assumed].concat();
         if sorted.training_state > 0 {
             notes.push(format!("{} tensors of training state ignored", sorted.training_state));
@@ -95,12 +92,10 @@ impl WeightsFile {
         let network = Network::new(&spec);
         let pixel_mean =
             sorted.pixel_mean.map(|stored| pixel_mean(&file, &stated, stored)).transpose()?;
-        let views = match_tensors(&network, &mut sorted, &overrides.ignore_extra).map_err(
-            |mismatch| WeightsError::Mismatch {
-                path: path.to_owned(),
-                mismatch: Box::new(mismatch),
-            },
-        )?;
+        let views =
+            match_tensors(&network, &mut sorted, &overrides.ignore_extra).map_err(|mismatch| {
+                WeightsError::Mismatch { path: path.to_owned(), mismatch: Box::new(mismatch) }
+            })?;
         if !sorted.extra.is_empty() {
             let names = sorted.extra.iter().map(|tensor| &tensor.name);
             notes.push(listed("tensors ignored as asked", names));
@@ -170,8 +165,10 @@ impl WeightsFile {
     /// Reads every value once, in parallel: a single NaN would make every prediction NaN.
     fn check_values(&self) -> Result<(), WeightsError> {
         let tensors: Vec<(TensorId, &TensorInfo)> = self.network.table().iter().collect();
-        let counts: Vec<[usize; 2]> =
-            tensors.par_iter().map(|&(id, info)| self.unusable(id, info)).collect::<Result<_, _>>()?;
+        let counts: Vec<[usize; 2]> = tensors
+            .par_iter()
+            .map(|&(id, info)| self.unusable(id, info))
+            .collect::<Result<_, _>>()?;
         let named = tensors.iter().zip(counts).flat_map(|(&(_, info), counts)| {
             let found = counts.into_iter().zip([NOT_FINITE, "negative"]);
             let found = found.filter(|&(count, _)| count > 0);

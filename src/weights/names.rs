@@ -39,8 +39,17 @@ pub(super) fn is_training_state(name: &str) -> bool {
 /// Whether names of a network's own begin with this word, which is no prefix then.
 pub(super) fn is_root(word: &str) -> bool {
     const ROOTS: [&str; 11] = [
-        "conv1", "bn1", "fc", "linear", "classifier", "head", "last_linear", "embedder", "encoder",
-        "downsample", "shortcut",
+        "conv1",
+        "bn1",
+        "fc",
+        "linear",
+        "classifier",
+        "head",
+        "last_linear",
+        "embedder",
+        "encoder",
+        "downsample",
+        "shortcut",
     ];
     ROOTS.contains(&word) || word.starts_with("layer")
 }

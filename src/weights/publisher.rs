@@ -41,10 +41,10 @@ pub(super) fn data_set(file: &TensorFile, spec: &ModelSpec) -> Option<DataSet> {
 /// Whether the file is called as the publisher calls it: the data set, the network, a digest.
 fn is_chenyaofo(file: &TensorFile) -> bool {
     let name = file.path().file_stem().map(|name| name.to_string_lossy());
-    let parts = name.as_deref().and_then(|name| name.strip_prefix("cifar10_resnet")?.split_once('-'));
-    let all = |text: &str, len, is: fn(&char) -> bool| {
-        text.len() == len && text.chars().all(|c| is(&c))
-    };
+    let parts =
+        name.as_deref().and_then(|name| name.strip_prefix("cifar10_resnet")?.split_once('-'));
+    let all =
+        |text: &str, len, is: fn(&char) -> bool| text.len() == len && text.chars().all(|c| is(&c));
     parts.is_some_and(|(depth, digest)| {
         all(depth, 2, char::is_ascii_digit) && all(digest, 8, char::is_ascii_hexdigit)
     })

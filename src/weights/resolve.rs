@@ -11,8 +11,8 @@ use std::path::Path;
 
 use super::WeightsError;
 use super::limits::shown;
-use super::stored::StoredTensor;
 use super::metadata::{ARCH, DOWNSAMPLE, Metadata, SHORTCUT, STRIDE_IN};
+use super::stored::StoredTensor;
 use super::structure::Structure;
 use crate::model::{BlockKind, Downsample, ModelSpec, Options, Shortcut, StrideIn};
 

@@ -73,7 +73,11 @@ fn set_aside<'a>(
 ) -> (Vec<&'a StoredTensor>, Vec<&'a StoredTensor>) {
     let (extra, needed): (Vec<_>, Vec<_>) =
         tensors.iter().partition(|tensor| is_extra(patterns, &tensor.name));
-    if has_network(&extra) && !has_network(&needed) { (Vec::new(), tensors) } else { (extra, needed) }
+    if has_network(&extra) && !has_network(&needed) {
+        (Vec::new(), tensors)
+    } else {
+        (extra, needed)
+    }
 }
 
 /// Whether a tensor of this name may be left out.
@@ -182,9 +186,16 @@ mod tests {
     #[test]
     fn prefixes_of_all_names_are_removed() {
         let ours = ["conv1.weight", "fc.bias", "layer1.0.conv1.weight"];
-        for prefix in
-            ["", "module.", "ema.", "student.", "a.b.c.", "ema.module.", "model.net.x.", "optimizer_."]
-        {
+        for prefix in [
+            "",
+            "module.",
+            "ema.",
+            "student.",
+            "a.b.c.",
+            "ema.module.",
+            "model.net.x.",
+            "optimizer_.",
+        ] {
             let names = ours.map(|name| format!("{prefix}{name}"));
             let (found, _) = sorted(&names.each_ref().map(String::as_str), &[]).unwrap();
             assert_eq!(found, ours, "{prefix}");

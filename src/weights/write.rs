@@ -57,8 +57,7 @@ pub fn write_weights(
             for start in (0..info.len()).step_by(TOGETHER) {
                 let part = start..info.len().min(start + TOGETHER);
                 let mut written = Ok(());
-                let read =
-                    source.read(id, part, &mut |values| written = write_values(out, values));
+                let read = source.read(id, part, &mut |values| written = write_values(out, values));
                 if let Err(error) = read {
                     let told = io::Error::other(error.to_string());
                     *failed.borrow_mut() = Some(error);

@@ -14,7 +14,8 @@ use crate::{Entries, Fixture};
 
 /// A file of weights that was written a minute ago.
 fn old_file(fixture: &Fixture) {
-    write_weights(fixture.path(), &fixture.network, &fixture.params, None, &Entries::new()).unwrap();
+    write_weights(fixture.path(), &fixture.network, &fixture.params, None, &Entries::new())
+        .unwrap();
     let file = File::options().write(true).open(fixture.path()).unwrap();
     file.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
 }

@@ -1,6 +1,6 @@
 //! Bad weights and labels through the program: one clear line each.
 
-use resnet_cpu::weights::{Metadata, Overrides};
+use resnet_cpu::weights::{Metadata, NamedTensor, Overrides};
 use serde_json::Value;
 
 use crate::common::fixture::Fixture;
@@ -25,7 +25,8 @@ fn names_that_are_not_known_are_numbers() {
 #[test]
 fn names_cannot_forge_lines() {
     let fixture = Fixture::new();
-    let steering = ["cat\n  1  100.00 %  dog (1)", "a\u{1b}[31mred", "b\rover", "c\u{202e}d", "e\u{9b}f"];
+    let steering =
+        ["cat\n  1  100.00 %  dog (1)", "a\u{1b}[31mred", "b\rover", "c\u{202e}d", "e\u{9b}f"];
     let options = resnet_cpu::model::Options { classes: Some(5), ..Default::default() };
     let weights = Weights::new("resnet20", options);
     let classes = Some(steering.map(str::to_owned).to_vec());
@@ -42,7 +43,11 @@ fn names_cannot_forge_lines() {
         assert_eq!((run.code, run.out.lines().count()), (0, 5), "{}{}", run.out, run.err);
         let clean = |c: char| c == '\n' || !(c.is_control() || c == '\u{202e}');
         assert!(run.out.chars().all(clean), "{:?}", run.out);
-        assert!(run.out.contains(r"cat\n  1") && run.out.contains(r"a\u{1b}[31mred"), "{}", run.out);
+        assert!(
+            run.out.contains(r"cat\n  1") && run.out.contains(r"a\u{1b}[31mred"),
+            "{}",
+            run.out
+        );
         // In JSON they are exact.
         let run = infer(&[args, &["--json"]].concat());
         let labels: Vec<Value> = run.json()[0]["predictions"]
@@ -63,7 +68,9 @@ fn labels_are_as_many_as_classes() {
     fixture.write("few.json", br#"["a", "b"]"#);
     let ten: Vec<String> = (0..10).map(|i| format!("\"n{i}\"")).collect();
     fixture.write("ten.json", format!("[{}]", ten.join(",\n")).as_bytes());
-    fixture.infer(&["--labels", "few.json", "images/a.png"]).fails(1, &["few.json", "10", "found 2"]);
+    fixture
+        .infer(&["--labels", "few.json", "images/a.png"])
+        .fails(1, &["few.json", "10", "found 2"]);
     let run = fixture.infer(&["--labels", "ten.json", "images/a.png"]);
     assert!(run.code == 0 && run.out.lines().all(|line| line.contains("%  n")), "{}", run.out);
     fixture.write("damaged.json", b"[\"a\",");
@@ -97,10 +104,10 @@ fn what_has_no_end_is_refused() {
 fn extras_are_ignored_wherever_weights_are_taken() {
     let fixture = Fixture::new();
     let weights = Weights::new("resnet20", Default::default());
-    let extra = |tensors: &mut Vec<_>| {
+    let extra = |tensors: &mut Vec<NamedTensor<'_>>| {
         let values = vec![1.0].into();
         let name = "criterion.weight".to_owned();
-        tensors.push(resnet_cpu::weights::NamedTensor { name, shape: vec![1], values });
+        tensors.push(NamedTensor { name, shape: vec![1], values });
     };
     assert!(weights.open_changed(extra, &Entries::new(), &Overrides::default()).is_err());
     std::fs::copy(weights.path(), fixture.path("extra.safetensors")).unwrap();

@@ -19,8 +19,17 @@ fn scalar(name: &str) -> NamedTensor<'static> {
 fn a_prefix_of_all_names_is_understood_with_a_note() {
     let fixture = Fixture::new("resnet20", Options::default());
     for prefix in [
-        "ema.", "model.", "module.", "net.", "backbone.", "_orig_mod.", "student.", "whatever_it-is.",
-        "ema.module.", "_orig_mod.model.student.", "optimizer.",
+        "ema.",
+        "model.",
+        "module.",
+        "net.",
+        "backbone.",
+        "_orig_mod.",
+        "student.",
+        "whatever_it-is.",
+        "ema.module.",
+        "_orig_mod.model.student.",
+        "optimizer.",
     ] {
         let prefixed = |tensors: &mut Vec<NamedTensor<'_>>| {
             tensors.iter_mut().for_each(|tensor| tensor.name.insert_str(0, prefix));

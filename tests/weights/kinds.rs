@@ -12,10 +12,17 @@ use crate::{Entries, Fixture, assert_error, test_data};
 fn what_a_file_is_instead_is_said_in_one_line() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("w.safetensors");
-    let index = r#"{"metadata": {"total_size": 1}, "weight_map": {"conv1.weight": "a.safetensors"}}"#;
+    let index =
+        r#"{"metadata": {"total_size": 1}, "weight_map": {"conv1.weight": "a.safetensors"}}"#;
     for (bytes, parts) in [
-        (&b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n"[..], ["Git LFS", "git lfs pull"]),
-        (b"<!DOCTYPE html>\n<html><body>Access restricted</body></html>\n", ["HTML page", "download"]),
+        (
+            &b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n"[..],
+            ["Git LFS", "git lfs pull"],
+        ),
+        (
+            b"<!DOCTYPE html>\n<html><body>Access restricted</body></html>\n",
+            ["HTML page", "download"],
+        ),
         (index.as_bytes(), ["index", "safetensors"]),
         (b"\x1f\x8b\x08\0\0\0\0\0\0\x03", ["gzip", "unpack"]),
         (b"\x89HDF\r\n\x1a\n\0\0", ["HDF5", "Keras"]),
@@ -82,7 +89,8 @@ fn what_has_no_end_is_never_read_nor_waited_for() {
     }
     // A link to a file is fine.
     let fixture = Fixture::new("resnet20", Options::default());
-    write_weights(fixture.path(), &fixture.network, &fixture.params, None, &Entries::new()).unwrap();
+    write_weights(fixture.path(), &fixture.network, &fixture.params, None, &Entries::new())
+        .unwrap();
     let link = folder.path().join("link.safetensors");
     std::os::unix::fs::symlink(fixture.path(), &link).unwrap();
     assert!(WeightsFile::open(&link, &Overrides::default()).is_ok());
