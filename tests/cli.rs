@@ -353,7 +353,7 @@ fn bench_prints_the_logits_of_given_weights() {
     assert_eq!((row["arch"].as_str(), row["batch"].as_u64()), (Some("resnet20"), Some(2)));
     let got: Vec<f32> = serde_json::from_value(row["logits"].clone()).unwrap();
 
-    let weights = WeightsFile::open(&fixture.path(file), &Overrides::default()).unwrap();
+    let weights = WeightsFile::open(fixture.path(file), &Overrides::default()).unwrap();
     let network = weights.network().clone();
     let mut session = Session::new(&network, weights, Backend::Native(Isa::best()));
     let input = common::images(1, "input", 2 * 32 * 32 * 3);

@@ -91,16 +91,18 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<Vec<String>, Error> {
         }
         _ => {
             let what = other(&bytes[..bytes.len().min(START)]);
+            let what = what.filter(|what| !what.contains("text"));
             return Err(wrong(what.unwrap_or("it is not UTF-8 text".to_owned())));
         }
     };
     let text = text.trim_start_matches('\u{feff}').trim_end();
+    let json = text.trim_start();
     if let Some(what) = instead(text) {
         return Err(wrong(what));
     }
-    let names = match text.trim_start().chars().next() {
+    let names = match json.chars().next() {
         None => return Err(Error::EmptyLine { path: path.to_owned(), line: 1 }),
-        Some('[' | '{') => from_json(text).map_err(wrong)?,
+        Some('[' | '{') => from_json(json).map_err(wrong)?,
         Some(_) => {
             from_lines(text).map_err(|line| Error::EmptyLine { path: path.to_owned(), line })?
         }

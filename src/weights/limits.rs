@@ -10,6 +10,8 @@ pub(super) const MAX_TENSORS: usize = 50_000;
 pub(super) const MAX_DIMENSIONS: usize = 8;
 /// Bytes of a tensor's name.
 pub(super) const MAX_NAME: usize = 1000;
+/// Bytes of a text, such as the class names in the metadata.
+pub(super) const MAX_TEXT: usize = 4 << 20;
 /// Entries of metadata.
 pub(super) const MAX_ENTRIES: usize = 10_000;
 

@@ -5,14 +5,14 @@
 //! file that was cut short, is told apart.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::limits::{
-    MAX_DIMENSIONS, MAX_ENTRIES, MAX_HEADER, MAX_NAME, MAX_TENSORS, shortened, shown,
+    MAX_DIMENSIONS, MAX_ENTRIES, MAX_HEADER, MAX_NAME, MAX_TENSORS, MAX_TEXT, shortened, shown,
 };
 use super::source::Source;
 use super::stored::{Contents, Dtype, Fault, StoredTensor};
@@ -68,6 +68,9 @@ pub(super) fn parse(source: &Source) -> Result<Contents, Fault> {
         );
     };
     let text = source.read(PREFIX..start)?;
+    if longest_text(&text) > MAX_TEXT {
+        return Err(format!("the header has a text of more than {MAX_TEXT} bytes").into());
+    }
     let mut json = serde_json::Deserializer::from_slice(&text);
     let header =
         Header::deserialize(&mut json).and_then(|header| json.end().map(|()| header)).map_err(
@@ -78,6 +81,11 @@ pub(super) fn parse(source: &Source) -> Result<Contents, Fault> {
 
 /// The tensors in the order of their bytes, which fill the file from `start` without gaps.
 fn contents(mut header: Header, start: usize, data_len: usize) -> Result<Contents, String> {
+    header.tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    if let Some(pair) = header.tensors.windows(2).find(|pair| pair[0].name == pair[1].name) {
+        let name = shown(&pair[0].name);
+        return Err(format!("the header is damaged: two tensors are called {name}"));
+    }
     header.tensors.sort_by(|a, b| (a.bytes.start, &a.name).cmp(&(b.bytes.start, &b.name)));
     let mut end = 0;
     for tensor in &mut header.tensors {
@@ -98,6 +106,21 @@ fn contents(mut header: Header, start: usize, data_len: usize) -> Result<Content
         return Err(format!("{what}: the tensors take {end} bytes, {data_len} follow the header"));
     }
     Ok(Contents { tensors: header.tensors, metadata: header.metadata, notes: Vec::new() })
+}
+
+/// Bytes of the longest text in JSON: an error about it may repeat it.
+fn longest_text(json: &[u8]) -> usize {
+    let (mut longest, mut start, mut escaped) = (0, None, false);
+    for (at, byte) in json.iter().enumerate() {
+        match (byte, start) {
+            _ if escaped => escaped = false,
+            (b'\\', Some(_)) => escaped = true,
+            (b'"', Some(begin)) => (longest, start) = (longest.max(at - begin), None),
+            (b'"', None) => start = Some(at + 1),
+            _ => {}
+        }
+    }
+    longest.max(start.map_or(0, |begin| json.len() - begin))
 }
 
 /// The header as it stands: byte ranges count from its end.
@@ -149,8 +172,7 @@ impl<'de> Deserialize<'de> for Header {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
-                let (mut header, mut names) = (Header::default(), HashSet::new());
-                let mut has_metadata = false;
+                let (mut header, mut has_metadata) = (Header::default(), false);
                 while let Some(Text(name)) = map.next_key()? {
                     if name == METADATA {
                         if std::mem::replace(&mut has_metadata, true) {
@@ -165,15 +187,11 @@ impl<'de> Deserialize<'de> for Header {
                             "a tensor's name is longer than {MAX_NAME} bytes"
                         )));
                     }
-                    if names.len() == MAX_TENSORS {
+                    if header.tensors.len() == MAX_TENSORS {
                         return Err(A::Error::custom(format!("more than {MAX_TENSORS} tensors")));
                     }
                     let tensor = map.next_value::<Entry>()?.tensor(&name);
                     header.tensors.push(tensor.map_err(A::Error::custom)?);
-                    if let Some(name) = names.replace(name) {
-                        let name = shown(&name);
-                        return Err(A::Error::custom(format!("two tensors are called {name}")));
-                    }
                 }
                 Ok(header)
             }

@@ -32,7 +32,7 @@ impl Fixture {
         let (image, _) = demo::image(1, 1);
         let (side, rgb) = (demo::SIDE as u32, image::ColorType::Rgb8);
         image::save_buffer(fixture.path("a.png"), image.pixels(), side, side, rgb).unwrap();
-        write_safetensors(&fixture.path("w.safetensors"), &fixture.tensors(), &Default::default())
+        write_safetensors(fixture.path("w.safetensors"), &fixture.tensors(), &Default::default())
             .unwrap();
         fixture
     }
@@ -83,7 +83,7 @@ impl Fixture {
     }
 
     fn metadata(&self, name: &str) -> std::collections::BTreeMap<String, String> {
-        let weights = WeightsFile::open(&self.path(name), &Overrides::default()).unwrap();
+        let weights = WeightsFile::open(self.path(name), &Overrides::default()).unwrap();
         assert_eq!(weights.notes(), [""; 0]);
         weights.file().metadata().clone()
     }
@@ -156,12 +156,12 @@ fn convert_states_what_it_is_told() {
     let entries = Metadata::of_spec(&fixture.network.spec).entries();
     write_weights(&input, &fixture.network, &fixture.params, Some(&mean), &entries).unwrap();
     assert_eq!(fixture.run(&["convert", "w.safetensors", "out", "--force"]).code, 0);
-    let weights = WeightsFile::open(&fixture.path("out"), &Overrides::default()).unwrap();
+    let weights = WeightsFile::open(fixture.path("out"), &Overrides::default()).unwrap();
     assert_eq!(weights.pixel_mean(), Some(mean));
     assert_eq!(fixture.predictions("out"), fixture.predictions("w.safetensors"));
     let run = fixture.run(&["convert", "w.safetensors", "out", "--force", "--mean", "0,0,0"]);
     assert_eq!(run.code, 0, "{}", run.err);
-    let weights = WeightsFile::open(&fixture.path("out"), &Overrides::default()).unwrap();
+    let weights = WeightsFile::open(fixture.path("out"), &Overrides::default()).unwrap();
     assert!(weights.file().tensors().iter().all(|tensor| tensor.name != PIXEL_MEAN));
     for (id, info) in weights.network().table().iter() {
         assert_eq!(weights.tensor(id), fixture.params.tensor(id), "{}", info.name);

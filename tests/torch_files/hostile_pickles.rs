@@ -237,6 +237,16 @@ fn there_must_be_one_state_dict_with_plain_names() {
     let other = dict(&[("weights", dict(&[("weight", pair())])), ("epoch", int(1))]);
     let parts = ["no state dict at the top or under state_dict,", "entries (2): weights, epoch"];
     assert_refused(&zip(&other, &[pair_storage()]), &parts);
+    // The only network is found, however deep; of several none is chosen.
+    let network = || dict(&[("conv1.weight", pair())]);
+    let deep = dict(&[("ema", dict(&[("module", network())])), ("epoch", int(1))]);
+    let file = open(&zip(&deep, &[pair_storage()])).unwrap();
+    assert_eq!(file.tensors().len(), 1);
+    let notes = ["the weights are those under ema.module", "entries ignored (1): epoch"];
+    assert_eq!(file.notes(), notes);
+    let two = dict(&[("student", network()), ("teacher", network())]);
+    let parts = ["several networks", "under (2): student, teacher"];
+    assert_refused(&zip(&two, &[pair_storage()]), &parts);
     let names: Vec<String> = (0..50_001).map(|i| i.to_string()).collect();
     let many = |count: usize| {
         let get = |name: &str| [text(name), b"h\0".to_vec()].concat();

@@ -1,6 +1,6 @@
 //! Bad weights and labels through the program: one clear line each.
 
-use resnet_cpu::weights::{Metadata, Overrides};
+use resnet_cpu::weights::{Metadata, NamedTensor, Overrides};
 use serde_json::Value;
 
 use crate::common::fixture::Fixture;
@@ -104,11 +104,11 @@ fn what_has_no_end_is_refused() {
 fn extras_are_ignored_wherever_weights_are_taken() {
     let fixture = Fixture::new();
     let weights = Weights::new("resnet20", Default::default());
-    fn extra(tensors: &mut Vec<resnet_cpu::weights::NamedTensor<'_>>) {
+    let extra = |tensors: &mut Vec<NamedTensor<'_>>| {
         let values = vec![1.0].into();
         let name = "criterion.weight".to_owned();
-        tensors.push(resnet_cpu::weights::NamedTensor { name, shape: vec![1], values });
-    }
+        tensors.push(NamedTensor { name, shape: vec![1], values });
+    };
     assert!(weights.open_changed(extra, &Entries::new(), &Overrides::default()).is_err());
     std::fs::copy(weights.path(), fixture.path("extra.safetensors")).unwrap();
     for command in [

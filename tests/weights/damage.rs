@@ -12,12 +12,12 @@ use crate::{Fixture, arch, assert_error};
 fn damage_is_an_error_and_never_a_panic() {
     let fixture = Fixture::new("resnet20", Options::default());
     let entries = Metadata::of_spec(&fixture.network.spec).entries();
-    write_weights(&fixture.path(), &fixture.network, &fixture.params, None, &entries).unwrap();
+    write_weights(fixture.path(), &fixture.network, &fixture.params, None, &entries).unwrap();
     let whole = std::fs::read(fixture.path()).unwrap();
     let header = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
     let open = |bytes: &[u8]| {
         std::fs::write(fixture.path(), bytes).unwrap();
-        WeightsFile::open(&fixture.path(), &Overrides::default())
+        WeightsFile::open(fixture.path(), &Overrides::default())
     };
 
     let cuts =

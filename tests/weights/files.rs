@@ -56,10 +56,10 @@ fn what_is_written_is_read_back() {
     metadata.classes = Some(vec!["a, \"b\"".to_owned(), "ü".to_owned(), String::new()]);
     let mut entries = metadata.entries();
     entries.insert("other".to_owned(), "left alone".to_owned());
-    write_weights(&fixture.path(), &fixture.network, &fixture.params, None, &entries).unwrap();
+    write_weights(fixture.path(), &fixture.network, &fixture.params, None, &entries).unwrap();
     let bytes = std::fs::read(fixture.path()).unwrap();
 
-    let weights = WeightsFile::open(&fixture.path(), &Overrides::default()).unwrap();
+    let weights = WeightsFile::open(fixture.path(), &Overrides::default()).unwrap();
     assert_eq!(weights.spec(), &fixture.network.spec);
     assert_eq!(weights.metadata(), &metadata);
     assert_eq!(weights.notes(), [""; 0]);
@@ -70,7 +70,7 @@ fn what_is_written_is_read_back() {
 
     // Replacing the file under an open one is fine, the bytes are the same, and nothing is left.
     write_weights(
-        &fixture.path(),
+        fixture.path(),
         weights.network(),
         &weights,
         weights.pixel_mean().as_ref(),
@@ -164,7 +164,7 @@ fn other_float_types_and_unaligned_tensors_are_converted() {
     }
     let integers = with_dtype(&fixture, "I32", |_| vec![0; 4], 0);
     std::fs::write(fixture.path(), integers).unwrap();
-    let result = WeightsFile::open(&fixture.path(), &Overrides::default());
+    let result = WeightsFile::open(fixture.path(), &Overrides::default());
     assert_error(result, &["0 of", "conv1.weight (expected F32, F16, BF16 or F64, found I32)"]);
 }
 
@@ -177,7 +177,7 @@ fn parts_are_those_of_the_tensor() {
             _ => x.to_le_bytes().to_vec(),
         };
         std::fs::write(fixture.path(), with_dtype(&fixture, dtype, encode, pad)).unwrap();
-        let weights = WeightsFile::open(&fixture.path(), &Overrides::default()).unwrap();
+        let weights = WeightsFile::open(fixture.path(), &Overrides::default()).unwrap();
         for (id, info) in weights.network().table().iter() {
             let (all, third) = (info.len(), info.len() / 3);
             for part in [0..0, 0..all, third..all, third..2 * third] {
@@ -208,7 +208,7 @@ fn any_file_of_tensors_can_be_listed() {
     assert_eq!(file.values(&file.tensors()[0]).unwrap().unwrap()[..], [1.5; 6]);
     assert_error(WeightsFile::open(&path, &Overrides::default()), &["2 tensors, e.g. b, a"]);
 
-    assert_error(TensorFile::open(&folder.path().join("none")), &["none", "cannot open"]);
+    assert_error(TensorFile::open(folder.path().join("none")), &["none", "cannot open"]);
     assert_error(TensorFile::open(folder.path()), &["folder"]);
     std::fs::write(&path, b"").unwrap();
     assert_error(TensorFile::open(&path), &["empty"]);

@@ -64,7 +64,7 @@ fn names_are_used_once() {
     refused(r#"{"__metadata__":[]}"#, 0, "the header is damaged");
     refused(r#"{"a":3}"#, 0, "the header is damaged");
     refused(r#"{} {}"#, 0, "the header is damaged");
-    refused("[]", 0, "it is JSON text");
+    refused("[]", 0, "the header is damaged");
     let steering = format!(r#"{{"a\u001b[31m\n":{a},"a\u001b[31m\n":{a}}}"#);
     refused(&steering, 1, r"a\u{1b}[31m\n");
 }
@@ -97,9 +97,12 @@ fn counts_have_limits() {
     };
     assert!(TensorFile::from_bytes(file(&shape(8), 1), "w").is_ok());
     refused(&shape(9), 1, "more than 8 dimensions");
-    refused(&" ".repeat((16 << 20) + 1), 0, "it is text");
+    refused(&" ".repeat((16 << 20) + 1), 0, "a header of 16777217 bytes");
     let long = format!("{{{}}}", " ".repeat(16 << 20));
     refused(&long, 0, "its header takes 16777218 bytes, more than 16777216");
+    let text = |len| format!(r#"{{"__metadata__":{{"k":"{}"}}}}"#, "x".repeat(len));
+    assert!(TensorFile::from_bytes(file(&text(4 << 20), 0), "w").is_ok());
+    refused(&text((4 << 20) + 1), 0, "a text of more than 4194304 bytes");
     // Nothing but the length is read of a header that is too long, nor of one that is not there.
     let mut promised = file("{", 0);
     promised[..8].copy_from_slice(&(63_u64 << 20).to_le_bytes());

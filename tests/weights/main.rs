@@ -63,8 +63,8 @@ impl Fixture {
     ) -> Result<WeightsFile, WeightsError> {
         let mut tensors = self.tensors();
         change(&mut tensors);
-        write_safetensors(&self.path(), &tensors, entries).unwrap();
-        WeightsFile::open(&self.path(), overrides)
+        write_safetensors(self.path(), &tensors, entries).unwrap();
+        WeightsFile::open(self.path(), overrides)
     }
 
     fn open_bare(&self, overrides: &Overrides) -> Result<WeightsFile, WeightsError> {

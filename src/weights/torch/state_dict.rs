@@ -14,6 +14,9 @@ use crate::weights::stored::{Contents, Dtype, Fault, StoredTensor};
 /// Under which training scripts keep the state dict of the model, in order of precedence.
 const WRAPPERS: [&str; 4] = ["state_dict", "model_state_dict", "model", "net"];
 
+/// Dictionaries in one another that are looked through for a network.
+const MAX_DEPTH: usize = 4;
+
 /// The tensors of the state dict, and a note of what is ignored.
 ///
 /// # Errors
@@ -24,25 +27,7 @@ pub(super) fn read(
     storages: &Storages,
 ) -> Result<Contents, Fault> {
     let root = pickle.dict(pickle.root).ok_or("what torch.save wrote is not a state dict")?;
-    let tensors_of = |value| {
-        let entries = pickle.dict(value)?;
-        entries.iter().any(|(_, value)| matches!(value, Value::Tensor(_))).then_some(entries)
-    };
-    let wrapped = WRAPPERS.iter().find_map(|&key| {
-        let entries = tensors_of(pickle.get(pickle.root, key)?)?;
-        Some((key, entries))
-    });
-    let (wrapper, state) = match (wrapped, tensors_of(pickle.root)) {
-        (Some((key, entries)), _) => (Some(key), entries),
-        (None, Some(entries)) => (None, entries),
-        (None, None) => {
-            let entries = listed("entries", root.iter().map(|&(key, _)| key_text(key)));
-            let wrappers = WRAPPERS.join(", ");
-            return Err(
-                format!("no state dict at the top or under {wrappers}; it has {entries}").into()
-            );
-        }
-    };
+    let Found { path, outer, entries: state } = find(pickle, root)?;
 
     let mut contents =
         Contents { tensors: Vec::new(), metadata: BTreeMap::new(), notes: Vec::new() };
@@ -67,10 +52,10 @@ pub(super) fn read(
         contents.tensors.push(tensor);
         used.insert(pickle.storages[view.storage].key);
     }
-    if let Some(wrapper) = wrapper {
-        let beside = root.iter().filter(|(key, _)| !matches!(key, Value::Text(k) if *k == wrapper));
+    if let Some(outer) = outer {
+        let beside = root.iter().filter(|(key, _)| !matches!(key, Value::Text(k) if *k == outer));
         ignored.extend(beside.map(|&(key, _)| key));
-        contents.notes.push(format!("the weights are those under {wrapper}"));
+        contents.notes.push(format!("the weights are those under {path}"));
     }
     if !ignored.is_empty() {
         contents.notes.push(listed("entries ignored", ignored.into_iter().map(key_text)));
@@ -80,6 +65,81 @@ pub(super) fn read(
         Some(fault) => Err(fault),
         None => Ok(contents),
     }
+}
+
+/// A dictionary of tensors in what a pickle made.
+struct Found<'p, 'a> {
+    /// The keys that lead to it, fit for an error.
+    path: String,
+    /// The first of them; none if it is at the top.
+    outer: Option<&'a str>,
+    entries: &'p [(Value<'a>, Value<'a>)],
+}
+
+/// The state dict: under the first of [`WRAPPERS`] that has tensors, else at the top, else the only
+/// network that there is, however deep.
+fn find<'p, 'a>(
+    pickle: &'p Pickle<'a>,
+    root: &'p [(Value<'a>, Value<'a>)],
+) -> Result<Found<'p, 'a>, Fault> {
+    let tensors_of = |value| {
+        let entries = pickle.dict(value)?;
+        entries.iter().any(|(_, value)| matches!(value, Value::Tensor(_))).then_some(entries)
+    };
+    for key in WRAPPERS {
+        if let Some(entries) = pickle.get(pickle.root, key).and_then(tensors_of) {
+            return Ok(Found { path: key.to_owned(), outer: Some(key), entries });
+        }
+    }
+    if let Some(entries) = tensors_of(pickle.root) {
+        return Ok(Found { path: String::new(), outer: None, entries });
+    }
+    let mut networks = networks(pickle);
+    match networks.len() {
+        1 => Ok(networks.remove(0)),
+        0 => {
+            let entries = listed("entries", root.iter().map(|&(key, _)| key_text(key)));
+            let wrappers = WRAPPERS.join(", ");
+            Err(format!("no state dict at the top or under {wrappers}; it has {entries}").into())
+        }
+        _ => {
+            let under = listed("under", networks.iter().map(|found| &found.path));
+            Err(format!("it holds several networks, {under}; save one of them alone").into())
+        }
+    }
+}
+
+/// The dictionaries inside others that have a network's tensors. Each is looked at once, so that those
+/// that hold themselves do no harm.
+fn networks<'p, 'a>(pickle: &'p Pickle<'a>) -> Vec<Found<'p, 'a>> {
+    let (mut found, mut seen) = (Vec::new(), HashSet::new());
+    let top = pickle.dict(pickle.root).unwrap_or_default();
+    let mut next = vec![Found { path: String::new(), outer: None, entries: top }];
+    for _ in 0..MAX_DEPTH {
+        for Found { path, outer, entries } in std::mem::take(&mut next) {
+            for &(key, value) in entries {
+                let (Value::Text(key), Value::Dict(dict)) = (key, value) else { continue };
+                if seen.len() == MAX_TENSORS || !seen.insert(dict) {
+                    continue;
+                }
+                let dot = if path.is_empty() { "" } else { "." };
+                let path = format!("{path}{dot}{}", shown(key));
+                let entries = pickle.dict(value).unwrap_or_default();
+                let inner = Found { path, outer: outer.or(Some(key)), entries };
+                if is_network(entries) { found.push(inner) } else { next.push(inner) }
+            }
+        }
+    }
+    found
+}
+
+/// Whether the entries have the tensor that every network has.
+fn is_network(entries: &[(Value<'_>, Value<'_>)]) -> bool {
+    const FIRST: [&str; 2] = ["conv1.weight", "convolution.weight"];
+    entries.iter().any(|entry| match entry {
+        (Value::Text(key), Value::Tensor(_)) => FIRST.iter().any(|first| key.ends_with(first)),
+        _ => false,
+    })
 }
 
 fn key_text(key: Value<'_>) -> String {

@@ -5,7 +5,7 @@
 //! file. So nothing can be larger than the file, and no two readers see different things. Archives of
 //! 4 GiB and more (zip64) are refused too: no weights of these networks take as much.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::{Region, shown};
@@ -54,7 +54,7 @@ impl Directory {
 
     fn records(&self) -> Result<Vec<Record<'_>>, String> {
         let mut headers = &self.bytes[..];
-        let mut records = Vec::new();
+        let (mut records, mut names) = (Vec::new(), HashSet::new());
         for _ in 0..self.count {
             let (header, rest) = split(headers, CENTRAL_LEN)?;
             if header[..4] != CENTRAL {
@@ -64,6 +64,9 @@ impl Directory {
             let (_extra, rest) = split(rest, u16_at(header, 30).into())?;
             (_, headers) = split(rest, u16_at(header, 32).into())?;
             let name = str::from_utf8(name).map_err(|_| damaged("a name that is not UTF-8"))?;
+            if !names.insert(name) {
+                return Err(format!("the archive has two entries {}", shown(name)));
+            }
             records.push((header, name));
         }
         match headers {
@@ -87,9 +90,7 @@ impl Directory {
                 found => found?,
             };
             taken.push((start..region.bytes.end, name));
-            if entries.insert(name.to_owned(), region).is_some() {
-                return Err(format!("the archive has two entries {}", shown(name)).into());
-            }
+            entries.insert(name.to_owned(), region);
         }
         taken.sort_by_key(|(range, _)| range.start);
         if let Some(pair) = taken.windows(2).find(|pair| pair[0].0.end > pair[1].0.start) {
