@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::convolutions::ConvolutionArgs;
 use super::error::CliError;
-use super::layer_times::print_layer_times;
+use super::layer_times::print_warm_layer_times;
 use super::machine::Machine;
 use super::network::NetworkArgs;
 use super::output::{one_line, print_error, write_json};
@@ -60,7 +60,7 @@ pub(super) struct Args {
     /// Crops that run together; changes speed and memory, and the last digits at most
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: u32,
-    /// Where the time of the last batch went, layer by layer, on stderr
+    /// Print where the time of a batch like the last one goes, layer by layer, to stderr
     #[arg(long, conflicts_with = "quiet")]
     verbose: bool,
 }
@@ -112,26 +112,29 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let names = names.map_err(CliError::failed)?;
     machine.note_itself();
     let weights = WeightsFile::open(&path, &overrides).map_err(CliError::failed)?;
-    let (mut classifier, arch) = prepare(args, machine, &path, weights, names)?;
-    classifier.session_mut().set_profiling(args.verbose);
+    let (classifier, arch) = prepare(args, machine, &path, weights, names)?;
 
     let found: Vec<_> = args.paths.iter().flat_map(|path| find(path)).collect();
     let mut report = Report::new(args, arch, found.len() > 1);
     let limits = Limits { side: args.max_side, bytes: args.max_bytes };
     let mut runner = Runner { classifier, limits, top: args.top.unwrap_or(5) as usize };
     let images = (args.batch as usize / args.crops.crops().count()).max(1);
+    let mut read = 0;
     for batch in found.chunks(images) {
         let start = Instant::now();
         let results = runner.classify_files(batch);
         let ms = start.elapsed().as_secs_f64() * 1e3 / batch.len() as f64;
+        read = results.iter().filter(|result| result.is_ok()).count();
         for (file, result) in batch.iter().zip(results) {
             let path = file.as_deref().unwrap_or_else(|error| error.path());
             report.add(path, ms, result, &runner.classifier)?;
         }
         report.out.flush()?;
     }
-    if args.verbose {
-        print_layer_times(&runner.classifier.session().layer_times(), machine);
+    if args.verbose && read > 0 {
+        let (inputs, side) =
+            (read * args.crops.crops().count(), runner.classifier.preprocessing().crop);
+        print_warm_layer_times(runner.classifier.session_mut(), inputs, side, machine);
     }
     if report.failed { Err(CliError::Reported) } else { Ok(()) }
 }

@@ -1,7 +1,6 @@
 //! Files as they should be: published ones, ours, other spellings and element types.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
 
 use resnet_cpu::model::{Options, ParamSource, Params, Shortcut, StrideIn};
 use resnet_cpu::weights::{
@@ -9,21 +8,8 @@ use resnet_cpu::weights::{
 };
 use tempfile::TempDir;
 
+use crate::common::test_data;
 use crate::{Entries, Fixture, arch, assert_error};
-
-/// The folder of real data, or `None` with a message that the test skips.
-fn test_data(file: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("RESNET_CPU_TEST_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
-        PathBuf::from,
-    );
-    let path = folder.join(file);
-    if !path.exists() {
-        eprintln!("SKIPPED: {} is not there (set RESNET_CPU_TEST_DATA)", path.display());
-        return None;
-    }
-    Some(path)
-}
 
 #[test]
 fn a_published_resnet18_loads_in_place() {

@@ -1,5 +1,7 @@
 //! Files of weights as a user meets them: good ones, bare ones, contradictory ones, damaged ones.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod damage;
 mod files;
 mod rules;
