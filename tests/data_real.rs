@@ -2,6 +2,8 @@
 //! CIFAR records, class names. The files are not part of the package; without them these tests say
 //! so and pass.
 
+mod common;
+
 use std::path::PathBuf;
 
 use resnet_cpu::data::{
@@ -10,15 +12,9 @@ use resnet_cpu::data::{
 use resnet_cpu::infer::labels;
 use resnet_cpu::weights::DataSet;
 
-/// `$RESNET_CPU_TEST_DATA`, else `../shared/data` beside the package.
+/// The folder of real data.
 fn data_folder() -> Option<PathBuf> {
-    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = std::env::var_os("RESNET_CPU_TEST_DATA").map_or_else(beside, PathBuf::from);
-    let found = folder.is_dir();
-    if !found {
-        eprintln!("SKIPPED: no test data at {}; set RESNET_CPU_TEST_DATA", folder.display());
-    }
-    found.then_some(folder)
+    common::test_data("")
 }
 
 fn read(path: PathBuf) -> Result<RgbImage, Error> {

@@ -1,37 +1,3 @@
-//! Any bytes as a data set of idx files. The first byte says which of the two files are gzipped here
-//! (a checksum would hide them from mutation), the second how many of the bytes are the labels; the
-//! rest of the bytes are the images.
-
 #![no_main]
 
-use std::io::Write;
-
-use flate2::{Compression, write::GzEncoder};
-use libfuzzer_sys::fuzz_target;
-use resnet_cpu::data::open;
-use resnet_cpu_fuzz::Scratch;
-
-thread_local!(static SCRATCH: Scratch = Scratch::default());
-
-fuzz_target!(|bytes: &[u8]| {
-    let [flags, split, rest @ ..] = bytes else { return };
-    let (labels, images) = rest.split_at(usize::from(*split).min(rest.len()));
-    let path = SCRATCH.with(|scratch| {
-        scratch.put("train-labels-idx1-ubyte", &maybe_zipped(labels, flags & 1 != 0));
-        scratch.put("train-images-idx3-ubyte", &maybe_zipped(images, flags & 2 != 0))
-    });
-    let Ok(splits) = open(path.parent()) else { return };
-    for index in 0..splits.train.len() {
-        assert!(splits.train.label(index) < splits.train.classes());
-        assert_eq!(splits.train.image(index).unwrap().pixels().len(), 32 * 32 * 3);
-    }
-});
-
-fn maybe_zipped(bytes: &[u8], zip: bool) -> Vec<u8> {
-    if !zip {
-        return bytes.to_vec();
-    }
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).expect("memory");
-    encoder.finish().expect("memory")
-}
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| resnet_cpu_fuzz::targets::idx::run(bytes));

@@ -5,17 +5,19 @@ use resnet_cpu::conv::Convolutions;
 
 #[derive(clap::Args)]
 pub(super) struct ConvolutionArgs {
-    /// How convolutions are computed: by the fastest algorithm for each shape, by the definition only,
-    /// or by Winograd's wherever it is possible; the last digits differ
+    /// Algorithm of convolutions; results differ in the last digits
     #[arg(long, value_enum, default_value_t)]
     conv: Name,
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]
 enum Name {
+    /// The fastest for each shape
     #[default]
     Auto,
+    /// Never Winograd's: the sums of the definition
     Direct,
+    /// Winograd's F(4x4, 3x3) wherever it is possible
     Winograd,
 }
 

@@ -16,15 +16,15 @@ const VERSION: &str = concat!("resnet-cpu ", env!("CARGO_PKG_VERSION"));
 
 #[derive(clap::Args)]
 pub(super) struct CompletionsArgs {
-    /// Whose script
+    /// The shell to print the script for
     #[arg(value_name = "SHELL")]
     shell: Shell,
 }
 
 #[derive(clap::Args)]
 pub(super) struct ManArgs {
-    /// Folder to write all pages to, resnet-cpu.1 and one for each command; none: the first goes to
-    /// stdout
+    /// Folder to write the pages to: resnet-cpu.1 and one for each command [default: print
+    /// resnet-cpu.1 to stdout]
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::convolutions::ConvolutionArgs;
 use super::error::CliError;
-use super::layer_times::print_layer_times;
+use super::layer_times::print_warm_layer_times;
 use super::machine::Machine;
 use super::network::NetworkArgs;
 use super::output::{one_line, print_error, write_json};
@@ -62,7 +62,7 @@ pub(super) struct Args {
     /// Crops that run together; changes speed and memory, and the last digits at most
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: u32,
-    /// Where the time of the last batch went, layer by layer, on stderr
+    /// Print where the time of a batch like the last one goes, layer by layer, to stderr
     #[arg(long, conflicts_with = "quiet")]
     verbose: bool,
 }
@@ -121,38 +121,25 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let limits = Limits { side: args.max_side, bytes: args.max_bytes };
     let mut runner = Runner { classifier, limits, top: args.top.unwrap_or(5) as usize };
     let images = (args.batch as usize / args.crops.crops().count()).max(1);
+    let mut read = 0;
     for batch in found.chunks(images) {
         let start = Instant::now();
         let results = runner.classify_files(batch);
         let ms = start.elapsed().as_secs_f64() * 1e3 / batch.len() as f64;
+        read = results.iter().filter(|result| result.is_ok()).count();
         for (file, result) in batch.iter().zip(results) {
             let path = file.as_deref().unwrap_or_else(|error| error.path());
             report.add(path, ms, result, &runner.classifier)?;
         }
         report.out.flush()?;
     }
-    if args.verbose {
-        let images = images.min(found.len());
-        warm_layer_times(&runner.classifier, images * args.crops.crops().count(), machine)?;
+    if args.verbose && read > 0 {
+        let inputs = read * args.crops.crops().count();
+        let classifier = &runner.classifier;
+        let side = classifier.preprocess().view.crop;
+        print_warm_layer_times(&mut Session::of(classifier.model()), inputs, side, machine);
     }
     if report.failed { Err(CliError::Reported) } else { Ok(()) }
-}
-
-/// Prints what each layer takes in a run of `batch` images that is not the first.
-fn warm_layer_times(
-    classifier: &Classifier,
-    batch: usize,
-    machine: &Machine,
-) -> Result<(), CliError> {
-    let mut session = Session::of(classifier.model());
-    session.set_profiling(true);
-    let side = classifier.preprocess().view.crop;
-    let input = vec![0.0; batch * side * side * 3];
-    for _ in 0..2 {
-        session.run(&input, batch, side, side).map_err(CliError::failed)?;
-    }
-    print_layer_times(&session.layer_times(), machine);
-    Ok(())
 }
 
 /// The images at a path that the user gives, or what is wrong with it.

@@ -1,6 +1,9 @@
 //! `--verbose`: the table of where a run's time went.
+//!
+//! A first run packs weights and touches memory, once, and a table of it would mislead: what is shown is
+//! another run, of blank images.
 
-use resnet_cpu::infer::LayerTime;
+use resnet_cpu::infer::{LayerTime, Session};
 use resnet_cpu::simd::peak_gflops;
 
 use super::machine::Machine;
@@ -11,9 +14,28 @@ const HEAD: [&str; 7] =
 /// Columns of words; those of numbers follow.
 const WORDS: usize = 4;
 
+/// Runs `images` blank images of `side` x `side` pixels through a session that has run as many before,
+/// and prints where the time went.
+pub(super) fn print_warm_layer_times(
+    session: &mut Session,
+    images: usize,
+    side: usize,
+    machine: &Machine,
+) {
+    session.set_profiling(true);
+    let blank = vec![0.0; images * side * side * 3];
+    // The first of the two may be the first of this size.
+    for _ in 0..2 {
+        if session.run(&blank, images, side, side).is_err() {
+            return;
+        }
+    }
+    print_layer_times(&session.layer_times(), machine);
+}
+
 /// Prints a line for each layer and one for all of them, beside the machine's peak, which is measured
 /// for that. Nothing if no layer ran.
-pub(super) fn print_layer_times(layers: &[LayerTime], machine: &Machine) {
+fn print_layer_times(layers: &[LayerTime], machine: &Machine) {
     if layers.is_empty() {
         return;
     }

@@ -1,4 +1,4 @@
-//! The options that every verb has: which instruction set, how many threads, whose kernels.
+//! The options that every command has: threads, instruction set, GEMM backend, how much is said.
 
 use clap::ValueEnum;
 use resnet_cpu::gemm::{Backend, kernels::Kernel};
@@ -15,24 +15,26 @@ const ISA_VARIABLE: &str = "RESNET_CPU_ISA";
 #[derive(clap::Args)]
 #[command(next_help_heading = "Everywhere")]
 pub(super) struct MachineArgs {
-    /// Threads [default: physical cores within CPU affinity and cgroup quota]
-    #[arg(long, global = true, value_name = "N")]
+    /// Number of threads [default: physical cores within CPU affinity and cgroup quota]
+    #[arg(short = 'j', long, global = true, value_name = "N")]
     threads: Option<usize>,
     /// Instruction set: auto, avx512, avx2, neon or portable [default: $RESNET_CPU_ISA, else auto]
     #[arg(long, global = true, value_name = "ISA")]
     isa: Option<String>,
-    /// Who multiplies: the kernels of this program, or the matrixmultiply crate
+    /// GEMM backend: built-in kernels or the matrixmultiply crate
     #[arg(long, global = true, value_enum, default_value_t)]
     backend: BackendName,
-    /// No notes on stderr, only errors
-    #[arg(long, global = true)]
+    /// Print errors only
+    #[arg(short, long, global = true)]
     quiet: bool,
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]
 enum BackendName {
+    /// The built-in kernels
     #[default]
     Native,
+    /// The matrixmultiply crate, for comparison
     Matrixmultiply,
 }
 

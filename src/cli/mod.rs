@@ -42,19 +42,19 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Train a network; without DATA on the built-in images, in about a minute
+    /// Train a network; without DATA, on built-in images in about a minute
     Train(Box<train::Args>),
-    /// Name what images show
+    /// Classify images
     Infer(infer::Args),
-    /// Show what is in a file of weights, or what a network consists of
+    /// Show the layers of a network, or what a file of weights contains
     Inspect(inspect::Args),
-    /// Write weights of any readable format as safetensors, with all that is known of the network
+    /// Convert a file of weights to safetensors, and store in it what the network is
     Convert(convert::Args),
-    /// Measure speed, beside the machine's own multiply-add peak
+    /// Measure speed, and how near it is to the peak of this CPU
     Bench(bench::Args),
-    /// Print a shell's completion script
+    /// Print a completion script for your shell
     Completions(docs::CompletionsArgs),
-    /// Print the manual page, or write all of them
+    /// Print the manual page, or write the pages of all commands to a folder
     Man(docs::ManArgs),
 }
 

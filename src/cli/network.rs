@@ -7,13 +7,14 @@ use super::error::CliError;
 
 #[derive(clap::Args)]
 pub(super) struct NetworkArgs {
-    /// Shortcuts of a residual network: a, b or c
+    /// Shortcuts: a (identity with zero padding), b (projections where sizes change) or c (projections
+    /// everywhere)
     #[arg(long, value_name = "KIND")]
     shortcut: Option<Shortcut>,
-    /// Where a bottleneck's stride is: 1x1 (the paper) or 3x3 (v1.5)
+    /// Convolution of a bottleneck block that has the stride: 1x1 (the paper) or 3x3 (v1.5)
     #[arg(long, value_name = "CONV")]
     stride_in: Option<StrideIn>,
-    /// How a plain network downsamples: conv or maxpool
+    /// How a plain network reduces sizes: conv (convolutions of stride 2) or maxpool
     #[arg(long, value_name = "HOW")]
     downsample: Option<Downsample>,
 }

@@ -1,6 +1,8 @@
 //! Convolutions against the definition, over random shapes; and instruction sets against each other.
 
+#[cfg(not(miri))]
 mod guards;
+mod small;
 
 use super::{
     Algorithm, BackwardFilter, ConvShape, Filter, WinogradTile, backward_data, backward_weights,

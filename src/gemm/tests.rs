@@ -1,7 +1,9 @@
 //! Every kernel against the definition, over random shapes; and against each other, to the bit.
 
+#[cfg(not(miri))]
 mod guards;
 mod hostile;
+mod small;
 mod with_team;
 
 use super::kernels::Kernel;

@@ -5,6 +5,10 @@
 //! on, and no more than its share of CPU time (cgroup quota) allows. More threads than that share are
 //! never started: the parts of a layer are equal, and a thread that waits for its turn on a core keeps
 //! all others waiting.
+//!
+//! The standard library knows affinity and quota but not cores; the `num_cpus` crate knows cores, but
+//! those of the whole machine: a process that may run on two hardware threads of one core would get
+//! two threads. So cores are counted here, among the CPUs of the affinity.
 
 use std::collections::BTreeSet;
 

@@ -90,6 +90,9 @@ pub(crate) fn images(seed: u64, name: &str, len: usize) -> Vec<f32> {
 
 /// The folder of real data: `$RESNET_CPU_TEST_DATA`, else `../shared/data`. Says so when a test must
 /// skip because `file` is not in it.
+///
+/// # Panics
+/// If it is not there although `$RESNET_CPU_REQUIRE_DATA` is set (to anything but nothing or 0).
 pub(crate) fn test_data(file: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("RESNET_CPU_TEST_DATA").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
@@ -99,6 +102,9 @@ pub(crate) fn test_data(file: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
+    let required = std::env::var_os("RESNET_CPU_REQUIRE_DATA");
+    let required = required.is_some_and(|value| !value.is_empty() && value != "0");
+    assert!(!required, "no {}, and RESNET_CPU_REQUIRE_DATA is set", path.display());
     eprintln!(
         "SKIPPED: no {} (set RESNET_CPU_TEST_DATA to the folder of test data)",
         path.display()

@@ -8,7 +8,8 @@ use resnet_cpu::weights::{
 };
 use tempfile::TempDir;
 
-use crate::{Entries, Fixture, arch, assert_error, test_data};
+use crate::common::test_data;
+use crate::{Entries, Fixture, arch, assert_error};
 
 #[test]
 fn a_published_resnet18_loads() {

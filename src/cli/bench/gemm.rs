@@ -5,7 +5,7 @@ use resnet_cpu::model::{Layer, Network};
 use resnet_cpu::runtime::{AlignedBuf, Crew, Rng, pool};
 
 use super::stats::{Times, measure};
-use super::{Args, Row, Table, beside_peak};
+use super::{Args, Row, Table, beside_peak, warn_of_noise};
 use crate::cli::error::CliError;
 use crate::cli::machine::Machine;
 
@@ -85,8 +85,11 @@ fn compare(args: &Args, machine: &Machine, table: &mut Table, size: Size) -> Res
     let ([ours, theirs], peak) = beside_peak(machine, machine.threads, || {
         measure(args.seconds, [&mut || ours.run(), &mut || theirs.run()])
     });
-    table.write(&row(machine, size, native, &ours).with_peak(peak))?;
-    table.write(&row(machine, size, other, &theirs).with_peak(peak))?;
+    for (backend, times) in [(native, &ours), (other, &theirs)] {
+        let row = row(machine, size, backend, times).with_peak(peak);
+        table.write(&row)?;
+        warn_of_noise(machine, &row, times);
+    }
     Ok(theirs.quantile(0.5) / ours.quantile(0.5))
 }
 

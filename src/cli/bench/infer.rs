@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::stats::measure;
-use super::{Args, Row, Table, beside_peak, rounded};
+use super::{Args, Row, Table, beside_peak, rounded, warn_of_noise};
 use crate::cli::error::CliError;
 use crate::cli::machine::Machine;
 use crate::cli::weights::note_weights;
@@ -82,7 +82,9 @@ fn rows(
         let flops = 2.0 * network.macs(side, side) as f64 * batch as f64;
         let row = Row::new(machine, "infer", network.spec.name.clone(), flops, &times);
         let images_per_second = Some(rounded(batch as f64 / times.quantile(0.5)));
-        table.write(&Row { batch, images_per_second, logits, ..row.with_peak(peak) })?;
+        let row = Row { batch, images_per_second, logits, ..row.with_peak(peak) };
+        table.write(&row)?;
+        warn_of_noise(machine, &row, &times);
     }
     Ok(())
 }

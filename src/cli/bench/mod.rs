@@ -24,8 +24,7 @@ use stats::Times;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Whole networks, training steps, or matrix products: the kernel alone, squares, and the products of networks'
-    /// convolutions, beside the matrixmultiply crate
+    /// What to measure
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
     /// Networks, comma-separated [default: resnet18,resnet50; train: resnet18,resnet20; gemm: resnet50]
@@ -33,33 +32,38 @@ pub(super) struct Args {
     arch: Vec<String>,
     #[command(flatten)]
     network: NetworkArgs,
-    /// Weights instead of random ones, for inference with one network; --json has the batch's logits then
-    #[arg(long, value_name = "FILE")]
+    /// Use these weights instead of random ones (inference with one network); --json then includes the
+    /// logits
+    #[arg(short, long, value_name = "FILE")]
     weights: Option<PathBuf>,
     #[command(flatten)]
     extra: ExtraArgs,
     #[command(flatten)]
     convolutions: ConvolutionArgs,
-    /// Images a batch, comma-separated
-    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1",
+    /// Images per batch, comma-separated
+    #[arg(short, long, value_name = "N,..", value_delimiter = ',', default_value = "1",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: Vec<u32>,
-    /// Side of the input in pixels [default: 224 (ImageNet) or 32 (CIFAR)]
+    /// Height and width of the input in pixels [default: 224 (ImageNet) or 32 (CIFAR)]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     size: Option<u32>,
-    /// Seconds to measure each row for (at least 5 runs are made)
+    /// Seconds to measure each row for; at least 5 runs
     #[arg(long, value_name = "S", default_value = "1", value_parser = parse_seconds)]
     seconds: Duration,
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]
 enum Mode {
+    /// Inference
     #[default]
     Infer,
+    /// Training steps: forward, backward and the optimiser
     Train,
+    /// Matrix products, next to the matrixmultiply crate: the kernel alone, squares, and the products of
+    /// the networks' convolutions
     Gemm,
 }
 
@@ -71,6 +75,8 @@ struct Row {
     batch: usize,
     threads: usize,
     isa: &'static str,
+    /// Runs that were timed.
+    runs: usize,
     median_ms: f64,
     p10_ms: f64,
     p90_ms: f64,
@@ -130,6 +136,7 @@ impl Row {
             batch: 1,
             threads: machine.threads,
             isa: machine.isa.name(),
+            runs: times.count(),
             median_ms: rounded(median * 1e3),
             p10_ms: rounded(times.quantile(0.1) * 1e3),
             p90_ms: rounded(times.quantile(0.9) * 1e3),
@@ -211,9 +218,19 @@ impl Table {
     }
 }
 
-/// To six decimals: a nanosecond, for milliseconds.
+/// To four significant digits, which is more than two measurements agree in; digits before the point
+/// stay.
 fn rounded(x: f64) -> f64 {
-    (x * 1e6).round() / 1e6
+    let decimals = if x == 0.0 { 0.0 } else { (3.0 - x.abs().log10().floor()).clamp(0.0, 9.0) };
+    let unit = 10_f64.powf(decimals);
+    (x * unit).round() / unit
+}
+
+/// Says so if runs of what `row` measured differ too much for their median to mean much.
+fn warn_of_noise(machine: &Machine, row: &Row, times: &Times) {
+    let Some(noise) = times.noise() else { return };
+    let Row { arch, batch, backend, .. } = row;
+    machine.note(&format!("warning: {arch}, batch {batch}, {backend}: {noise}"));
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {
@@ -222,4 +239,16 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
         return Err("expected 0 to 3600 seconds".to_owned());
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rounded;
+
+    #[test]
+    fn numbers_have_four_digits_or_their_whole_part() {
+        let given = [0.0, 0.234_567, 10.912_345, 235.1234, 12_345.678, 0.000_012_345_6];
+        assert_eq!(given.map(rounded), [0.0, 0.2346, 10.91, 235.1, 12_346.0, 0.000_012_35]);
+        assert_eq!(serde_json::to_string(&rounded(0.1 + 0.2)).unwrap(), "0.3");
+    }
 }

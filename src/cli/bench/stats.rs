@@ -5,6 +5,11 @@ use std::time::{Duration, Instant};
 /// The fewest runs that are timed.
 const RUNS: usize = 5;
 
+/// How many times the 10th percentile the 90th may be on a machine that does nothing else.
+const SPREAD: f64 = 1.25;
+/// A run of more than so many medians was disturbed.
+const OUTLIER: f64 = 3.0;
+
 /// Seconds of each run, ascending.
 pub(super) struct Times(Vec<f64>);
 
@@ -33,6 +38,32 @@ impl Times {
         Self(seconds)
     }
 
+    /// How many runs were timed.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// What makes the median doubtful, if anything: runs that differ by much, or some that took far
+    /// longer than the others.
+    pub(super) fn noise(&self) -> Option<String> {
+        let [p10, median, p90, slowest] = [0.1, 0.5, 0.9, 1.0].map(|q| self.quantile(q));
+        let advice =
+            "something else may be using this CPU; measure again, or for longer (--seconds)";
+        if p90 > SPREAD * p10 {
+            let percent = 100.0 * (p90 / p10 - 1.0);
+            Some(format!("runs differ by {percent:.0} % (p10 to p90): {advice}"))
+        } else if slowest > OUTLIER * median {
+            let outliers = self.0.iter().filter(|&&time| time > OUTLIER * median).count();
+            let times = slowest / median;
+            Some(format!(
+                "{outliers} of {} runs took up to {times:.1} times the median: {advice}",
+                self.count()
+            ))
+        } else {
+            None
+        }
+    }
+
     /// The same for one of `count` repetitions that each run consisted of.
     pub(super) fn per_repetition(self, count: usize) -> Self {
         Self(self.0.into_iter().map(|seconds| seconds / count as f64).collect())
@@ -58,6 +89,17 @@ mod tests {
         close(0.5, 3.0);
         close(0.9, 4.6);
         close(1.0, 5.0);
+    }
+
+    #[test]
+    fn noise_is_named() {
+        let noise = |times: &[f64]| Times::new(times.to_vec()).noise();
+        assert_eq!(noise(&[1.0, 1.01, 1.02, 1.03, 1.04]), None);
+        assert!(noise(&[1.0, 1.0, 1.5, 2.0, 2.0]).unwrap().contains("100 %"));
+        let mut outlier = vec![1.0; 99];
+        outlier.push(9.0);
+        let text = noise(&outlier).unwrap();
+        assert!(text.starts_with("1 of 100 runs took up to 9.0 times the median"), "{text}");
     }
 
     #[test]

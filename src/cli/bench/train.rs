@@ -6,7 +6,7 @@ use resnet_cpu::model::{InitOptions, Network, initialize};
 use resnet_cpu::runtime::{AlignedBuf, Crew, Rng};
 
 use super::stats::measure;
-use super::{Args, Row, Table, beside_peak, rounded};
+use super::{Args, Row, Table, beside_peak, rounded, warn_of_noise};
 use crate::cli::error::CliError;
 use crate::cli::machine::Machine;
 
@@ -60,7 +60,9 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
             let flops = 6.0 * network.macs(side, side) as f64 * images as f64;
             let row = Row::new(machine, "train", spec.name.clone(), flops, &times).with_peak(peak);
             let images_per_second = Some(rounded(images as f64 / times.quantile(0.5)));
-            table.write(&Row { batch: images, images_per_second, ..row })?;
+            let row = Row { batch: images, images_per_second, ..row };
+            table.write(&row)?;
+            warn_of_noise(machine, &row, &times);
         }
     }
     Ok(())

@@ -88,7 +88,8 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for ToTiles<'_, M, 
                         let x = (left + x).wrapping_sub(padding);
                         if x < width {
                             let first = corner.wrapping_add(x * channels + channel);
-                            *column = P::input(s, s.load_strided_inside(image, first, line, &inside));
+                            *column =
+                                P::input(s, s.load_strided_inside(image, first, line, &inside));
                         }
                     }
                     for (y, row) in transposed(columns).into_iter().enumerate() {

@@ -47,7 +47,7 @@ impl Column {
     /// of registers.
     #[inline(always)]
     pub(super) fn pin(&mut self) {
-        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
         // SAFETY: there is no instruction in it.
         unsafe {
             std::arch::asm!(

@@ -100,7 +100,7 @@ fn a_window_with_nan_is_nan() {
         for nan in 0..pixels {
             for other in [f32::NEG_INFINITY, -1.0, f32::INFINITY] {
                 // Every other channel has one.
-                let hit = |i: usize| i / channels == nan && i % channels % 2 == 0;
+                let hit = |i: usize| i / channels == nan && (i % channels).is_multiple_of(2);
                 let input: Vec<f32> =
                     (0..pixels * channels).map(|i| if hit(i) { f32::NAN } else { other }).collect();
                 let expected: Vec<u32> = (0..channels)

@@ -1,0 +1,19 @@
+//! Any bytes as an image: decoded under small limits, resized, cropped, normalised.
+
+use std::path::Path;
+
+use resnet_cpu::data::{Limits, Mean, Preprocess, View, decode};
+
+const LIMITS: Limits = Limits { side: 2048, bytes: 8 << 20 };
+
+/// One input.
+pub fn run(bytes: &[u8]) {
+    let Ok(image) = decode(bytes, Path::new("fuzz"), &LIMITS) else { return };
+    assert!(image.width().max(image.height()) <= LIMITS.side as usize);
+    for (pad, resize) in [(None, None), (None, Some(36)), (Some(32), Some(36))] {
+        let how = Preprocess { view: View { pad, resize, crop: 32 }, mean: Mean::IMAGENET };
+        let mut input = vec![f32::NAN; 10 * how.input_len()];
+        how.apply_ten(&image, &mut input);
+        assert!(input.iter().all(|x| x.is_finite()));
+    }
+}
