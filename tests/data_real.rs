@@ -9,6 +9,7 @@ use resnet_cpu::data::{
 };
 use resnet_cpu::infer::labels;
 use resnet_cpu::model::Family;
+use resnet_cpu::runtime::Unwatched;
 
 /// `$RESNET_CPU_TEST_DATA`, else `../shared/data` beside the package.
 fn data_folder() -> Option<PathBuf> {
@@ -63,7 +64,8 @@ fn inputs_equal_the_reference_up_to_the_jpeg_decoder() {
 #[test]
 fn every_sample_of_imagenet_decodes() {
     let Some(folder) = data_folder() else { return };
-    let found = collect_images(&[folder.join("imagenet-samples/images")]);
+    let found = collect_images(&[folder.join("imagenet-samples/images")], &Unwatched);
+    let found = found.unwrap().images;
     // The extension is .JPEG, in capitals.
     assert_eq!(found.len(), 167);
     for path in found {

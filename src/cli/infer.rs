@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use resnet_cpu::data::{self, Crops, Limits};
 use resnet_cpu::infer::{Classifier, InferError, Prediction, Session, class_names, labels};
+use resnet_cpu::runtime::Unwatched;
 use resnet_cpu::weights::WeightsFile;
 use serde::Serialize;
 use std::io::{BufWriter, Write};
@@ -115,7 +116,17 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let (mut classifier, arch) = prepare(args, machine, &path, weights, names)?;
     classifier.session_mut().set_profiling(args.verbose);
 
-    let found: Vec<_> = args.paths.iter().flat_map(|path| find(path)).collect();
+    let mut found = Vec::new();
+    for path in &args.paths {
+        if is_stdin(path) {
+            found.push(Ok(path.clone()));
+            continue;
+        }
+        let list = data::collect_images(std::slice::from_ref(path), &Unwatched);
+        let list = list.map_err(CliError::failed)?;
+        list.notes.iter().for_each(|note| machine.note(note));
+        found.extend(list.images);
+    }
     let mut report = Report::new(args, arch, found.len() > 1);
     let limits = Limits { side: args.max_side, bytes: args.max_bytes };
     let mut runner = Runner { classifier, limits, top: args.top.unwrap_or(5) as usize };
@@ -134,14 +145,6 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         print_layer_times(&runner.classifier.session().layer_times(), machine);
     }
     if report.failed { Err(CliError::Reported) } else { Ok(()) }
-}
-
-/// The images at a path that the user gives, or what is wrong with it.
-fn find(path: &Path) -> Vec<Result<PathBuf, data::Error>> {
-    match is_stdin(path) {
-        true => vec![Ok(path.to_owned())],
-        false => data::collect_images(&[path.to_owned()]),
-    }
 }
 
 /// The classifier that file and flags describe, with notes of what was assumed.

@@ -6,14 +6,13 @@
 //! without a colour profile. Of an animation the first frame counts, of several pages the first. The
 //! EXIF orientation is applied. `docs/formats.md` has all of it, with the differences to Pillow.
 
-use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
 use image::error::{ImageError, UnsupportedErrorKind};
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader};
 
-use super::{Error, RgbImage, gif, jpeg, webp};
+use super::{Error, RgbImage, gif, jpeg, regular, webp};
 
 /// How large an image may be; checked against the header, before memory is allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +35,7 @@ impl Default for Limits {
 /// [`Error`] if the file cannot be read, is not an image, is of an unsupported kind, truncated,
 /// damaged or beyond `limits`.
 pub fn read_image(path: &Path, limits: &Limits) -> Result<RgbImage, Error> {
-    let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
-    if metadata.is_dir() {
-        return Err(Error::IsFolder { path: path.to_path_buf() });
-    }
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
-    read_image_from(file, path, limits)
+    read_image_from(regular::open(path)?, path, limits)
 }
 
 /// Reads `reader` to its end and decodes what it gives; `path` is only the name that errors carry.

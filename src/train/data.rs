@@ -74,7 +74,7 @@ impl TrainData {
     /// # Errors
     /// [`data::Error`] of an image that cannot be read.
     pub fn prepare(&self, config: &Config, family: Family) -> Result<InferenceInfo, data::Error> {
-        let view = view(config, family);
+        let view = view(config, family, &*self.train);
         let mean = match config.normalize {
             Normalize::Channel => Mean::channels_of(&*self.train, view)?,
             Normalize::PixelMean => Mean::pixels_of(&*self.train, view)?,
@@ -88,14 +88,14 @@ impl TrainData {
     }
 }
 
-/// How the network of `config` sees an image.
-pub(super) fn view(config: &Config, family: Family) -> View {
+/// How the network of `config` sees an image of `data`.
+pub(super) fn view(config: &Config, family: Family, data: &dyn Dataset) -> View {
     let standard = match family {
         Family::ImageNet => View::imagenet(),
         Family::Cifar => View::cifar(),
     };
     let resize = standard.resize.map(|resize| resize * config.side / standard.crop);
-    View { pad: None, resize, crop: config.side }
+    View { pad: data.pad(), resize, crop: config.side }
 }
 
 /// What is done to training images, as the reader of images calls it.
