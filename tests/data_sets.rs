@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::test_data;
-use resnet_cpu::data::{self, Dataset, Kind, MemoryDataset, Splits, Subset, cifar};
+use resnet_cpu::data::{
+    self, Dataset, Kind, MemoryDataset, Splits, Subset, ValidationOrigin, cifar,
+};
 
 const RECORD: usize = 3073;
 
@@ -221,7 +223,9 @@ fn class_folders_with_validation() {
     assert_eq!(splits.train.class_names().unwrap(), ["a", "b"]);
     assert_eq!((labels(&*splits.train), labels(&*val)), (vec![0, 1, 1], vec![0, 1]));
     assert_eq!(first_bytes(&*splits.train), [3, 1, 2]);
-    assert!(splits.notes.is_empty());
+    assert_eq!(splits.origin, ValidationOrigin::Val);
+    assert_eq!(splits.notes.len(), 1, "{:?}", splits.notes);
+    assert!(splits.notes[0].starts_with("1 hidden or system file"), "{:?}", splits.notes);
 
     put_image(path, "validation/c/6.png", 6);
     std::fs::rename(path.join("validation/a"), path.join("validation/d")).unwrap();
@@ -294,7 +298,10 @@ fn what_is_no_data_set() {
     for name in ["data_batch_1.bin", "train*.bin", "train-images-idx3-ubyte", "train/CLASS"] {
         assert!(message.contains(name), "{message}");
     }
-    assert!(error(&root.path().join("readme.txt")).ends_with("expected a folder, found a file"));
+    assert!(
+        error(&root.path().join("readme.txt"))
+            .contains("expected a folder, found a file; give the folder")
+    );
     assert!(error(&PathBuf::from("nowhere")).ends_with("nowhere: no such file or folder"));
 }
 

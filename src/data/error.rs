@@ -66,11 +66,11 @@ pub enum Error {
         path: PathBuf,
     },
     /// No format of images starts with these bytes.
-    #[error("{}: expected an image, found a file that starts with {found}", path.display())]
+    #[error("{}: expected an image, found {found}", path.display())]
     NotAImage {
         /// The file.
         path: PathBuf,
-        /// Its first bytes, readable.
+        /// What it is, or its first bytes.
         found: String,
     },
     /// An image of a kind that is not read here.
