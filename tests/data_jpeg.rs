@@ -149,7 +149,8 @@ fn a_missing_end_marker_is_borne_where_nothing_else_is_missing() {
             assert_eq!(image, whole);
         }
         for missing in 1..data.len() / 2 {
-            for fill in [0, missing, 600] {
+            // One or two zeros may be data.
+            for fill in [0, missing, 600].into_iter().filter(|&fill| fill == 0 || missing > 2) {
                 let cut = [&data[..data.len() - missing], &vec![0; fill]].concat();
                 match read(&cut) {
                     Ok(image) => assert!(image == whole && missing < 8, "{missing} bytes missing"),

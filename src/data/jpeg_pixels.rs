@@ -50,18 +50,24 @@ fn pixels_without_end(
 ) -> Result<image::RgbImage, Error> {
     /// Enough that a decoder that is short of data takes some of them for pixels.
     const FILL: usize = 64;
-    // Zeros at the end are no data: a copy that was cut off may be filled up with them.
+    // Zeros at the end are no data, but for one or two: a copy that was cut off may be filled up with them.
     let zeros = bytes[..end].iter().rev().take_while(|&&byte| byte == 0).count();
-    let data = &bytes[..end - zeros];
-    let stuffed = if data.ends_with(&[0xFF]) && zeros > 0 { &[0][..] } else { &[] };
-    let followed_by = |fill: &[u8]| [data, stuffed, fill, &[0xFF, 0xD9]].concat();
-    let decoded =
-        [0x00, 0xFE].map(|fill| unusual(survey, &followed_by(&[fill; FILL]), path, limits));
-    match decoded {
-        [Ok(image), Ok(other)] if image == other => pixels(survey, &followed_by(&[]), path, limits),
-        [Err(error @ (Error::TooLarge { .. } | Error::Unsupported { .. })), _] => Err(error),
-        _ => Err(truncated(bytes, path)),
+    for kept in 0..=zeros.min(2) {
+        let data = &bytes[..end - zeros + kept];
+        let followed_by = |fill: &[u8]| [data, fill, &[0xFF, 0xD9]].concat();
+        let decoded =
+            [0x00, 0xFE].map(|fill| unusual(survey, &followed_by(&[fill; FILL]), path, limits));
+        match decoded {
+            [Ok(image), Ok(other)] if image == other => {
+                return pixels(survey, &followed_by(&[]), path, limits);
+            }
+            [Err(error @ (Error::TooLarge { .. } | Error::Unsupported { .. })), _] => {
+                return Err(error);
+            }
+            _ => {}
+        }
     }
+    Err(truncated(bytes, path))
 }
 
 /// The pixels of any layout, by the decoder for those that are rare.
