@@ -7,7 +7,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use resnet_cpu::conv::{self, BackwardFilter, ConvShape, Filter};
 use resnet_cpu::gemm::{Backend, Epilogue};
 use resnet_cpu::model::{Layer, ModelSpec, Network, Options};
-use resnet_cpu::runtime::{AlignedBuf, Rng};
+use resnet_cpu::runtime::{AlignedBuf, Buffers, Rng, Team};
 use resnet_cpu::simd::Isa;
 
 fn random(len: usize) -> AlignedBuf {
@@ -34,7 +34,8 @@ fn shapes() -> Vec<ConvShape> {
 }
 
 fn convolutions(c: &mut Criterion) {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("one thread");
+    let mut buffers = Buffers::default();
+    let team = &mut Team::alone(buffers.scratch());
     let backend = Backend::Native(Isa::best());
     let mut group = c.benchmark_group("conv");
     for shape in shapes() {
@@ -50,36 +51,26 @@ fn convolutions(c: &mut Criterion) {
         let gradient = random(shape.output_len());
         group.throughput(Throughput::Elements(2 * shape.macs() as u64));
         let mut filter = Filter::zeros(backend, &shape);
-        filter.pack(&weights, None);
+        filter.pack(team, &weights, None);
         let mut output = AlignedBuf::zeroed(shape.output_len());
         group.bench_function(BenchmarkId::new("forward", &name), |bench| {
             let epilogue = Epilogue { relu: true, ..Epilogue::default() };
-            bench.iter(|| {
-                pool.install(|| conv::forward(&shape, &input, &filter, &epilogue, &mut output));
-            });
+            bench.iter(|| conv::forward(team, &shape, &input, &filter, &epilogue, &mut output));
         });
         let mut filter = BackwardFilter::zeros(backend, &shape);
-        filter.pack(&weights);
+        filter.pack(team, &weights);
         let mut input_gradient = AlignedBuf::zeroed(shape.input_len());
         group.bench_function(BenchmarkId::new("backward_data", &name), |bench| {
             bench.iter(|| {
-                pool.install(|| {
-                    conv::backward_data(&shape, &gradient, &filter, &mut input_gradient);
-                });
+                conv::backward_data(team, &shape, &gradient, &filter, &mut input_gradient);
             });
         });
         let mut weight_gradient = AlignedBuf::zeroed(shape.weight_len());
         group.bench_function(BenchmarkId::new("backward_weights", &name), |bench| {
             bench.iter(|| {
-                pool.install(|| {
-                    conv::backward_weights(
-                        backend,
-                        &shape,
-                        &input,
-                        &gradient,
-                        &mut weight_gradient,
-                    );
-                });
+                let (input, gradient) = (&input, &gradient);
+                let to = &mut weight_gradient;
+                conv::backward_weights(team, backend, &shape, input, gradient, to);
             });
         });
     }

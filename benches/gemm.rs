@@ -7,7 +7,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use resnet_cpu::gemm::{Backend, Epilogue, Matrix, PackedB, gemm};
-use resnet_cpu::runtime::{AlignedBuf, Rng};
+use resnet_cpu::runtime::{AlignedBuf, Crew, Rng, team};
 use resnet_cpu::simd::Isa;
 
 fn random(len: usize) -> AlignedBuf {
@@ -30,12 +30,15 @@ fn products(c: &mut Criterion) {
                 Backend::Native(isa) => isa.name(),
                 Backend::Matrixmultiply => "matrixmultiply",
             };
-            let packed = PackedB::from_rows(backend, k, n, &b);
+            let packed = team(|team| PackedB::from_rows(team, backend, k, n, &b));
+            let mut crew = Crew::default();
             let mut output = AlignedBuf::zeroed(m * n);
             group.bench_function(BenchmarkId::new(name, size), |bench| {
                 let a = Matrix::new(&a, m, k);
                 bench.iter(|| {
-                    pool.install(|| gemm(&a, &packed, &mut output, &Epilogue::default()));
+                    pool.install(|| {
+                        crew.run(|team| gemm(team, &a, &packed, &mut output, &Epilogue::default()));
+                    });
                 });
             });
         }

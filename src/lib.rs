@@ -27,6 +27,7 @@ pub mod gemm;
 pub mod infer;
 pub mod learn;
 pub mod model;
+mod numerics;
 pub mod ops;
 pub mod runtime;
 pub mod simd;

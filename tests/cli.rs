@@ -34,8 +34,8 @@ fn json_has_the_promised_shape_and_order() {
         let value = |i: usize, key: &str| predictions[i][key].as_f64().unwrap();
         assert!(value(0, "probability") >= value(1, "probability"));
         assert!(value(0, "logit") >= value(1, "logit") && value(0, "probability") <= 1.0);
-        let names = resnet_cpu::infer::labels::CIFAR10;
-        assert_eq!(predictions[0]["label"], names[value(0, "index") as usize]);
+        // Ten classes are no evidence of CIFAR-10's.
+        assert!(predictions[0]["label"].is_null());
     }
 }
 

@@ -92,8 +92,9 @@ fn read_tensors(bytes: &[u8], folder: &Path) -> Result<Content, String> {
     let mut content = format!("{:?}", file.metadata()).into_bytes();
     for tensor in file.tensors() {
         let count = tensor.shape.iter().product::<usize>();
-        assert!(file.values(tensor).is_none_or(|values| values.len() == count), "{tensor:?}");
-        content.extend(file.bytes(tensor));
+        let values = file.values(tensor).unwrap();
+        assert!(values.is_none_or(|values| values.len() == count), "{tensor:?}");
+        file.read_bytes(tensor, |bytes| content.extend(bytes)).unwrap();
     }
     Ok(content)
 }

@@ -8,8 +8,8 @@ use resnet_cpu::data::{
     CifarRecords, Error, Limits, Preprocess, RgbImage, collect_images, read_image,
 };
 use resnet_cpu::infer::labels;
-use resnet_cpu::model::Family;
 use resnet_cpu::runtime::Unwatched;
+use resnet_cpu::weights::DataSet;
 
 /// `$RESNET_CPU_TEST_DATA`, else `../shared/data` beside the package.
 fn data_folder() -> Option<PathBuf> {
@@ -151,7 +151,7 @@ fn cifar_records_are_read() {
 #[test]
 fn class_names_are_in_the_order_of_wordnet_ids() {
     let Some(folder) = data_folder() else { return };
-    let names = labels::builtin(1000, Family::ImageNet).unwrap();
+    let names = labels::names_of(DataSet::ImageNet);
     let rows = std::fs::read_to_string(folder.join("imagenet-samples/imagenet_classes.csv"));
     let rows = rows.unwrap();
     let letters =

@@ -8,7 +8,7 @@ use resnet_cpu::gemm::Backend;
 use resnet_cpu::infer::Session;
 use resnet_cpu::learn::{Batch, Learner, Sgd, SgdOptions};
 use resnet_cpu::model::{Network, Params};
-use resnet_cpu::runtime::{AlignedBuf, Rng};
+use resnet_cpu::runtime::{AlignedBuf, Rng, team};
 use resnet_cpu::simd::Isa;
 use serde_json::Value;
 
@@ -98,7 +98,7 @@ fn run(case: &Value, network: &Network, backend: Backend, isa: Isa) -> Run {
                 check_tensor(name, seed, tensor, golden, params.by_name(tensor).unwrap(), 3.0);
             }
         }
-        sgd.step(isa, params.learnable_mut(), &mut momentum, &gradients, lr);
+        team(|team| sgd.step(team, isa, params.learnable_mut(), &mut momentum, &gradients, lr));
     }
     let bound = 3.0 * number(&case["torch_fp32_loss_error"]);
     let errors: Vec<f64> = losses.iter().zip(&expected).map(|(l, e)| (l - e).abs()).collect();

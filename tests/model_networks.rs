@@ -214,7 +214,7 @@ fn tensors_lie_aligned_and_apart_in_the_flat_buffers() {
     assert_eq!(set, network.parameters());
     assert_eq!(params.statistics().len(), network.table().statistics_len());
     assert_eq!(params.by_name("fc.bias").map(<[f32]>::len), Some(10));
-    assert_eq!(Params::from_source(&network, &params).learnable(), params.learnable());
+    assert_eq!(Params::from_source(&network, &params).unwrap().learnable(), params.learnable());
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn resnet18_names_the_sample_images() {
     let rows: Vec<Vec<&str>> = rows.lines().skip(1).map(|row| row.split(',').collect()).collect();
     assert_eq!((shape, rows.len()), (vec![167, 1000], 167));
 
-    let mut classifier = Classifier::open(&weights).unwrap();
+    let classifier = Classifier::open(&weights).unwrap();
     let (mut top1, mut top5, mut disagreements) = (0, 0, 0);
     for (batch, stored) in rows.chunks(16).zip(stored.chunks(16 * 1000)) {
         let found = classifier.classify_each(batch.len(), 5, |i| {
@@ -101,7 +101,7 @@ fn cifar_networks_are_right_as_often_as_published_files_say() {
         ("zheng-resnet20-zipformat.th", None, 456),
     ] {
         let Some(weights) = test_data(&format!("weights/cifar10/{file}")) else { return };
-        let mut classifier = Classifier::open(&weights).unwrap();
+        let classifier = Classifier::open(&weights).unwrap();
         let found =
             classifier.classify(&images, 1).into_iter().map(|found| found.unwrap()[0].index);
         let found: Vec<usize> = found.collect();

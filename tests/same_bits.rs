@@ -9,12 +9,12 @@
 
 mod common;
 
-use resnet_cpu::data::{Dataset, Kind, Limits, MemoryDataset, decode};
+use resnet_cpu::data::{Dataset, Kind, Limits, MemoryDataset, ValidationOrigin, decode};
 use resnet_cpu::gemm::Backend;
 use resnet_cpu::infer::Session;
 use resnet_cpu::learn::{Batch, Learner, Sgd, SgdOptions, update_ema};
 use resnet_cpu::model::{InitOptions, ModelSpec, Options, initialize};
-use resnet_cpu::runtime::{AlignedBuf, Disk};
+use resnet_cpu::runtime::{AlignedBuf, Disk, Unwatched, team};
 use resnet_cpu::simd::Isa;
 use resnet_cpu::train::{
     Augment, BEST, Config, Interrupt, LAST, Length, Recipe, Run, RunOptions, TrainData,
@@ -94,8 +94,10 @@ fn training(case: &Value, isa: Isa) -> Value {
         let batch = Batch { input: &input, labels: &labels, height, width, label_smoothing: 0.1 };
         let loss = learner.batch(&mut params, &batch, micro_batch, &mut gradients).unwrap();
         losses.push(loss.sum);
-        sgd.step(isa, params.learnable_mut(), &mut momentum, &gradients, 0.05);
-        update_ema(isa, &mut average, &params, 0.9, step as u64);
+        team(|team| {
+            sgd.step(team, isa, params.learnable_mut(), &mut momentum, &gradients, 0.05);
+            update_ema(team, isa, &mut average, &params, 0.9, step as u64);
+        });
     }
     json!({
         "losses": losses,
@@ -112,7 +114,8 @@ fn run(isa: Isa) -> Value {
     let spec = ModelSpec::new("resnet20", Options::default()).unwrap();
     let [train, val] = [0..50, 50..70]
         .map(|range| -> Box<dyn Dataset> { Box::new(MemoryDataset::demo(SEED, range)) });
-    let data = TrainData { train, val: Some(val), kind: Kind::Demo };
+    let origin = ValidationOrigin::Val;
+    let data = TrainData { train, val: Some(val), origin, kind: Kind::Demo };
     let recipe = Recipe::PaperCifar.config(&spec);
     let mut config = Config {
         length: Length::Iterations(5),
@@ -124,7 +127,7 @@ fn run(isa: Isa) -> Value {
     data.fit(&mut config);
     let folder = tempfile::TempDir::new().unwrap();
     let options = RunOptions { backend: Backend::Native(isa), save_every: Duration::MAX };
-    let mut run = Run::open(folder.path(), config, &data, options, &Disk).unwrap();
+    let mut run = Run::open(folder.path(), config, &data, options, &Disk, &Unwatched).unwrap();
     run.train(&mut (), &Interrupt::none()).unwrap();
     let file = |name| format!("{:08x}", crc32fast::hash(&std::fs::read(run.path(name)).unwrap()));
     json!({ LAST: file(LAST), BEST: file(BEST) })

@@ -75,13 +75,15 @@ fn a_run_leaves_its_files_and_goes_on_when_asked_for_more() {
     let fixture = Fixture::new();
     let run = fixture.run("train data --epochs 2 --batch 16 --mean-mode pixel-mean");
     assert_eq!(run.code, 0, "{}", run.err);
-    for part in ["best validation top-1", "weights runs/fast-cifar-resnet20/best.safetensors"] {
-        assert!(run.out.contains(part), "{}", run.out);
-    }
+    let out = "runs/data-fast-cifar-resnet20";
+    // The data have a test set only: nothing is chosen by it.
+    assert!(run.out.starts_with("test error "), "{}", run.out);
+    assert!(run.out.contains(&format!("weights {out}/best.safetensors")), "{}", run.out);
+    assert!(!run.out.contains("best valid"), "{}", run.out);
     for part in ["batch             = 16", "data              = CIFAR-10", "epoch 2/2: loss"] {
         assert!(run.err.contains(part), "{part}: {}", run.err);
     }
-    let out = "runs/fast-cifar-resnet20";
+    assert!(run.err.contains("; test error ") && !run.err.contains("seed  "), "{}", run.err);
     let metrics = fixture.metrics(out);
     assert_eq!(metrics.len(), 2);
     assert_eq!((&metrics[1]["epoch"], &metrics[1]["step"]), (&2.into(), &4.into()));
@@ -93,17 +95,25 @@ fn a_run_leaves_its_files_and_goes_on_when_asked_for_more() {
 
     let last = || fs::read(fixture.path(out).join("last.safetensors")).unwrap();
     let before = last();
-    let again = fixture.run("train data --epochs 2 --batch 16 --mean-mode pixel-mean");
+    let again = fixture.run("train data --epochs 2 -b 16 --mean-mode pixel-mean");
     assert_eq!((again.code, &again.out), (0, &run.out), "{}", again.err);
     assert_eq!(last(), before, "a finished run is left alone");
     let longer = fixture.run("train data --epochs 3 --batch 16 --mean-mode pixel-mean");
     assert!(longer.code == 0 && longer.err.contains("goes on, 4 of 6 steps"), "{}", longer.err);
     assert_eq!(fixture.metrics(out).len(), 3);
+    for said in [&longer.err, &longer.out] {
+        assert!(said.contains("lengthened") && said.contains("2 epochs"), "{said}");
+        assert!(said.contains("as long from the beginning"), "{said}");
+    }
+    let verbose = fixture.run("train data --epochs 4 -v --batch 16 --mean-mode pixel-mean");
+    for part in ["lr                = 0.2", "seed              = 0", "val-split         = 0"] {
+        assert!(verbose.err.contains(part), "{part}: {}", verbose.err);
+    }
 
-    let other = fixture.run("train data --epochs 3 --batch 16 --lr 0.3");
-    other.fails(2, &["fast-cifar-resnet20: holds another run", "lr: stored 0.2, asked 0.3"]);
+    let other = fixture.run("train data --epochs 4 --batch 16 --mean-mode pixel-mean --lr 0.3");
+    other.fails(2, &["fast-cifar-resnet20: holds another run (lr: stored 0.2, asked 0.3);"]);
     let shorter = fixture.run("train data --epochs 1 --batch 16 --mean-mode pixel-mean");
-    shorter.fails(2, &["length: stored 3 epochs, asked 1 epochs"]);
+    shorter.fails(2, &["length: stored 4 epochs, asked 1 epochs"]);
 
     fixture.class_folders("images", &["x"], 1);
     let named = fixture.run("infer images/x/0.png");
@@ -146,6 +156,8 @@ fn class_folders_small_and_large() {
     let run = fixture.run("train shapes --epochs 1 --val-split 6 --out a");
     assert_eq!(run.code, 0, "{}", run.err);
     assert!(run.err.contains("classes           = 3"), "{}", run.err);
+    assert!(run.out.starts_with("validation top-1 "), "{}", run.out);
+    assert!(run.out.contains(", best ") && run.out.contains(" after epoch 1"), "{}", run.out);
     let large = image::RgbImage::new(300, 200);
     for name in ["photos/a/1.png", "photos/a/2.png", "photos/b/1.png", "photos/b/2.png"] {
         fixture.write(name, b"");
@@ -199,7 +211,10 @@ fn bad_settings_are_named_before_any_work() {
         ("data --batch 8 --micro-batch 9", &["micro-batch: ", "found 9"]),
         ("data --lr -1", &["lr: expected", "found -1"]),
         ("data --lr nan", &["lr: expected a positive number, found NaN"]),
-        ("data --epochs 0", &["length: expected at least 1"]),
+        ("data --epochs 0", &["epochs: expected at least 1, found 0"]),
+        ("data --iterations 0", &["iterations: expected at least 1"]),
+        ("data --lr fast", &["--lr: expected a number, found fast"]),
+        ("data --nesterov=maybe", &["--nesterov: expected true or false"]),
         ("data --epochs 1 --iterations 5", &["--iterations"]),
         ("data --momentum 1", &["momentum: ", "found 1"]),
         ("data --val-split 40", &["--val-split", "found 40"]),
@@ -207,7 +222,24 @@ fn bad_settings_are_named_before_any_work() {
         ("data --arch resnet19", &["resnet19"]),
         ("data --arch resnet50 --shortcut a", &["shortcut a", "resnet50"]),
         ("data --schedule cosine --patience 3", &["--patience: expected --schedule plateau"]),
-        ("data --schedule steps --milestones 9,3", &["schedule: ", "milestones in order"]),
+        ("data --schedule steps --milestones 9,3", &["milestones: ", "milestones in order"]),
+        ("data --schedule step", &["--schedule: expected constant, steps, cosine or plateau"]),
+        ("data --schedule plateau", &["schedule: ", "--val-split", "test images"]),
+        ("data --schedule plateau --plan", &["schedule: ", "--val-split"]),
+        (
+            "data --recipe paper-cifar --iterations 6 --milestones 3,6",
+            &["milestones: expected weight updates 1 to 5 of the run's 6, found 3,6"],
+        ),
+        (
+            "data --epochs 2 --batch 20 --warmup 5",
+            &["warmup: expected at most the 4 weight updates of the run, found 5"],
+        ),
+        (
+            "data --batch 16 --micro-batch 15",
+            &["micro-batch: expected a number that divides the batch of 16, for example 8"],
+        ),
+        ("data --arch plain20 --zero-init", &["zero-init: ", "plain network"]),
+        ("data --schedule steps --factor 10", &["factor: ", "below 1"]),
         ("data --warmup 5 --warmup-lr 0.1", &["--warmup"]),
         ("data --augment shake", &["--augment", "crop-flip"]),
         ("data --mean-mode none", &["--mean-mode", "pixel-mean"]),
@@ -243,4 +275,143 @@ fn a_diverging_run_stops_and_keeps_its_last_good_checkpoint() {
     run.fails(1, &["step ", "not finite", "last good checkpoint is hot/last.safetensors"]);
     let shown = fixture.run("inspect hot/last.safetensors");
     assert_eq!(shown.code, 0, "{}", shown.err);
+}
+
+#[test]
+fn defaults_fit_every_length() {
+    let fixture = Fixture::new();
+    for (i, n) in [1, 2, 3, 6, 7].into_iter().enumerate() {
+        let recipe = ["--schedule steps", "--recipe paper-cifar", ""][i % 3];
+        let run = fixture.run(&format!("train data --iterations {n} -b 8 {recipe} -o {n} -q"));
+        assert_eq!((run.code, run.err.as_str()), (0, ""), "{n}");
+        let metrics = fixture.metrics(&n.to_string());
+        assert_eq!(metrics.last().unwrap()["step"], n);
+    }
+    // Three quarters of seven updates is the fifth.
+    let run = fixture.run("train data --iterations 7 -b 8 --schedule steps -o seven --warmup 0");
+    assert!(run.err.contains("milestones        = 3,5"), "{}", run.err);
+    let plan =
+        fixture.run("train data --recipe paper-imagenet --arch resnet20 --val-split 4 --plan");
+    assert_eq!(plan.code, 0, "{}", plan.err);
+    assert!(plan.out.starts_with("steps   600,000"), "{}", plan.out);
+    let plan =
+        fixture.run("train data -v --recipe paper-imagenet --arch resnet20 --val-split 4 --plan");
+    for part in ["batch             = 32", "micro-batch       = 32", "val-split         = 4"] {
+        assert!(plan.err.contains(part), "{}", plan.err);
+    }
+}
+
+#[test]
+fn a_set_without_validation_images_trains() {
+    let fixture = Fixture::new();
+    fs::remove_file(fixture.path("data/test.bin")).unwrap();
+    let run = fixture.run("train data --epochs 2 -b 16 -o run");
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(run.err.contains("no validation images"), "{}", run.err);
+    assert!(run.out.starts_with("4 steps done, nothing to validate on"), "{}", run.out);
+    assert!(fixture.path("run/best.safetensors").is_file());
+    fixture.class_folders("one", &["circle", "ring", "square"], 1);
+    let one = fixture.run("train one --epochs 1 -o one-run");
+    assert_eq!(one.code, 0, "{}", one.err);
+    assert_eq!(fixture.run("train one --epochs 1 -o one-run").out, one.out);
+}
+
+#[test]
+fn folders_are_named_after_the_data() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.path("more")).unwrap();
+    write_records(&fixture.path("more/train.bin"), 20);
+    for data in ["data", "more", "data"] {
+        let run = fixture.run(&format!("train {data} --iterations 1 -b 8 -q"));
+        assert_eq!(run.code, 0, "{}", run.err);
+        assert!(fixture.path(&format!("runs/{data}-fast-cifar-resnet20")).is_dir());
+    }
+    let run = fixture.run("train --recipe fast-cifar --iterations 1 -b 8 -q");
+    assert!(run.out.contains("runs/demo-fast-cifar-resnet20/"), "{}", run.out);
+}
+
+#[test]
+fn too_large_for_the_memory_is_an_error_and_no_abort() {
+    let fixture = Fixture::new();
+    write_records(&fixture.path("data/train.bin"), 4000);
+    for plan in ["", " --plan"] {
+        let run = fixture.run(&format!("train data --arch resnet1202 --batch 4000{plan}"));
+        run.fails(2, &["--batch 4000", "--micro-batch", "GB"]);
+        assert!(!fixture.path("runs").exists());
+    }
+}
+
+#[test]
+fn a_spoilt_record_a_lost_report_and_moved_weights_stop_nobody() {
+    let fixture = Fixture::new();
+    let train = "train data -b 16 -o run --epochs";
+    let run = fixture.run(&format!("{train} 1"));
+    assert_eq!(run.code, 0, "{}", run.err);
+    let record = fs::read_to_string(fixture.path("run/metrics.jsonl")).unwrap();
+    fixture.write("run/metrics.jsonl", format!("\n{record}{{\"epoch\":2,").as_bytes());
+    fs::remove_file(fixture.path("run/report.html")).unwrap();
+    fs::create_dir(fixture.path("run/report.html")).unwrap();
+    let run = fixture.run(&format!("{train} 2"));
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(run.err.contains("metrics.jsonl: removed") && run.err.contains("line 1, 3"));
+    assert!(run.err.contains("warning: run/report.html: cannot write: expected a regular file"));
+    assert!(!run.out.contains("report.html"), "{}", run.out);
+    assert_eq!(fixture.metrics("run").len(), 2);
+    fs::rename(fixture.path("run/best.safetensors"), fixture.path("mine")).unwrap();
+    let run = fixture.run(&format!("{train} 2"));
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(run.err.contains("best.safetensors: not there any more"), "{}", run.err);
+    assert!(run.out.contains("weights run/last.safetensors"), "{}", run.out);
+}
+
+#[test]
+#[cfg(unix)]
+fn links_in_a_runs_folder_stay() {
+    let fixture = Fixture::new();
+    for name in ["last.safetensors", "metrics.jsonl", "best.safetensors"] {
+        fs::create_dir_all(fixture.path("disk")).unwrap();
+        fs::create_dir_all(fixture.path("run")).unwrap();
+        let run = fixture.run("train data --iterations 1 -b 8 -q -o run");
+        assert_eq!(run.code, 0, "{}", run.err);
+        let (real, link) = (fixture.path(&format!("disk/{name}")), fixture.path("run").join(name));
+        fs::rename(&link, &real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let before = fs::read(&real).unwrap();
+        let run = fixture.run("train data --iterations 2 -b 8 -q -o run");
+        assert_eq!(run.code, 0, "{}", run.err);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink(), "{name}");
+        assert!(fs::read(&real).unwrap() != before, "{name}");
+        fs::remove_dir_all(fixture.path("run")).unwrap();
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn stopped_while_images_are_read_nothing_is_left() {
+    let fixture = Fixture::new();
+    // Large images: reading them all takes seconds.
+    let large = image::RgbImage::from_fn(3000, 3000, |x, y| image::Rgb([x as u8, y as u8, 7]));
+    for name in ["photos/a/1.jpg", "photos/b/1.jpg"] {
+        fixture.write(name, b"");
+        large.save(fixture.path(name)).unwrap();
+    }
+    for i in 2..60 {
+        for class in ["a", "b"] {
+            let (first, link) = ("1.jpg", fixture.path(&format!("photos/{class}/{i}.jpg")));
+            std::os::unix::fs::symlink(first, link).unwrap();
+        }
+    }
+    let args = ["train", "photos", "--batch", "4"];
+    let child = program(fixture.folder.path(), &args).stderr(Stdio::piped()).spawn().unwrap();
+    while !fixture.path("runs").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.contains("interrupted: not begun yet, ending"), "{err}");
+    assert!(err.contains("error: interrupted; nothing was saved"), "{err}");
+    assert!(!fixture.path("runs").exists());
 }

@@ -6,9 +6,11 @@ mod common;
 use common::program::{finish, program, write_records};
 use resnet_cpu::data;
 use resnet_cpu::gemm::Backend;
-use resnet_cpu::runtime::{Disk, Rng};
+use resnet_cpu::runtime::{Disk, Rng, Unwatched};
 use resnet_cpu::simd::Isa;
-use resnet_cpu::train::{Interrupt, LAST, Outcome, Run, RunOptions, TrainData, checkpoint};
+use resnet_cpu::train::{
+    Interrupt, LAST, METRICS, Observer, Outcome, Run, RunOptions, StepReport, TrainData, checkpoint,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,7 +19,7 @@ use tempfile::TempDir;
 
 /// A run of 20 steps, five an epoch, with every part of the state in use.
 const TRAIN: &str = "train data --arch resnet20 --batch 16 --epochs 4 --mean-mode pixel-mean \
-    --ema 0.9 --label-smoothing 0.1 --schedule plateau --patience 0 --quiet";
+    --ema 0.9 --label-smoothing 0.1 --val-split 20 --schedule plateau --patience 0 --quiet";
 
 struct Fixture {
     folder: TempDir,
@@ -27,7 +29,7 @@ impl Fixture {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
         fs::create_dir(folder.path().join("data")).unwrap();
-        write_records(&folder.path().join("data/train.bin"), 83);
+        write_records(&folder.path().join("data/train.bin"), 103);
         write_records(&folder.path().join("data/test.bin"), 20);
         Self { folder }
     }
@@ -57,10 +59,11 @@ impl Fixture {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let config = checkpoint::load(&self.path(like).join(LAST)).unwrap().config;
-            let data = TrainData::new(data::open(Some(&self.path("data"))).unwrap(), 0).unwrap();
+            let data = TrainData::new(data::open(Some(&self.path("data"))).unwrap(), 20).unwrap();
             let backend = Backend::Native(Isa::best());
             let options = RunOptions { backend, save_every: Duration::MAX };
-            let mut run = Run::open(&self.path(&out), config, &data, options, &Disk).unwrap();
+            let out = self.path(&out);
+            let mut run = Run::open(&out, config, &data, options, &Disk, &Unwatched).unwrap();
             assert_eq!(run.train(&mut (), &Interrupt::none()).unwrap(), Outcome::Finished);
         });
         self.bytes(&out)
@@ -153,21 +156,79 @@ fn half_written(folder: &Path) -> Option<PathBuf> {
 
 #[test]
 #[cfg(unix)]
-fn sigterm_saves_and_the_same_command_goes_on() {
+fn signals_save_and_the_same_command_goes_on() {
     let fixture = Fixture::new();
-    let child = fixture.train("stopped", &[]).stderr(Stdio::piped()).spawn().unwrap();
-    let last = fixture.path("stopped/last.safetensors");
-    let begun = Instant::now();
-    while !last.exists() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "it does not begin");
-        std::thread::sleep(Duration::from_millis(5));
+    let whole = fixture.finish("whole", &[]);
+    for signal in ["-TERM", "-INT", "-HUP"] {
+        let out = format!("stopped{signal}");
+        let child = fixture.train(&out, &[]).stderr(Stdio::piped()).spawn().unwrap();
+        let last = fixture.path(&out).join(LAST);
+        let begun = Instant::now();
+        while !last.exists() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "it does not begin");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(130), "{signal}: {err}");
+        for part in ["interrupted: saving", "interrupted after step", "last.safetensors"] {
+            assert!(err.contains(part), "{signal}: {err}");
+        }
+        assert!(fixture.finish(&out, &[]) == whole, "{signal}");
     }
-    std::thread::sleep(Duration::from_millis(200));
-    let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    let err = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(130), "{err}");
-    assert!(err.contains("interrupted after step") && err.contains("last.safetensors"), "{err}");
-    assert!(fixture.finish("stopped", &[]) == fixture.finish("whole", &[]));
+}
+
+/// Asked to stop at a moment of its own: the numbers of steps and validated images are counted down.
+struct StopAt {
+    left: usize,
+    interrupt: Interrupt,
+}
+
+impl StopAt {
+    fn count(&mut self) {
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 {
+            self.interrupt.raise();
+        }
+    }
+}
+
+impl Observer for StopAt {
+    fn step(&mut self, _: &StepReport) {
+        self.count();
+    }
+
+    fn validating(&mut self, _: usize, _: usize) {
+        self.count();
+    }
+}
+
+#[test]
+fn stopped_anywhere_the_validation_included_it_ends_with_the_same_bytes() {
+    let fixture = Fixture::new();
+    let whole = fixture.finish("whole", &[]);
+    let data = data::open(Some(&fixture.path("data"))).unwrap();
+    let data = TrainData::new(data, 20).unwrap();
+    let config = checkpoint::load(&fixture.path("whole").join(LAST)).unwrap().config;
+    let options = RunOptions { backend: Backend::Native(Isa::best()), save_every: Duration::MAX };
+    let folder = fixture.path("stopped");
+    // The sixth call of an epoch of five steps comes from its validation.
+    let mut runs = 0;
+    loop {
+        let mut run =
+            Run::open(&folder, config.clone(), &data, options, &Disk, &Unwatched).unwrap();
+        let interrupt = Interrupt::none();
+        let mut observer = StopAt { left: 1 + runs % 3, interrupt: interrupt.clone() };
+        runs += 1;
+        if run.train(&mut observer, &interrupt).unwrap() == Outcome::Finished {
+            break;
+        }
+        assert!(runs < 100);
+    }
+    assert!(runs > 8, "{runs}");
+    assert!(fixture.bytes("stopped") == whole);
+    let metrics = fs::read_to_string(folder.join(METRICS)).unwrap();
+    assert_eq!(metrics.lines().count(), 4, "{metrics}");
 }

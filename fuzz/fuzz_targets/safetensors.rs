@@ -2,8 +2,6 @@
 
 #![no_main]
 
-use std::borrow::Cow;
-
 use libfuzzer_sys::fuzz_target;
 use resnet_cpu::train::checkpoint;
 use resnet_cpu::weights::{Overrides, TensorFile, WeightsFile};
@@ -16,11 +14,10 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(file) = TensorFile::open(&path) else { return };
     for tensor in file.tensors() {
         let count = tensor.shape.iter().product::<usize>();
-        if let Some(values) = file.values(tensor) {
+        if let Some(values) = file.values(tensor).expect("nobody writes to it") {
             assert_eq!(values.len(), count);
-            assert!(matches!(values, Cow::Borrowed(_)) || count * 8 <= tensor.byte_len() * 8);
         }
-        assert!(file.bytes(tensor).len() <= bytes.len());
+        assert!(tensor.byte_len() <= bytes.len());
     }
     let _ = WeightsFile::open(&path, &Overrides::default());
     let _ = checkpoint::load(&path);

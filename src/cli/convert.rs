@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 
 use resnet_cpu::data::Preprocess;
 use resnet_cpu::infer::{InferError, class_names, labels};
-use resnet_cpu::weights::{Metadata, PixelMean, WeightsFile, write_weights};
+use resnet_cpu::runtime::{Disk, NewFiles, Storage};
+use resnet_cpu::weights::{Metadata, PixelMean, WeightsFile, write_weights_to};
 
 use super::error::CliError;
 use super::machine::Machine;
 use super::network::NetworkArgs;
 use super::output::{grouped, one_line};
 use super::preprocessing::PreprocessingArgs;
-use super::weights::note_weights;
+use super::weights::{ExtraArgs, note_weights};
 
 /// What a header says to this program only; `convert` writes it anew.
 const OURS: &str = "resnet_cpu.";
@@ -28,7 +29,7 @@ pub(super) struct Args {
     /// or assumed
     #[arg(value_name = "OUT")]
     output: PathBuf,
-    /// Replace OUT if it exists
+    /// Replace OUT if it exists; where it is a symbolic link, the file that it points to
     #[arg(long)]
     force: bool,
     /// Network that the weights belong to [default: as the file says]
@@ -37,17 +38,19 @@ pub(super) struct Args {
     #[command(flatten)]
     network: NetworkArgs,
     #[command(flatten)]
+    extra: ExtraArgs,
+    #[command(flatten)]
     preprocessing: PreprocessingArgs,
-    /// Class names, one a line in order of index [default: as the file says, else those of ImageNet
-    /// or CIFAR-10 if it has as many classes]
+    /// Class names in order of index: text, one a line, or JSON [default: as the file says, else those
+    /// of the data set that its publisher is known to have trained on]
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let Args { input, output, .. } = args;
-    let overrides = args.network.overrides(args.arch.as_deref())?;
-    check_output(input, output, args.force)?;
+    let overrides = args.extra.and(args.network.overrides(args.arch.as_deref())?);
+    let storage = storage(input, output, args.force)?;
     let weights = WeightsFile::open(input, &overrides).map_err(CliError::failed)?;
     note_weights(machine, input, &weights);
     let used = args.preprocessing.resolve(machine, input, &weights)?;
@@ -62,7 +65,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let mut entries: BTreeMap<String, String> =
         foreign.map(|(key, value)| (key.clone(), value.clone())).collect();
     entries.extend(metadata.entries());
-    write_weights(output, weights.network(), &weights, pixel_mean.as_ref(), &entries)
+    let (network, mean) = (weights.network(), pixel_mean.as_ref());
+    write_weights_to(storage, output, network, &weights, mean, &entries)
         .map_err(CliError::failed)?;
 
     let bytes = std::fs::metadata(output).map_or(0, |attributes| attributes.len());
@@ -77,16 +81,29 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     )?)
 }
 
-/// Refuses to write over the input, and without `force` over anything.
-fn check_output(input: &Path, output: &Path, force: bool) -> Result<(), CliError> {
-    let Ok(existing) = output.canonicalize() else { return Ok(()) };
-    if input.canonicalize().is_ok_and(|input| input == existing) {
+/// Where OUT is written: never over the input, and without `force` over nothing. What can be refused now
+/// is; what appears until then is seen when the file gets its name.
+fn storage(input: &Path, output: &Path, force: bool) -> Result<&'static dyn Storage, CliError> {
+    let failed =
+        |error: &dyn std::fmt::Display| CliError::failed(format!("{}: {error}", output.display()));
+    if output == Path::new("-") {
+        let reason = "-: expected the name of a file; for one that is called so, give ./-";
+        return Err(CliError::usage(reason));
+    }
+    let one = output.canonicalize().is_ok_and(|out| input.canonicalize().is_ok_and(|i| i == out));
+    if one {
         return Err(CliError::usage(format!("{}: IN and OUT are one file", output.display())));
     }
     if force {
-        return Ok(());
+        return Disk.target(output).map(|_| &Disk as &dyn Storage).map_err(|error| failed(&error));
     }
-    Err(CliError::failed(format!("{}: it exists; --force replaces it", output.display())))
+    match NewFiles.target(output) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(failed(&"it exists; --force replaces it"))
+        }
+        // What else is wrong is said when the file is written.
+        _ => Ok(&NewFiles),
+    }
 }
 
 fn read_labels(file: &Path, classes: usize) -> Result<Vec<String>, CliError> {

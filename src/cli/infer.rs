@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use resnet_cpu::data::{self, Crops, Limits};
-use resnet_cpu::infer::{Classifier, InferError, Prediction, Session, class_names, labels};
+use resnet_cpu::infer::{Classifier, InferError, Model, Prediction, Session, class_names, labels};
 use resnet_cpu::runtime::Unwatched;
 use resnet_cpu::weights::WeightsFile;
 use serde::Serialize;
@@ -17,7 +17,7 @@ use super::machine::Machine;
 use super::network::NetworkArgs;
 use super::output::{one_line, print_error, write_json};
 use super::preprocessing::PreprocessingArgs;
-use super::weights::{find_weights, note_weights};
+use super::weights::{ExtraArgs, find_weights, note_weights};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -35,6 +35,8 @@ pub(super) struct Args {
     #[command(flatten)]
     network: NetworkArgs,
     #[command(flatten)]
+    extra: ExtraArgs,
+    #[command(flatten)]
     convolutions: ConvolutionArgs,
     /// How many classes to name [default: 5]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
@@ -43,7 +45,7 @@ pub(super) struct Args {
     /// images
     #[arg(long)]
     json: bool,
-    /// Class names, one a line in order of index
+    /// Class names in order of index: text, one a line, or JSON
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     #[command(flatten)]
@@ -107,14 +109,13 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     if args.paths.iter().filter(|path| is_stdin(path)).count() > 1 {
         return Err(CliError::usage("stdin (-) can be given once"));
     }
-    let overrides = args.network.overrides(args.arch.as_deref())?;
+    let overrides = args.extra.and(args.network.overrides(args.arch.as_deref())?);
     let path = find_weights(args.weights.as_deref())?;
-    let names = args.labels.as_deref().map(labels::read_labels).transpose();
+    let names = args.labels.as_ref().map(labels::read_labels).transpose();
     let names = names.map_err(CliError::failed)?;
     machine.note_itself();
     let weights = WeightsFile::open(&path, &overrides).map_err(CliError::failed)?;
-    let (mut classifier, arch) = prepare(args, machine, &path, weights, names)?;
-    classifier.session_mut().set_profiling(args.verbose);
+    let (classifier, arch) = prepare(args, machine, &path, weights, names)?;
 
     let mut found = Vec::new();
     for path in &args.paths {
@@ -142,9 +143,27 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         report.out.flush()?;
     }
     if args.verbose {
-        print_layer_times(&runner.classifier.session().layer_times(), machine);
+        let images = images.min(found.len());
+        warm_layer_times(&runner.classifier, images * args.crops.crops().count(), machine)?;
     }
     if report.failed { Err(CliError::Reported) } else { Ok(()) }
+}
+
+/// Prints what each layer takes in a run of `batch` images that is not the first.
+fn warm_layer_times(
+    classifier: &Classifier,
+    batch: usize,
+    machine: &Machine,
+) -> Result<(), CliError> {
+    let mut session = Session::of(classifier.model());
+    session.set_profiling(true);
+    let side = classifier.preprocess().view.crop;
+    let input = vec![0.0; batch * side * side * 3];
+    for _ in 0..2 {
+        session.run(&input, batch, side, side).map_err(CliError::failed)?;
+    }
+    print_layer_times(&session.layer_times(), machine);
+    Ok(())
 }
 
 /// The classifier that file and flags describe, with notes of what was assumed.
@@ -154,7 +173,7 @@ fn prepare(
     path: &Path,
     weights: WeightsFile,
     names: Option<Vec<String>>,
-) -> Result<(Classifier<'static>, String), CliError> {
+) -> Result<(Classifier, String), CliError> {
     let spec = weights.spec().clone();
     note_weights(machine, path, &weights);
     let preprocessing = args.preprocessing.resolve(machine, path, &weights)?;
@@ -164,16 +183,17 @@ fn prepare(
     }
 
     let names = names.or_else(|| class_names(&weights));
-    let session = Session::new(&weights.network().clone(), weights, machine.backend)
+    let model = Model::new(&weights.network().clone(), weights, machine.backend)
         .with_convolutions(args.convolutions.choice());
     if names.is_none() {
         machine.note(&format!("no names are known for the {} classes; see --labels", spec.classes));
     }
-    let classifier = Classifier::new(session, preprocessing, names);
+    let classifier = Classifier::new(model, preprocessing, names);
     let classifier = classifier.map_err(|error| match (&error, &args.labels) {
         (InferError::Labels { .. }, Some(file)) => {
             CliError::failed(format!("{}: {error}", file.display()))
         }
+        (InferError::OneOutput, _) => CliError::failed(format!("{}: {error}", path.display())),
         _ => CliError::failed(error),
     })?;
     Ok((classifier.with_crops(crops), spec.name))
@@ -181,7 +201,7 @@ fn prepare(
 
 /// Reads and classifies batches of files.
 struct Runner {
-    classifier: Classifier<'static>,
+    classifier: Classifier,
     limits: Limits,
     top: usize,
 }
@@ -273,7 +293,8 @@ impl<W: Write> Report<W> {
         };
         let predictions: Vec<Guess> = predictions.iter().map(guess).collect();
         if self.json {
-            return write_json(&mut self.out, &Answer { image, arch: &self.arch, ms, predictions });
+            let answer = Answer { image, arch: &self.arch, ms, predictions };
+            return Ok(write_json(&mut self.out, &answer)?);
         }
         if self.headed {
             writeln!(self.out, "{}", one_line(image))?;
@@ -285,7 +306,7 @@ impl<W: Write> Report<W> {
         for (rank, row) in rows.iter().enumerate() {
             let (rank, percent, index) = (rank + 1, row.probability * 100.0, row.index);
             let class = match row.label {
-                Some(label) => format!("{label} ({index})"),
+                Some(label) => format!("{} ({index})", one_line(label)),
                 None => format!("class {index}"),
             };
             writeln!(self.out, "{rank:3}  {percent:6.2} %  {class}")?;

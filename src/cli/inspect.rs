@@ -12,6 +12,7 @@ use super::error::CliError;
 use super::machine::Machine;
 use super::network::NetworkArgs;
 use super::output::{grouped, one_line, write_json};
+use super::weights::ExtraArgs;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -23,6 +24,8 @@ pub(super) struct Args {
     arch: Option<String>,
     #[command(flatten)]
     network: NetworkArgs,
+    #[command(flatten)]
+    extra: ExtraArgs,
     /// Side of the input in pixels [default: what the metadata state, else 224 (ImageNet) or 32
     /// (CIFAR)]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_384))]
@@ -92,6 +95,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let mut out = BufWriter::new(std::io::stdout());
     let path = Path::new(&args.what);
     let is_name = ModelSpec::names().contains(&args.what.as_str());
+    let is_name = is_name || (ModelSpec::name_of(&args.what).is_some() && !path.exists());
     if is_name || !(path.exists() || args.what.contains(['/', '\\', '.'])) {
         if args.arch.is_some() {
             return Err(CliError::usage("--arch is for files"));
@@ -101,7 +105,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         let report = Report::new(&network, size, None, machine)?;
         return report.write(args.json, &mut out);
     }
-    let overrides = args.network.overrides(args.arch.as_deref())?;
+    let overrides = args.extra.and(args.network.overrides(args.arch.as_deref())?);
     match WeightsFile::open(path, &overrides) {
         Ok(weights) => {
             let network = weights.network();
@@ -245,7 +249,12 @@ impl<'a> FileFacts<'a> {
     fn write(&self, out: &mut impl Write) -> Result<(), CliError> {
         let types = self.dtypes.iter().map(|(name, &bytes)| format!("{name} {}", mebibytes(bytes)));
         let types = types.collect::<Vec<_>>().join(", ");
-        writeln!(out, "file           {}: {} tensors, {types}", self.path, self.tensors)?;
+        writeln!(
+            out,
+            "file           {}: {} tensors, {types}",
+            one_line(&self.path),
+            self.tensors
+        )?;
         for (i, (key, value)) in self.metadata.iter().enumerate() {
             let head = if i == 0 { "metadata" } else { "" };
             // One line each: class names alone may be many thousand characters.
@@ -255,7 +264,8 @@ impl<'a> FileFacts<'a> {
             writeln!(out, "{head:13}  {} = {short}{dots}", one_line(key))?;
         }
         for (i, note) in self.assumptions.iter().enumerate() {
-            writeln!(out, "{:13}  {note}", if i == 0 { "notes" } else { "" })?;
+            let head = if i == 0 { "notes" } else { "" };
+            writeln!(out, "{head:13}  {}", one_line(note))?;
         }
         Ok(())
     }

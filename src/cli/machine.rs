@@ -87,7 +87,7 @@ impl Machine {
     /// The name of the kernel that multiplies.
     pub(super) fn kernel(&self) -> &'static str {
         match self.backend {
-            Backend::Native(isa) => Kernel::of(isa).name,
+            Backend::Native(isa) => Kernel::of(isa).name(),
             Backend::Matrixmultiply => "sgemm",
         }
     }

@@ -37,6 +37,7 @@ impl NetworkArgs {
             self.spec(name)?;
         }
         let &Self { shortcut, stride_in, downsample } = self;
-        Ok(Overrides { arch: arch.map(str::to_owned), shortcut, stride_in, downsample })
+        let arch = arch.map(str::to_owned);
+        Ok(Overrides { arch, shortcut, stride_in, downsample, ..Overrides::default() })
     }
 }

@@ -2,8 +2,6 @@
 
 use std::io::{self, Write};
 
-use super::error::CliError;
-
 /// An error, in one line.
 pub(super) fn print_error(reason: &str) {
     print_line(&format!("error: {reason}"));
@@ -14,18 +12,28 @@ pub(super) fn print_line(text: &str) {
     let _ = writeln!(io::stderr(), "resnet-cpu: {}", one_line(text));
 }
 
-/// The text without line ends and whatever else would steer a terminal: files may put in anything.
+/// The text in one line and without whatever else would steer a terminal (escape sequences, marks that
+/// turn the direction of writing): files may put in anything. Such characters become their escapes.
 pub(super) fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\u{61c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' => line.extend(c.escape_unicode()),
+            _ if c.is_control() => line.extend(c.escape_debug()),
+            _ => line.push(c),
+        }
+    }
+    line
 }
 
 /// Writes `value` as one line of JSON.
-pub(super) fn write_json(
-    out: &mut impl Write,
-    value: &impl serde::Serialize,
-) -> Result<(), CliError> {
-    serde_json::to_writer(&mut *out, value).map_err(io::Error::from)?;
-    Ok(writeln!(out)?)
+pub(super) fn write_json(out: &mut impl Write, value: &impl serde::Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
+    writeln!(out)
 }
 
 /// 11689512 to `11,689,512`.
@@ -45,7 +53,13 @@ pub(super) fn grouped(number: impl ToString) -> String {
 mod tests {
     #[test]
     fn nothing_steers_the_terminal() {
-        assert_eq!(super::one_line("a\nb\u{1b}[31mc\u{9b}d"), "a b [31mc d");
+        let steering = "a\nb\r\u{1b}[31mc\u{9b}d\u{202e}e\u{2066}\u{2028}f";
+        let seen = "a\\nb\\r\\u{1b}[31mc\\u{9b}d\\u{202e}e\\u{2066}\\u{2028}f";
+        assert_eq!(super::one_line(steering), seen);
+        assert_eq!(
+            super::one_line("caf\u{e9} \u{4e2d}\u{6587} \\ 'a' \"b\""),
+            "café 中文 \\ 'a' \"b\""
+        );
     }
 
     #[test]

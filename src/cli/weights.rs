@@ -3,12 +3,29 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use resnet_cpu::weights::WeightsFile;
+use resnet_cpu::weights::{Overrides, WeightsFile};
 
 use super::error::CliError;
 use super::machine::Machine;
 
 const VARIABLE: &str = "RESNET_CPU_WEIGHTS";
+
+/// What a file of weights has besides the network's.
+#[derive(clap::Args)]
+pub(super) struct ExtraArgs {
+    /// Tensors that the file may have besides the network's, by name; * stands for any text, as in
+    /// criterion.*
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    ignore_extra: Vec<String>,
+}
+
+impl ExtraArgs {
+    /// `overrides` and these.
+    pub(super) fn and(&self, overrides: Overrides) -> Overrides {
+        let names = self.ignore_extra.iter().map(|name| name.trim().to_owned());
+        Overrides { ignore_extra: names.collect(), ..overrides }
+    }
+}
 
 /// The file given, else that of the environment, else the newest `runs/*/best.safetensors`.
 pub(super) fn find_weights(given: Option<&Path>) -> Result<PathBuf, CliError> {

@@ -2,6 +2,7 @@
 
 use super::{ConvShape, WinogradTile, strip};
 use crate::gemm::Backend;
+use crate::numerics::winograd::{F2_TILES, F4_TILES, F4_TILES_NEAR, NEAR};
 use crate::simd::Isa;
 
 /// How a convolution is computed.
@@ -14,15 +15,6 @@ pub enum Algorithm {
     /// Winograd's, for filters of 3x3 and stride 1.
     Winograd(WinogradTile),
 }
-
-/// Tiles of 4x4 outputs from which F(4x4, 3x3)'s filters are worth reading.
-const F4_TILES: usize = 24;
-/// Tiles of 4x4 outputs from which F(2x2, 3x3)'s are, which are half as large.
-const F2_TILES: usize = 8;
-/// Pairs of channels up to which filters come from the second-level cache, and the tiles from which
-/// F(4x4, 3x3) pays then; F(2x2, 3x3) always does.
-const NEAR: usize = 64 * 64;
-const F4_TILES_NEAR: usize = 16;
 
 /// Which algorithms may compute convolutions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -50,6 +42,14 @@ impl Convolutions {
 }
 
 impl Algorithm {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Direct,
+        Self::Strip,
+        Self::Winograd(WinogradTile::F2),
+        Self::Winograd(WinogradTile::F4),
+    ];
+
     /// The fastest for a convolution of `shape`. The choice depends on the shape alone, so results do,
     /// too. A backend other than ours takes the definition, and so does the `portable` instruction
     /// set, whose transforms would lose twice the digits for want of a fused multiply-add.

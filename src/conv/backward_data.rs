@@ -4,9 +4,7 @@ use super::parity::{ParityClass, classes};
 use super::winograd::{self, WinogradFilter};
 use super::{Algorithm, ConvShape, Im2col};
 use crate::gemm::{Backend, Epilogue, Matrix, PackedB, gemm};
-use crate::runtime::AlignedBuf;
-use rayon::prelude::*;
-use std::cell::RefCell;
+use crate::runtime::Team;
 
 /// The filters of a convolution, turned round and packed for the gradient of the input.
 pub struct BackwardFilter {
@@ -77,19 +75,26 @@ impl BackwardFilter {
         classes(shape).map(filter).collect()
     }
 
+    /// Asserts that the filters are for gradients of convolutions like `shape`.
+    fn check(&self, shape: &ConvShape) {
+        let geometry =
+            |s: &ConvShape| (s.kernel, s.stride, s.padding, s.in_channels, s.out_channels);
+        assert_eq!(geometry(&self.shape), geometry(shape), "filter of {shape:?}");
+    }
+
     /// Packs `weights`, `[out_channels, in_channels, kernel, kernel]`.
     ///
     /// # Panics
     /// If their number is not what the shape says.
-    pub fn pack(&mut self, weights: &[f32]) {
+    pub fn pack(&mut self, team: &mut Team, weights: &[f32]) {
         let &ConvShape { in_channels, out_channels, kernel, .. } = &self.shape;
         assert_eq!(weights.len(), self.shape.weight_len(), "filters of {:?}", self.shape);
         let classes = match &mut self.form {
             Form::Direct(classes) => classes,
-            Form::Winograd(filter) => return filter.pack_turned(weights),
+            Form::Winograd(filter) => return filter.pack_turned(weights).run(team),
         };
         for ClassFilter { packed, taps } in classes.iter_mut().flatten() {
-            packed.pack(|channel, column| {
+            let tasks = packed.pack(|channel, column| {
                 for out in 0..out_channels {
                     let filter = &weights[(out * in_channels + channel) * kernel * kernel..];
                     for (place, &tap) in taps.iter().enumerate() {
@@ -97,13 +102,9 @@ impl BackwardFilter {
                     }
                 }
             });
+            tasks.run(team);
         }
     }
-}
-
-thread_local! {
-    /// The gradients of one class of pixels, before they are spread over the input.
-    static CLASS: RefCell<AlignedBuf> = RefCell::new(AlignedBuf::default());
 }
 
 /// The gradient of the input, `[batch, height, width, in_channels]`, from the output's, `[batch,
@@ -112,23 +113,21 @@ thread_local! {
 /// # Panics
 /// If a size is not what `shape` says.
 pub fn backward_data(
+    team: &mut Team,
     shape: &ConvShape,
     gradient: &[f32],
     filter: &BackwardFilter,
     input_gradient: &mut [f32],
 ) {
-    let ConvShape { kernel, stride, padding, .. } = *shape;
-    assert_eq!(
-        (filter.shape.kernel, filter.shape.stride, filter.shape.padding),
-        (kernel, stride, padding),
-        "filter of {shape:?}"
-    );
+    let stride = shape.stride;
+    filter.check(shape);
     assert_eq!(input_gradient.len(), shape.input_len(), "gradient of the input of {shape:?}");
     let filters = match &filter.form {
         Form::Direct(filters) => filters,
         Form::Winograd(filter) => {
             let none = Epilogue::default();
             return winograd::forward(
+                team,
                 &turned_round(shape),
                 gradient,
                 filter,
@@ -140,21 +139,19 @@ pub fn backward_data(
     for (class, filter) in classes(shape).zip(filters) {
         if stride == 1 {
             // One class, all pixels.
-            class_gradient(shape, gradient, &class, filter.as_ref(), input_gradient);
+            class_gradient(team, shape, gradient, &class, filter.as_ref(), input_gradient);
             continue;
         }
         let len = shape.batch * class.y.pixels * class.x.pixels * shape.in_channels;
-        // Taken, not borrowed: while this thread waits for others it may run tasks of its own.
-        let mut scratch = CLASS.take();
-        scratch.grow_to(len);
-        class_gradient(shape, gradient, &class, filter.as_ref(), &mut scratch[..len]);
-        spread(shape, &class, &scratch[..len], input_gradient);
-        CLASS.set(scratch);
+        let (values, mut team) = team.take(len);
+        class_gradient(&mut team, shape, gradient, &class, filter.as_ref(), values);
+        spread(&mut team, shape, &class, values, input_gradient);
     }
 }
 
 /// The gradients of the pixels of one class, side by side.
 fn class_gradient(
+    team: &mut Team,
     shape: &ConvShape,
     gradient: &[f32],
     class: &ParityClass,
@@ -164,21 +161,27 @@ fn class_gradient(
     let Some(ClassFilter { packed, .. }) = filter else { return values.fill(0.0) };
     if shape.is_product() {
         let pixels = Matrix::new(gradient, shape.rows(), shape.out_channels);
-        gemm(&pixels, packed, values, &Epilogue::default());
+        gemm(team, &pixels, packed, values, &Epilogue::default());
     } else {
         let patches = Im2col::of_gradient(gradient, shape, class);
-        gemm(&patches, packed, values, &Epilogue::default());
+        gemm(team, &patches, packed, values, &Epilogue::default());
     }
 }
 
 /// Writes the pixels of a class to their places.
-fn spread(shape: &ConvShape, class: &ParityClass, values: &[f32], input_gradient: &mut [f32]) {
+fn spread(
+    team: &mut Team,
+    shape: &ConvShape,
+    class: &ParityClass,
+    values: &[f32],
+    input_gradient: &mut [f32],
+) {
     let channels = shape.in_channels;
     let (row_len, class_row) = (shape.width * channels, class.x.pixels * channels);
     if class_row == 0 {
         return;
     }
-    input_gradient.par_chunks_mut(row_len).enumerate().for_each(|(row, input)| {
+    team.for_each_chunk(input_gradient, row_len, |row, input, _| {
         let (image, y) = (row / shape.height, row % shape.height);
         if y % shape.stride != class.y.first {
             return;

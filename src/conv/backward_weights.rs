@@ -2,9 +2,7 @@
 
 use super::{ConvShape, Im2col};
 use crate::gemm::{Backend, Matrix, gemm_transposed};
-use crate::runtime::AlignedBuf;
-use rayon::prelude::*;
-use std::cell::RefCell;
+use crate::runtime::Team;
 
 /// The gradient of the filters, `[out_channels, in_channels, kernel, kernel]`, from the input, `[batch,
 /// height, width, in_channels]`, and the output's gradient, `[batch, out_height, out_width,
@@ -13,6 +11,7 @@ use std::cell::RefCell;
 /// # Panics
 /// If a size is not what `shape` says.
 pub fn backward_weights(
+    team: &mut Team,
     backend: Backend,
     shape: &ConvShape,
     input: &[f32],
@@ -22,18 +21,16 @@ pub fn backward_weights(
     let (k, n) = (shape.k(), shape.out_channels);
     assert_eq!(weight_gradient.len(), shape.weight_len(), "gradient of the filters of {shape:?}");
     // The product has the order (ky, kx, channel, out); torch's order is (out, channel, ky, kx).
-    // Taken, not borrowed: while this thread waits for others it may run tasks of its own.
-    let mut scratch = PRODUCT.take();
-    scratch.grow_to(k * n);
-    let product = &mut scratch[..k * n];
+    let (product, mut team) = team.take(k * n);
+    let team = &mut team;
     if shape.is_product() {
         let pixels = Matrix::new(input, shape.rows(), shape.in_channels);
-        gemm_transposed(backend, &pixels, gradient, n, product);
+        gemm_transposed(team, backend, &pixels, gradient, n, product);
     } else {
-        gemm_transposed(backend, &Im2col::new(input, shape), gradient, n, product);
+        gemm_transposed(team, backend, &Im2col::new(input, shape), gradient, n, product);
     }
     let (channels, taps) = (shape.in_channels, shape.kernel * shape.kernel);
-    weight_gradient.par_chunks_mut(OUTPUTS * k).enumerate().for_each(|(block, filters)| {
+    team.for_each_chunk(weight_gradient, OUTPUTS * k, |block, filters, _| {
         let outputs = filters.len() / k;
         for (p, row) in product.chunks_exact(n).enumerate() {
             let to = p % channels * taps + p / channels;
@@ -42,12 +39,6 @@ pub fn backward_weights(
             }
         }
     });
-    PRODUCT.set(scratch);
-}
-
-thread_local! {
-    /// The product, before it is put into torch's order; kept from call to call.
-    static PRODUCT: RefCell<AlignedBuf> = RefCell::default();
 }
 
 /// Filters that are written side by side: a cache line of the product holds one value of each.

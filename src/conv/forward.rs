@@ -4,6 +4,7 @@ use super::strip;
 use super::winograd::{self, WinogradFilter};
 use super::{Algorithm, ConvShape, Im2col};
 use crate::gemm::{Backend, Epilogue, Matrix, PackedB, gemm};
+use crate::runtime::{Scratch, Tasks, Team};
 use std::ops::Range;
 
 /// The filters of a convolution, packed once for many uses by one algorithm.
@@ -49,22 +50,22 @@ impl Filter {
     ///
     /// # Panics
     /// If `weights` or `scale` has another size than the shape says.
-    pub fn pack(&mut self, weights: &[f32], scale: Option<&[f64]>) {
+    pub fn pack(&mut self, team: &mut Team, weights: &[f32], scale: Option<&[f64]>) {
         assert_eq!(weights.len(), self.shape.weight_len(), "number of weights");
-        self.pack_from(scale, |part, pack| pack(&weights[part]));
+        self.pack_from(scale, |part, pack| pack(&weights[part])).run(team);
     }
 
-    /// As [`pack`](Self::pack) with weights that `read` has: it calls what it is given with those in a
-    /// range, is asked for each once, for some at a time, from many threads.
+    /// The tasks of [`pack`](Self::pack) with weights that `read` has: it calls what it is given with
+    /// those in a range, is asked for each once, for some at a time, from many threads.
     ///
     /// # Panics
-    /// If `read` gives another number of weights than it was asked for, or `scale` has another size than
-    /// the shape says.
-    pub fn pack_from(
-        &mut self,
-        scale: Option<&[f64]>,
-        read: impl Fn(Range<usize>, &mut dyn FnMut(&[f32])) + Sync,
-    ) {
+    /// If `scale` has another size than the shape says; a task if `read` gives another number of weights
+    /// than it was asked for.
+    pub fn pack_from<'a>(
+        &'a mut self,
+        scale: Option<&'a [f64]>,
+        read: impl Fn(Range<usize>, &mut dyn FnMut(&[f32])) + Sync + Send + 'a,
+    ) -> Tasks<'a> {
         let taps = self.shape.kernel * self.shape.kernel;
         match &mut self.form {
             Form::Direct(packed) | Form::Strip(packed) => packed.pack_filters(taps, scale, read),
@@ -96,6 +97,7 @@ impl Filter {
 /// # Panics
 /// If a size is not what `shape` says.
 pub fn forward(
+    team: &mut Team,
     shape: &ConvShape,
     input: &[f32],
     filter: &Filter,
@@ -104,13 +106,13 @@ pub fn forward(
 ) {
     filter.check(shape);
     match &filter.form {
-        Form::Winograd(filter) => winograd::forward(shape, input, filter, epilogue, output),
+        Form::Winograd(filter) => winograd::forward(team, shape, input, filter, epilogue, output),
         Form::Direct(packed) if shape.is_product() => {
             let pixels = Matrix::new(input, shape.rows(), shape.in_channels);
-            gemm(&pixels, packed, output, epilogue);
+            gemm(team, &pixels, packed, output, epilogue);
         }
-        Form::Strip(packed) => strip::forward(shape, input, packed, epilogue, output),
-        Form::Direct(packed) => gemm(&Im2col::new(input, shape), packed, output, epilogue),
+        Form::Strip(packed) => strip::forward(team, shape, input, packed, epilogue, output),
+        Form::Direct(packed) => gemm(team, &Im2col::new(input, shape), packed, output, epilogue),
     }
 }
 
@@ -126,10 +128,10 @@ pub fn forward_rows(
     filter: &Filter,
     rows: Range<usize>,
     epilogue: &Epilogue,
-    output: &mut [f32],
-    soon: &[f32],
+    (output, soon): (&mut [f32], &[f32]),
+    scratch: Scratch,
 ) {
     filter.check(shape);
     let Form::Strip(packed) = &filter.form else { panic!("rows are computed from strips") };
-    strip::forward_rows(shape, input, packed, rows, epilogue, output, soon);
+    strip::forward_rows(shape, input, packed, rows, epilogue, (output, soon), scratch);
 }

@@ -1,6 +1,8 @@
 //! The geometry of a convolution.
 
 /// A square convolution without dilation or groups, applied to a batch.
+///
+/// Its fields may be anything: what asks for a size that does not fit into the address space panics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConvShape {
     /// Images.
@@ -33,7 +35,9 @@ impl ConvShape {
     }
 
     fn out_size(&self, size: usize) -> usize {
-        (size + 2 * self.padding).checked_sub(self.kernel).map_or(0, |room| room / self.stride + 1)
+        let padded = self.padding.checked_mul(2).and_then(|padding| padding.checked_add(size));
+        let room = padded.expect(TOO_LARGE).checked_sub(self.kernel);
+        room.map_or(0, |room| room / self.stride + 1)
     }
 
     /// Whether the pixels, as they lie in memory, are the rows of A.
@@ -43,31 +47,37 @@ impl ConvShape {
 
     /// Values under the filter: rows of B.
     pub fn k(&self) -> usize {
-        self.kernel * self.kernel * self.in_channels
+        product([self.kernel, self.kernel, self.in_channels])
     }
 
     /// Output pixels of the batch: rows of A.
     pub fn rows(&self) -> usize {
-        self.batch * self.out_height() * self.out_width()
+        product([self.batch, self.out_height(), self.out_width()])
     }
 
     /// Values of the input, `[batch, height, width, in_channels]`.
     pub fn input_len(&self) -> usize {
-        self.batch * self.height * self.width * self.in_channels
+        product([self.batch, self.height, self.width, self.in_channels])
     }
 
     /// Values of the output, `[batch, out_height, out_width, out_channels]`.
     pub fn output_len(&self) -> usize {
-        self.rows() * self.out_channels
+        product([self.rows(), self.out_channels])
     }
 
     /// Values of the filters, `[out_channels, in_channels, kernel, kernel]`.
     pub fn weight_len(&self) -> usize {
-        self.out_channels * self.k()
+        product([self.out_channels, self.k()])
     }
 
     /// Multiply-adds, counting those with padding.
     pub fn macs(&self) -> usize {
-        self.rows() * self.k() * self.out_channels
+        product([self.rows(), self.k(), self.out_channels])
     }
+}
+
+const TOO_LARGE: &str = "a convolution larger than the address space";
+
+fn product<const N: usize>(sizes: [usize; N]) -> usize {
+    sizes.into_iter().try_fold(1, usize::checked_mul).expect(TOO_LARGE)
 }

@@ -7,21 +7,14 @@
 
 use super::ConvShape;
 use super::im2col::copy_clipped;
-use crate::gemm::blocking::KC;
 use crate::gemm::{Epilogue, PackedB, Runs, gemm_runs};
-use crate::runtime::AlignedBuf;
+use crate::numerics::KC;
+use crate::runtime::{Scratch, Team};
 use crate::simd::{Simd, SimdOp};
-use rayon::prelude::*;
-use std::cell::RefCell;
 use std::ops::Range;
 
 /// Floats of a strip: it shares the second-level cache with what is made of it.
 const STRIP: usize = 16 * 1024;
-
-thread_local! {
-    /// Each thread's strip, kept from call to call.
-    static STRIP_OF_INPUT: RefCell<AlignedBuf> = RefCell::default();
-}
 
 /// Whether a convolution of `shape` can be computed from strips: its sum is one block.
 pub(super) fn fits(shape: &ConvShape) -> bool {
@@ -30,6 +23,7 @@ pub(super) fn fits(shape: &ConvShape) -> bool {
 
 /// output = epilogue(convolution); sizes as in [`super::forward()`].
 pub(super) fn forward(
+    team: &mut Team,
     shape: &ConvShape,
     input: &[f32],
     filter: &PackedB,
@@ -42,15 +36,14 @@ pub(super) fn forward(
         return;
     }
     let (rows, line) = (shape.batch * shape.out_height(), output_line(shape));
-    let tasks = rows.div_ceil(band(shape)).next_multiple_of(rayon::current_num_threads());
+    let tasks = rows.div_ceil(band(shape)).next_multiple_of(team.threads());
     let rows_a_task = rows.div_ceil(tasks);
-    let tasks = output.par_chunks_mut(rows_a_task * line).enumerate();
-    tasks.with_max_len(1).for_each(|(task, output)| {
+    team.for_each_chunk(output, rows_a_task * line, |task, output, scratch| {
         let first = task * rows_a_task;
         let rows = first..first + output.len() / line;
         let residual = epilogue.residual.map(|r| &r[rows.start * line..rows.end * line]);
         let epilogue = Epilogue { residual, ..*epilogue };
-        forward_rows(shape, input, filter, rows, &epilogue, output, &[]);
+        forward_rows(shape, input, filter, rows, &epilogue, (output, &[]), scratch);
     });
 }
 
@@ -77,42 +70,40 @@ pub(super) fn forward_rows(
     filter: &PackedB,
     rows: Range<usize>,
     epilogue: &Epilogue,
-    output: &mut [f32],
-    soon: &[f32],
+    (output, soon): (&mut [f32], &[f32]),
+    mut scratch: Scratch,
 ) {
     assert_eq!(input.len(), shape.input_len(), "input of {shape:?}");
     let isa = filter.panels().expect("filters packed for our kernels").kernel.isa();
     let &ConvShape { kernel, stride, in_channels, .. } = shape;
     let (height, line, strip_line) = (shape.out_height(), output_line(shape), strip_line(shape));
     assert_eq!(output.len(), rows.len() * line, "output of {shape:?}");
-    STRIP_OF_INPUT.with_borrow_mut(|strip| {
-        let mut row = rows.start;
-        while row < rows.end {
-            let (image, y) = (row / height, row % height);
-            let count = band(shape).min(rows.end - row).min(height - y);
-            let lines = (count - 1) * stride + kernel;
-            let strip = strip.first_mut(lines * strip_line);
-            isa.dispatch(Cut { shape, input, image, y, strip });
-            let next = after(shape, input, image, y * stride + lines, count * stride);
-            for i in 0..count {
-                let part = |all: &[f32]| all.len() * i / count..all.len() * (i + 1) / count;
-                let a = Runs {
-                    values: &strip[i * stride * strip_line..],
-                    rows: shape.out_width(),
-                    stride: stride * in_channels,
-                    runs: kernel,
-                    run: kernel * in_channels,
-                    run_stride: strip_line,
-                    soon: [&next[part(next)], &soon[part(soon)]],
-                };
-                let at = (row - rows.start + i) * line;
-                let residual = epilogue.residual.map(|r| &r[at..at + line]);
-                let epilogue = Epilogue { residual, ..*epilogue };
-                gemm_runs(&a, filter, &mut output[at..at + line], &epilogue);
-            }
-            row += count;
+    let mut row = rows.start;
+    while row < rows.end {
+        let (image, y) = (row / height, row % height);
+        let count = band(shape).min(rows.end - row).min(height - y);
+        let lines = (count - 1) * stride + kernel;
+        let (strip, _) = scratch.take(lines * strip_line);
+        isa.dispatch(Cut { shape, input, image, y, strip: &mut *strip });
+        let next = after(shape, input, image, y * stride + lines, count * stride);
+        for i in 0..count {
+            let part = |all: &[f32]| all.len() * i / count..all.len() * (i + 1) / count;
+            let a = Runs {
+                values: &strip[i * stride * strip_line..],
+                rows: shape.out_width(),
+                stride: stride * in_channels,
+                runs: kernel,
+                run: kernel * in_channels,
+                run_stride: strip_line,
+                soon: [&next[part(next)], &soon[part(soon)]],
+            };
+            let at = (row - rows.start + i) * line;
+            let residual = epilogue.residual.map(|r| &r[at..at + line]);
+            let epilogue = Epilogue { residual, ..*epilogue };
+            gemm_runs(&a, filter, &mut output[at..at + line], &epilogue);
         }
-    });
+        row += count;
+    }
 }
 
 /// `lines` lines of the input from line `y` of an image on, counted with the padding; fewer at the

@@ -4,9 +4,9 @@ use super::{
     Algorithm, BackwardFilter, ConvShape, Filter, WinogradTile, backward_data, backward_weights,
     forward, reference, strip,
 };
-use crate::gemm::blocking::KC;
 use crate::gemm::{Backend, Epilogue};
-use crate::runtime::Rng;
+use crate::numerics::KC;
+use crate::runtime::{Rng, team};
 use crate::simd::Isa;
 use proptest::prelude::*;
 
@@ -44,15 +44,15 @@ fn check(shape: &ConvShape, seed: u64) {
         let mut exact: Option<[Vec<f32>; 3]> = None;
         for backend in backends {
             let mut filter = Filter::zeros_for(algorithm, backend, shape);
-            filter.pack(&weights, None);
+            team(|team| filter.pack(team, &weights, None));
             let mut output = vec![f32::NAN; shape.output_len()];
-            forward(shape, &input, &filter, &epilogue, &mut output);
+            team(|team| forward(team, shape, &input, &filter, &epilogue, &mut output));
             let mut dx = vec![f32::NAN; shape.input_len()];
             let mut filter = BackwardFilter::zeros_for(algorithm, backend, shape);
-            filter.pack(&weights);
-            backward_data(shape, &gradient, &filter, &mut dx);
+            team(|team| filter.pack(team, &weights));
+            team(|team| backward_data(team, shape, &gradient, &filter, &mut dx));
             let mut dw = vec![f32::NAN; shape.weight_len()];
-            backward_weights(backend, shape, &input, &gradient, &mut dw);
+            team(|team| backward_weights(team, backend, shape, &input, &gradient, &mut dw));
             let taps = shape.kernel * shape.kernel;
             compare("output", backend, &output, &expected, shape.k(), shape);
             compare(
@@ -157,9 +157,9 @@ fn check_strip(shape: &ConvShape, seed: u64) {
     for isa in Isa::available() {
         let run = |algorithm| {
             let mut filter = Filter::zeros_for(algorithm, Backend::Native(isa), shape);
-            filter.pack(&weights, None);
+            team(|team| filter.pack(team, &weights, None));
             let mut output = vec![f32::NAN; shape.output_len()];
-            forward(shape, &input, &filter, &epilogue, &mut output);
+            team(|team| forward(team, shape, &input, &filter, &epilogue, &mut output));
             output.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
         };
         let patches = run(Algorithm::Direct);
@@ -242,7 +242,10 @@ fn long_sums_are_cut_by_shape_and_not_by_threads() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let mut dw = vec![f32::NAN; shape.weight_len()];
         pool.install(|| {
-            backward_weights(Backend::Native(Isa::best()), &shape, &input, &gradient, &mut dw)
+            team(|team| {
+                let backend = Backend::Native(Isa::best());
+                backward_weights(team, backend, &shape, &input, &gradient, &mut dw);
+            })
         });
         assert!(*first.get_or_insert(dw.clone()) == dw, "{threads} threads");
     }

@@ -1,8 +1,8 @@
 //! Which code multiplies: ours, or the `matrixmultiply` crate as a second opinion.
 
 use super::{ASource, Epilogue, Part};
+use crate::runtime::Team;
 use crate::simd::Isa;
-use rayon::prelude::*;
 
 /// Who computes the products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,11 +14,23 @@ pub enum Backend {
     Matrixmultiply,
 }
 
+impl Backend {
+    /// The instruction set of everything that runs beside the products: the backend's own, or the
+    /// fastest that this CPU has.
+    pub fn isa(self) -> Isa {
+        match self {
+            Self::Native(isa) => isa,
+            Self::Matrixmultiply => Isa::best(),
+        }
+    }
+}
+
 /// Rows that one task materialises and multiplies.
 const ROWS: usize = 256;
 
 /// C = epilogue(A · B) by `matrixmultiply`, `b` row-major `[k, n]`.
 pub(super) fn by_matrixmultiply<A: ASource>(
+    team: &mut Team,
     a: &A,
     b: &[f32],
     n: usize,
@@ -26,11 +38,11 @@ pub(super) fn by_matrixmultiply<A: ASource>(
     epilogue: &Epilogue,
 ) {
     let k = a.k();
-    c.par_chunks_mut(ROWS * n).enumerate().for_each(|(task, c)| {
+    team.for_each_chunk(c, ROWS * n, |task, c, mut scratch| {
         let (first, rows) = (task * ROWS, c.len() / n);
-        let mut patches = vec![0.0; rows * k.max(1)];
+        let (patches, _) = scratch.take(rows * k.max(1));
         if k > 0 {
-            a.pack(Isa::best(), Part { row: first, rows, k: 0, steps: k }, &mut patches, k);
+            a.pack(Isa::best(), Part { row: first, rows, k: 0, steps: k }, patches, k);
         }
         // SAFETY: `patches` is rows x k, `b` k x n and `c` rows x n, all row-major and contiguous.
         unsafe {

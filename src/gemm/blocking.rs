@@ -1,13 +1,10 @@
-//! How a product is cut into blocks, and why. Only the blocks of K change a result, so they depend on
-//! K alone.
+//! How a product is cut into blocks, and why. Only the blocks of K, and the chunks of a long sum, change
+//! a result: they follow from the shape and from the constants in [`crate::numerics`].
 
 use super::kernels::Kernel;
+use crate::numerics::{KC, chunks};
 
-/// The most steps of K a block: the micro-panel of B (KC x NR) stays in the first-level cache while
-/// the rows of a block pass by. Longer blocks touch C less often, shorter ones round less.
-pub const KC: usize = 256;
-
-/// Steps of K a block in a product of `k` steps: equal parts of at most [`KC`].
+/// Steps of K a block in a product of `k` steps: equal parts of at most KC.
 pub fn k_block(k: usize) -> usize {
     even(k, KC, 1)
 }
@@ -36,7 +33,7 @@ impl Blocking {
     pub fn new(kernel: &Kernel, m: usize, n: usize, k: usize, threads: usize) -> Blocking {
         let kc = k_block(k);
         let fewest = m.div_ceil(A_BLOCK / kc.max(1));
-        if threads == 1 || m * n * k < SMALL {
+        if threads == 1 || (m * n).saturating_mul(k) < SMALL {
             return Blocking { row_tasks: fewest, column_tasks: 1, kc };
         }
         // Rows first: a task that has all columns packs its part of A once. A few tasks a thread even
@@ -63,18 +60,15 @@ fn even(total: usize, most: usize, unit: usize) -> usize {
 /// Chunks of the sum over `m` rows in a product Aᵀ · B with a `k` x `n` result: enough tasks for many
 /// threads where the result is small, none so short that adding up the chunks would be felt.
 pub fn chunks(m: usize, k: usize, n: usize) -> usize {
-    let wanted = TASKS.div_ceil(k.div_ceil(columns_a_task(k)));
-    wanted.min(m / SHORTEST_CHUNK).min((MOST_PARTIAL / (k * n).max(1)).max(1)).max(1)
+    let column_tasks = k.div_ceil(even(k, chunks::COLUMNS, 1));
+    let most = (chunks::MOST_PARTIAL / (k * n).max(1)).max(1);
+    chunks::TASKS.div_ceil(column_tasks).min(m / chunks::SHORTEST).min(most).max(1)
 }
+
+/// Columns of A that a task takes, at most; half of what a second-level cache holds of them.
+const COLUMNS: usize = 336;
 
 /// Columns of A that a task of a product Aᵀ · B takes.
 pub(super) fn columns_a_task(k: usize) -> usize {
-    even(k, 336, 1)
+    even(k, COLUMNS, 1)
 }
-
-/// Tasks that a product Aᵀ · B should have.
-const TASKS: usize = 16;
-/// Rows of A below which a chunk is not worth a C of its own.
-const SHORTEST_CHUNK: usize = 1024;
-/// Floats that the chunks' results may take together.
-const MOST_PARTIAL: usize = 4 << 20;

@@ -5,49 +5,48 @@ use super::blocking::{Blocking, SMALL, k_block};
 use super::kernels::{Fetch, LINE, Tile};
 use super::pack::{Layout, Panels};
 use super::{ASource, Epilogue, PackedB, Part};
-use crate::runtime::AlignedBuf;
-use rayon::prelude::*;
-use std::cell::RefCell;
+use crate::runtime::{Scratch, Team};
 use std::ops::Range;
 use std::ptr;
 
-/// C [rows, n] = epilogue(A · B), row-major, on the threads of the current pool.
+/// C [rows, n] = epilogue(A · B), row-major.
 ///
 /// # Panics
 /// If the shapes of `a`, `b`, `c` and `epilogue` do not fit together.
-pub fn gemm<A: ASource>(a: &A, b: &PackedB, c: &mut [f32], epilogue: &Epilogue) {
+pub fn gemm<A: ASource>(team: &mut Team, a: &A, b: &PackedB, c: &mut [f32], epilogue: &Epilogue) {
     let (m, n, k) = (a.rows(), b.n(), b.k());
     assert_eq!(a.k(), k, "columns of A and rows of B");
-    assert_eq!(c.len(), m * n, "size of C");
+    assert_eq!(Some(c.len()), m.checked_mul(n), "size of C");
     assert!(epilogue.bias.is_none_or(|bias| bias.len() == n), "size of the bias");
-    assert!(epilogue.residual.is_none_or(|r| r.len() == m * n), "size of the residual");
+    assert!(epilogue.residual.is_none_or(|r| r.len() == c.len()), "size of the residual");
     if m == 0 || n == 0 {
         return;
     }
 
     let b = match &b.layout {
         Layout::Panels(panels) => panels,
-        Layout::Plain(values) => return by_matrixmultiply(a, values, n, c, epilogue),
+        Layout::Plain(values) => return by_matrixmultiply(team, a, values, n, c, epilogue),
     };
-    let threads = if m * n * k < SMALL { 1 } else { rayon::current_num_threads() };
+    let threads = if (m * n).saturating_mul(k) < SMALL { 1 } else { team.threads() };
     let blocking = Blocking::new(&b.kernel, m, n, k, threads);
     let panels = b.count();
     let Blocking { row_tasks, column_tasks, kc } = blocking;
     let c = Output { start: c.as_mut_ptr(), stride: n };
-    let task = |t: usize| {
+    let task = |t: usize, scratch: Scratch| {
         let (down, across) = (t / column_tasks, t % column_tasks);
         let block = Block {
             rows: m * down / row_tasks..m * (down + 1) / row_tasks,
             panels: panels * across / column_tasks..panels * (across + 1) / column_tasks,
         };
         // SAFETY: the blocks of two tasks share no element of C.
-        unsafe { block.compute(a, b, c, epilogue, kc) }
+        unsafe { block.compute(a, b, c, epilogue, kc, scratch) }
     };
     let tasks = row_tasks * column_tasks;
-    if threads == 1 || tasks == 1 {
-        (0..tasks).for_each(task);
+    if threads == 1 {
+        let mut scratch = team.scratch();
+        (0..tasks).for_each(|t| task(t, scratch.reborrow()));
     } else {
-        (0..tasks).into_par_iter().with_max_len(1).for_each(task);
+        team.for_each(tasks, task);
     }
 }
 
@@ -88,11 +87,6 @@ struct Output {
 // SAFETY: tasks write through it to disjoint blocks only, see `gemm`.
 unsafe impl Sync for Output {}
 
-thread_local! {
-    /// Each thread's packed block of A, kept from call to call.
-    static A_PANEL: RefCell<AlignedBuf> = RefCell::new(AlignedBuf::default());
-}
-
 /// The part of C that one task computes.
 struct Block {
     rows: Range<usize>,
@@ -109,6 +103,7 @@ impl Block {
         c: Output,
         epilogue: &Epilogue,
         kc: usize,
+        mut scratch: Scratch,
     ) {
         let k = b.k;
         // A product with K = 0 still has its epilogue.
@@ -116,20 +111,18 @@ impl Block {
             let steps = kc.min(k - start);
             let k_block = KBlock { start, steps, first: start == 0, last: start + steps == k };
             if let Some((values, stride)) = a.in_place(b.n) {
-                let values = &values[self.rows.start * stride + start..];
+                let first =
+                    self.rows.start.checked_mul(stride).and_then(|at| at.checked_add(start));
+                let values = first.and_then(|first| values.get(first..)).expect("size of A");
                 // SAFETY: the caller's promise.
                 unsafe { self.multiply(values, stride, b, c, epilogue, &k_block) };
                 continue;
             }
-            A_PANEL.with_borrow_mut(|panel| {
-                let stride = panel_stride(steps);
-                panel.grow_to(self.rows.len() * stride);
-                let (row, rows) = (self.rows.start, self.rows.len());
-                let part = Part { row, rows, k: start, steps };
-                a.pack(b.kernel.isa(), part, panel, stride);
-                // SAFETY: the caller's promise.
-                unsafe { self.multiply(panel, stride, b, c, epilogue, &k_block) };
-            });
+            let (row, rows, stride) = (self.rows.start, self.rows.len(), panel_stride(steps));
+            let (panel, _) = scratch.take(rows * stride);
+            a.pack(b.kernel.isa(), Part { row, rows, k: start, steps }, panel, stride);
+            // SAFETY: the caller's promise.
+            unsafe { self.multiply(panel, stride, b, c, epilogue, &k_block) };
         }
     }
 
@@ -147,7 +140,10 @@ impl Block {
         k_block: &KBlock,
     ) {
         let rows = self.rows.len();
-        assert!(rows == 0 || (rows - 1) * a_stride + k_block.steps <= a.len(), "size of A");
+        // A source may claim any distance of its rows: nothing may wrap.
+        let last = rows.saturating_sub(1).checked_mul(a_stride);
+        let end = last.and_then(|last| last.checked_add(k_block.steps));
+        assert!(rows == 0 || end.is_some_and(|end| end <= a.len()), "size of A");
         let tiles = rows.div_ceil(b.kernel.mr);
         let product = Product { a, a_stride, b, c, epilogue, k_block };
         // Tiles of even height: a last one of one or two rows would leave the ports idle.

@@ -3,9 +3,8 @@
 use super::Backend;
 use super::kernels::Kernel;
 use super::pack_filters::{PackFilters, scaled};
-use crate::runtime::AlignedBuf;
+use crate::runtime::{AlignedBuf, Tasks, Team};
 use crate::simd::{Isa, Simd, SimdOp};
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// The left operand: `rows` x `k`, wherever its values are.
@@ -51,7 +50,7 @@ impl<'a> Matrix<'a> {
     /// # Panics
     /// If their number differs.
     pub fn new(values: &'a [f32], rows: usize, k: usize) -> Self {
-        assert_eq!(values.len(), rows * k, "a matrix of {rows} x {k}");
+        assert_eq!(Some(values.len()), rows.checked_mul(k), "a matrix of {rows} x {k}");
         Self { values, rows, k }
     }
 }
@@ -119,78 +118,96 @@ pub(super) enum Layout {
 impl PackedB {
     /// Packs the matrix whose column j `write` writes, `k` values in order.
     pub fn new(
+        team: &mut Team,
         backend: Backend,
         k: usize,
         n: usize,
-        write: impl Fn(usize, &mut [f32]) + Sync,
+        write: impl Fn(usize, &mut [f32]) + Sync + Send,
     ) -> Self {
         let mut packed = Self::zeros(backend, k, n);
-        packed.pack(write);
+        packed.pack(write).run(team);
         packed
     }
 
     /// A matrix of zeros.
+    ///
+    /// # Panics
+    /// If it is larger than the address space.
     pub fn zeros(backend: Backend, k: usize, n: usize) -> Self {
         let layout = match backend {
             Backend::Native(isa) => Layout::Panels(Panels::zeros(Kernel::of(isa), k, n)),
-            Backend::Matrixmultiply => Layout::Plain(vec![0.0; k * n]),
+            Backend::Matrixmultiply => Layout::Plain(vec![0.0; floats(k, n)]),
         };
         Self { k, n, layout }
     }
 
-    /// Packs another matrix of the same size in its place.
-    pub fn pack(&mut self, write: impl Fn(usize, &mut [f32]) + Sync) {
+    /// The tasks that pack another matrix of the same size in its place.
+    pub fn pack<'a>(
+        &'a mut self,
+        write: impl Fn(usize, &mut [f32]) + Sync + Send + 'a,
+    ) -> Tasks<'a> {
         let k = self.k;
-        self.pack_panels(|columns, values| {
+        self.pack_panels(move |columns, values| {
             for (j, column) in columns.zip(values.chunks_exact_mut(k.max(1))) {
                 write(j, column);
             }
-        });
+        })
     }
 
     /// As [`pack`](Self::pack), where `write` writes some columns at a time, one after the other.
-    pub fn pack_panels(&mut self, write: impl Fn(Range<usize>, &mut [f32]) + Sync) {
-        match &mut self.layout {
+    pub fn pack_panels<'a>(
+        &'a mut self,
+        write: impl Fn(Range<usize>, &mut [f32]) + Sync + Send + 'a,
+    ) -> Tasks<'a> {
+        let &mut Self { k, n, ref mut layout } = self;
+        match layout {
             Layout::Panels(panels) => panels.pack(write),
+            // All in one task: a reference is not fast.
             Layout::Plain(values) => {
-                let mut column = vec![0.0; self.k];
-                for j in 0..self.n {
-                    write(j..j + 1, &mut column);
-                    for (row, &value) in values.chunks_exact_mut(self.n).zip(&column) {
-                        row[j] = value;
+                Tasks::of_chunks(values, (k * n).max(1), move |_, values, mut scratch| {
+                    let (column, _) = scratch.take(k);
+                    for j in 0..n {
+                        write(j..j + 1, column);
+                        for (row, &value) in values.chunks_exact_mut(n).zip(&*column) {
+                            row[j] = value;
+                        }
                     }
-                }
+                })
             }
         }
     }
 
-    /// Packs filters, `[n, k / taps, taps]`, each times its `scale` (rounded once): filter j becomes
-    /// column j, tap by tap. `read` calls what it is given with the filters' values in a range; it is
-    /// asked for each filter once, for some at a time, from many threads.
+    /// The tasks that pack filters, `[n, k / taps, taps]`, each times its `scale` (rounded once): filter
+    /// j becomes column j, tap by tap. `read` calls what it is given with the filters' values in a
+    /// range; it is asked for each filter once, for some at a time, from many threads.
     ///
     /// # Panics
-    /// If `read` gives another number of values than it was asked for, there are not n factors, or
-    /// `taps` does not divide k.
-    pub fn pack_filters(
-        &mut self,
+    /// If there are not n factors, or `taps` does not divide k; a task if `read` gives another number of
+    /// values than it was asked for.
+    pub fn pack_filters<'a>(
+        &'a mut self,
         taps: usize,
-        scale: Option<&[f64]>,
-        read: impl Fn(Range<usize>, &mut dyn FnMut(&[f32])) + Sync,
-    ) {
+        scale: Option<&'a [f64]>,
+        read: impl Fn(Range<usize>, &mut dyn FnMut(&[f32])) + Sync + Send + 'a,
+    ) -> Tasks<'a> {
         let &mut Self { k, n, ref mut layout } = self;
         assert!(k.is_multiple_of(taps), "{taps} taps in a filter of {k}");
         assert!(scale.is_none_or(|scale| scale.len() == n), "number of scales");
         let channels = k / taps;
         match layout {
             Layout::Panels(panels) => panels.pack_filters([channels, taps], scale, read),
-            Layout::Plain(values) => read(0..n * k, &mut |filters| {
-                assert_eq!(filters.len(), n * k, "number of weights");
-                for (i, &weight) in filters.iter().enumerate() {
-                    let (column, channel, tap) = (i / k, i % k / taps, i % taps);
-                    let scale = scale.map_or(1.0, |scale| scale[column]);
-                    values[(tap * channels + channel) * n + column] = scaled(weight, scale);
-                }
-            }),
+            Layout::Plain(values) => {
+                Tasks::of_chunks(values, (n * k).max(1), move |_, values, _| {
+                    read(0..n * k, &mut |filters| {
+                        assert_eq!(filters.len(), n * k, "number of weights");
+                        for (i, &weight) in filters.iter().enumerate() {
+                            let (column, channel, tap) = (i / k, i % k / taps, i % taps);
+                            let scale = scale.map_or(1.0, |scale| scale[column]);
+                            values[(tap * channels + channel) * n + column] = scaled(weight, scale);
+                        }
+                    });
+                })
+            }
         }
     }
 
@@ -198,9 +215,15 @@ impl PackedB {
     ///
     /// # Panics
     /// If their number is not k · n.
-    pub fn from_rows(backend: Backend, k: usize, n: usize, values: &[f32]) -> Self {
-        assert_eq!(values.len(), k * n, "a matrix of {k} x {n}");
-        Self::new(backend, k, n, |j, column| {
+    pub fn from_rows(
+        team: &mut Team,
+        backend: Backend,
+        k: usize,
+        n: usize,
+        values: &[f32],
+    ) -> Self {
+        assert_eq!(Some(values.len()), k.checked_mul(n), "a matrix of {k} x {n}");
+        Self::new(team, backend, k, n, |j, column| {
             for (p, value) in column.iter_mut().enumerate() {
                 *value = values[p * n + j];
             }
@@ -236,42 +259,53 @@ pub(crate) struct Panels {
     values: AlignedBuf,
 }
 
+const TOO_LARGE: &str = "a matrix larger than the address space";
+
+/// The floats of a matrix of `k` x `n`.
+fn floats(k: usize, n: usize) -> usize {
+    k.checked_mul(n).expect(TOO_LARGE)
+}
+
 /// Floats of filters that a task packs, at least: half a megabyte.
 const TASK: usize = 128 * 1024;
 
 impl Panels {
     fn zeros(kernel: Kernel, k: usize, n: usize) -> Self {
-        Self { kernel, k, n, values: AlignedBuf::zeroed(k * n.next_multiple_of(kernel.lanes)) }
+        let width = n.checked_next_multiple_of(kernel.lanes).expect(TOO_LARGE);
+        Self { kernel, k, n, values: AlignedBuf::zeroed(floats(k, width)) }
     }
 
-    fn pack(&mut self, write: impl Fn(Range<usize>, &mut [f32]) + Sync) {
+    fn pack<'a>(
+        &'a mut self,
+        write: impl Fn(Range<usize>, &mut [f32]) + Sync + Send + 'a,
+    ) -> Tasks<'a> {
         let &mut Self { kernel, k, n, ref mut values } = self;
-        values.par_chunks_mut((kernel.nr * k).max(1)).enumerate().for_each(|(panel, values)| {
+        Tasks::of_chunks(values, (kernel.nr * k).max(1), move |panel, values, mut scratch| {
             let first = panel * kernel.nr;
             let columns = kernel.nr.min(n - first);
             let width = columns.next_multiple_of(kernel.lanes);
-            let mut by_column = vec![0.0; columns * k];
-            write(first..first + columns, &mut by_column);
+            let (by_column, _) = scratch.take(columns * k);
+            write(first..first + columns, by_column);
             for (p, step) in values.chunks_exact_mut(width).enumerate() {
                 for (j, v) in step[..columns].iter_mut().enumerate() {
                     *v = by_column[j * k + p];
                 }
             }
-        });
+        })
     }
 
     /// As [`PackedB::pack_filters`].
-    fn pack_filters(
-        &mut self,
+    fn pack_filters<'a>(
+        &'a mut self,
         [channels, taps]: [usize; 2],
-        scale: Option<&[f64]>,
-        read: impl Fn(Range<usize>, &mut dyn FnMut(&[f32])) + Sync,
-    ) {
+        scale: Option<&'a [f64]>,
+        read: impl Fn(Range<usize>, &mut dyn FnMut(&[f32])) + Sync + Send + 'a,
+    ) -> Tasks<'a> {
         let &mut Self { kernel, k, n, ref mut values } = self;
         // The last panel is the only one that may be narrower.
         let panel_len = (kernel.nr * k).max(1);
         let panels = TASK.div_ceil(panel_len);
-        let task = |(task, values): (usize, &mut [f32])| {
+        Tasks::of_chunks(values, panel_len * panels, move |task, values, _| {
             let first = task * panels * kernel.nr;
             let columns = first..n.min(first + panels * kernel.nr);
             read(columns.start * k..columns.end * k, &mut |filters| {
@@ -290,8 +324,7 @@ impl Panels {
                     });
                 }
             });
-        };
-        values.par_chunks_mut(panel_len * panels).enumerate().for_each(task);
+        })
     }
 
     /// How many panels there are.

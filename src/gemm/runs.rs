@@ -55,8 +55,11 @@ pub(crate) fn gemm_runs(a: &Runs, b: &PackedB, c: &mut [f32], epilogue: &Epilogu
     if c.is_empty() {
         return;
     }
-    let last = (rows - 1) * a.stride + (a.runs - 1) * a.run_stride;
-    assert!(last + a.run <= a.values.len(), "size of A");
+    let places = [(rows - 1, a.stride), (a.runs - 1, a.run_stride), (a.run, 1)];
+    let end = places.into_iter().try_fold(0, |sum: usize, (steps, distance)| {
+        steps.checked_mul(distance).and_then(|way| sum.checked_add(way))
+    });
+    assert!(end.is_some_and(|end| end <= a.values.len()), "size of A");
     let tiles = rows.div_ceil(kernel.mr);
     let all_tiles = tiles * panels.count();
     for panel in 0..panels.count() {

@@ -1,11 +1,16 @@
 //! Every kernel against the definition, over random shapes; and against each other, to the bit.
 
+mod guards;
+mod hostile;
+mod with_team;
+
 use super::kernels::Kernel;
-use super::{ASource, Backend, Epilogue, Matrix, PackedB, Part, gemm, gemm_batch, reference};
-use crate::runtime::Rng;
+use super::{ASource, Backend, Epilogue, Matrix, PackedB, Part, gemm_batch, reference};
+use crate::runtime::{Rng, team};
 use crate::simd::Isa;
 use proptest::prelude::*;
 use std::sync::Mutex;
+use with_team::{from_rows, gemm};
 
 /// One product: the case table of correctness and of equality between instruction sets.
 #[derive(Clone, Debug)]
@@ -57,7 +62,7 @@ fn check(case: &Case) {
     let backends = Kernel::all().into_iter().map(|kernel| Backend::Native(kernel.isa()));
     let mut exact: Option<Vec<f32>> = None;
     for backend in backends.chain([Backend::Matrixmultiply]) {
-        let b = PackedB::from_rows(backend, k, n, &b);
+        let b = from_rows(backend, k, n, &b);
         let matrix = Matrix::new(&a, m, k);
         // Guards on both sides: nothing may be written outside C.
         const GUARD: usize = 33;
@@ -120,19 +125,22 @@ fn check_filters(n: usize, channels: usize, taps: usize, scaled: bool) {
     let scale: Option<Vec<f64>> = scaled.then(|| (0..n).map(|j| 1.0 / (j + 3) as f64).collect());
     for backend in Kernel::all().iter().map(|kernel| Backend::Native(kernel.isa())) {
         for backend in [backend, Backend::Matrixmultiply] {
-            let by_column = PackedB::new(backend, k, n, |j, column| {
-                for (i, &weight) in filters[j * k..][..k].iter().enumerate() {
-                    let scale = scale.as_ref().map_or(1.0, |scale| scale[j]);
-                    let scaled = (f64::from(weight) * scale) as f32;
-                    column[i % taps * channels + i / taps] = scaled;
-                }
+            let by_column = team(|team| {
+                PackedB::new(team, backend, k, n, |j, column| {
+                    for (i, &weight) in filters[j * k..][..k].iter().enumerate() {
+                        let scale = scale.as_ref().map_or(1.0, |scale| scale[j]);
+                        let scaled = (f64::from(weight) * scale) as f32;
+                        column[i % taps * channels + i / taps] = scaled;
+                    }
+                })
             });
             let mut packed = PackedB::zeros(backend, k, n);
             let asked = Mutex::new(vec![0; n * k]);
-            packed.pack_filters(taps, scale.as_deref(), |part, pack| {
+            let tasks = packed.pack_filters(taps, scale.as_deref(), |part, pack| {
                 asked.lock().unwrap()[part.clone()].iter_mut().for_each(|times| *times += 1);
                 pack(&filters[part]);
             });
+            team(|team| tasks.run(team));
             assert_eq!(asked.into_inner().unwrap(), vec![1; n * k]);
             let [got, want] = [&packed, &by_column].map(|b| {
                 let mut c = vec![f32::NAN; 2 * n];
@@ -165,7 +173,7 @@ fn the_result_does_not_depend_on_threads() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let mut c = vec![f32::NAN; m * n];
             pool.install(|| {
-                let b = PackedB::from_rows(Backend::Native(Isa::best()), k, n, &b);
+                let b = from_rows(Backend::Native(Isa::best()), k, n, &b);
                 gemm(&Matrix::new(&a, m, k), &b, &mut c, &Epilogue::default());
             });
             assert!(*first.get_or_insert(c.clone()) == c, "{threads} threads: {m} x {n} x {k}");
@@ -177,10 +185,10 @@ fn the_result_does_not_depend_on_threads() {
 fn nan_passes_through_relu() {
     let (a, b) = ([f32::NAN, 1.0], [1.0, -1.0]);
     for kernel in Kernel::all() {
-        let b = PackedB::from_rows(Backend::Native(kernel.isa()), 2, 1, &b);
+        let b = from_rows(Backend::Native(kernel.isa()), 2, 1, &b);
         let mut c = [0.0];
         gemm(&Matrix::new(&a, 1, 2), &b, &mut c, &Epilogue { relu: true, ..Epilogue::default() });
-        assert!(c[0].is_nan(), "{}", kernel.name);
+        assert!(c[0].is_nan(), "{}", kernel.name());
     }
 }
 
@@ -192,7 +200,7 @@ fn check_batch([count, rows, n, k]: [usize; 4], pad: usize, seed: u64) {
     let b = draw(&mut rng, count * k * n);
     for kernel in Kernel::all() {
         let backend = Backend::Native(kernel.isa());
-        let packed = PackedB::from_rows(backend, count * k, n, &b);
+        let packed = from_rows(backend, count * k, n, &b);
         let panels = packed.panels().expect("packed for a kernel of ours");
         let mut c = vec![f32::MAX; count * rows * c_stride];
         let b_part = (panels, k, 0..panels.count());
@@ -204,11 +212,11 @@ fn check_batch([count, rows, n, k]: [usize; 4], pad: usize, seed: u64) {
                 .flat_map(|row| &row[..k])
                 .copied()
                 .collect();
-            let alone = PackedB::from_rows(backend, k, n, &b[f * k * n..(f + 1) * k * n]);
+            let alone = from_rows(backend, k, n, &b[f * k * n..(f + 1) * k * n]);
             let mut expected = vec![0.0; rows * n];
             gemm(&Matrix::new(&dense, rows, k), &alone, &mut expected, &Epilogue::default());
             for (row, want) in c[f * rows * c_stride..].chunks(c_stride).zip(expected.chunks(n)) {
-                let case = (kernel.name, count, rows, n, k, pad);
+                let case = (kernel.name(), count, rows, n, k, pad);
                 assert!(row[..n] == *want, "product {f} of {case:?}");
                 assert!(row[n..].iter().all(|&v| v == f32::MAX), "written beyond a row: {case:?}");
             }

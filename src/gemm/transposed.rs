@@ -6,28 +6,34 @@
 //! threads nor tiles. The kernel is the same: a packed block of A lies `[row][column]`, and its
 //! columns are the tile's rows.
 
-use super::blocking::{KC, chunks, columns_a_task};
+use super::blocking::{chunks, columns_a_task};
 use super::driver::panel_stride;
 use super::kernels::{Fetch, Kernel, Tile};
 use super::{ASource, Backend, Part};
-use crate::runtime::AlignedBuf;
+use crate::numerics::KC;
+use crate::runtime::{Scratch, SlicesMut, Team};
 use crate::simd::Isa;
-use rayon::prelude::*;
-use std::cell::RefCell;
 use std::ops::Range;
 use std::ptr;
 
 /// Columns of B that a task packs at a time: with KC rows half a second-level cache at most.
 const GROUP: usize = 512;
 
-/// C [a.k(), n] = Aᵀ · B with B [a.rows(), n], both row-major, on the threads of the current pool.
+/// C [a.k(), n] = Aᵀ · B with B [a.rows(), n], both row-major.
 ///
 /// # Panics
 /// If the sizes do not fit together.
-pub fn gemm_transposed<A: ASource>(backend: Backend, a: &A, b: &[f32], n: usize, c: &mut [f32]) {
+pub fn gemm_transposed<A: ASource>(
+    team: &mut Team,
+    backend: Backend,
+    a: &A,
+    b: &[f32],
+    n: usize,
+    c: &mut [f32],
+) {
     let (m, k) = (a.rows(), a.k());
-    assert_eq!(b.len(), m * n, "size of B");
-    assert_eq!(c.len(), k * n, "size of C");
+    assert_eq!(Some(b.len()), m.checked_mul(n), "size of B");
+    assert_eq!(Some(c.len()), k.checked_mul(n), "size of C");
     if c.is_empty() {
         return;
     }
@@ -35,47 +41,44 @@ pub fn gemm_transposed<A: ASource>(backend: Backend, a: &A, b: &[f32], n: usize,
     let rows = |chunk: usize| m * chunk / chunks..m * (chunk + 1) / chunks;
     let columns = columns_a_task(k);
     if chunks == 1 {
-        multiply(backend, a, b, n, columns, |_| 0..m, c);
+        multiply(team, backend, a, (b, n), columns, |_| 0..m, c);
         return;
     }
-    // Taken, not borrowed: while this thread waits for others it may run tasks of its own.
-    let mut scratch = PARTIAL.take();
-    scratch.grow_to(chunks * k * n);
-    let partial = &mut scratch[..chunks * k * n];
-    multiply(backend, a, b, n, columns, rows, partial);
-    add_pairwise(partial, chunks, k * n);
+    let (partial, mut team) = team.take(chunks * k * n);
+    multiply(&mut team, backend, a, (b, n), columns, rows, partial);
+    add_pairwise(&mut team, partial, chunks, k * n);
     c.copy_from_slice(&partial[..k * n]);
-    PARTIAL.set(scratch);
 }
 
-/// Each chunk's product into its own part of `c`.
+/// Each chunk's product into its own part of `c`: one loop over chunks and columns.
 fn multiply<A: ASource>(
+    team: &mut Team,
     backend: Backend,
     a: &A,
-    b: &[f32],
-    n: usize,
+    (b, n): (&[f32], usize),
     columns: usize,
     rows: impl Fn(usize) -> Range<usize> + Sync,
     c: &mut [f32],
 ) {
     let k = a.k();
-    c.par_chunks_mut(k * n).enumerate().for_each(|(chunk, c)| {
-        c.par_chunks_mut(columns * n).enumerate().for_each(|(task, c)| {
-            let first = task * columns;
-            let task = Task { rows: rows(chunk), columns: first..first + c.len() / n, n };
-            match backend {
-                Backend::Native(isa) => task.native(&Kernel::of(isa), a, b, c),
-                Backend::Matrixmultiply => task.by_matrixmultiply(a, b, c),
-            }
-        });
+    let tasks_a_chunk = k.div_ceil(columns);
+    let parts: SlicesMut<f32> =
+        c.chunks_mut(k * n).flat_map(|c| c.chunks_mut(columns * n)).collect();
+    team.for_each_part(parts, |task, c, scratch| {
+        let (chunk, first) = (task / tasks_a_chunk, task % tasks_a_chunk * columns);
+        let task = Task { rows: rows(chunk), columns: first..first + c.len() / n, n };
+        match backend {
+            Backend::Native(isa) => task.native(&Kernel::of(isa), a, b, c, scratch),
+            Backend::Matrixmultiply => task.by_matrixmultiply(a, b, c, scratch),
+        }
     });
 }
 
 /// Sums the `count` arrays of `len` in `values` into the first, as a balanced tree.
-fn add_pairwise(values: &mut [f32], count: usize, len: usize) {
+fn add_pairwise(team: &mut Team, values: &mut [f32], count: usize, len: usize) {
     let mut width = 1;
     while width < count {
-        values.par_chunks_mut(2 * width * len).for_each(|pair| {
+        team.for_each_chunk(values, 2 * width * len, |_, pair, _| {
             if pair.len() > width * len {
                 let (left, right) = pair.split_at_mut(width * len);
                 for (sum, &value) in left[..len].iter_mut().zip(&right[..len]) {
@@ -87,13 +90,6 @@ fn add_pairwise(values: &mut [f32], count: usize, len: usize) {
     }
 }
 
-thread_local! {
-    /// Each thread's packed blocks of A and B, kept from call to call.
-    static PANELS: RefCell<(AlignedBuf, AlignedBuf)> = RefCell::default();
-    /// The chunks' results, kept from call to call.
-    static PARTIAL: RefCell<AlignedBuf> = RefCell::default();
-}
-
 /// A part of C: some columns of A times all of B, over some rows.
 struct Task {
     rows: Range<usize>,
@@ -102,30 +98,35 @@ struct Task {
 }
 
 impl Task {
-    fn native<A: ASource>(&self, kernel: &Kernel, a: &A, b: &[f32], c: &mut [f32]) {
-        PANELS.with_borrow_mut(|(a_panel, b_panel)| {
-            let (columns, n) = (self.columns.len(), self.n);
-            let stride = panel_stride(columns);
-            a_panel.grow_to(KC * stride);
-            for group in (0..n).step_by(GROUP) {
-                let width = GROUP.min(n - group);
-                b_panel.grow_to(KC * width.next_multiple_of(kernel.lanes));
-                let mut accumulate = false;
-                for row in self.rows.clone().step_by(KC) {
-                    let steps = KC.min(self.rows.end - row);
-                    let part = Part { row, rows: steps, k: self.columns.start, steps: columns };
-                    a.pack(kernel.isa(), part, a_panel, stride);
-                    let block = &b[row * n..(row + steps) * n];
-                    pack_panels(kernel, block, n, group, width, b_panel);
-                    let block = PackedBlock { steps, a: a_panel, stride, b: b_panel, accumulate };
-                    self.tiles(kernel, &block, group, width, c);
-                    accumulate = true;
-                }
-                if !accumulate {
-                    c.fill(0.0);
-                }
+    fn native<A: ASource>(
+        &self,
+        kernel: &Kernel,
+        a: &A,
+        b: &[f32],
+        c: &mut [f32],
+        mut scratch: Scratch,
+    ) {
+        let (columns, n) = (self.columns.len(), self.n);
+        let stride = panel_stride(columns);
+        let (a_panel, mut scratch) = scratch.take(KC * stride);
+        for group in (0..n).step_by(GROUP) {
+            let width = GROUP.min(n - group);
+            let (b_panel, _) = scratch.take(KC * width.next_multiple_of(kernel.lanes));
+            let mut accumulate = false;
+            for row in self.rows.clone().step_by(KC) {
+                let steps = KC.min(self.rows.end - row);
+                let part = Part { row, rows: steps, k: self.columns.start, steps: columns };
+                a.pack(kernel.isa(), part, a_panel, stride);
+                let block = &b[row * n..(row + steps) * n];
+                pack_panels(kernel, block, n, group, width, b_panel);
+                let block = PackedBlock { steps, a: a_panel, stride, b: b_panel, accumulate };
+                self.tiles(kernel, &block, group, width, c);
+                accumulate = true;
             }
-        });
+            if !accumulate {
+                c.fill(0.0);
+            }
+        }
     }
 
     /// The tiles of one block of rows and one group of columns of B.
@@ -179,12 +180,12 @@ impl Task {
         }
     }
 
-    fn by_matrixmultiply<A: ASource>(&self, a: &A, b: &[f32], c: &mut [f32]) {
+    fn by_matrixmultiply<A: ASource>(&self, a: &A, b: &[f32], c: &mut [f32], mut scratch: Scratch) {
         let (rows, columns, n) = (self.rows.len(), self.columns.len(), self.n);
-        let mut patches = vec![0.0; (rows * columns).max(1)];
+        let (patches, _) = scratch.take((rows * columns).max(1));
         if rows > 0 {
             let (row, k) = (self.rows.start, self.columns.start);
-            a.pack(Isa::best(), Part { row, rows, k, steps: columns }, &mut patches, columns);
+            a.pack(Isa::best(), Part { row, rows, k, steps: columns }, patches, columns);
         }
         let b = &b[self.rows.start * n..self.rows.end * n];
         // SAFETY: `patches` is rows x columns, read as its transpose; `b` is rows x n and `c`

@@ -1,11 +1,10 @@
-//! Images to predictions: a [`Session`] with its preprocessing and class names.
+//! Images to predictions: a [`Model`] with its preprocessing and class names.
 
 use std::borrow::Borrow;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rayon::prelude::*;
-
-use super::{InferError, Prediction, Session, labels, top_k, top_k_of_crops};
+use super::{InferError, Model, Prediction, Session, labels, top_k, top_k_of_crops};
 use crate::data::{Crops, Mean, Normalizer, Preprocess, RgbImage};
 use crate::gemm::Backend;
 use crate::simd::Isa;
@@ -20,30 +19,41 @@ pub const MAX_INPUT_SIDE: usize = 4096;
 /// use resnet_cpu::{data, infer::Classifier};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let mut classifier = Classifier::open("resnet50.safetensors".as_ref())?;
+/// let classifier = Classifier::open("resnet50.safetensors")?;
 /// let image = data::read_image("dog.jpg".as_ref(), &data::Limits::default())?;
-/// for prediction in classifier.classify(&[image], 5).remove(0)? {
+/// for prediction in classifier.classify_one(&image, 5)? {
 ///     println!("{:?} {}", classifier.label(prediction.index), prediction.probability);
 /// }
 /// # Ok(())
 /// # }
 /// ```
 ///
+/// It is used from any number of threads at a time, by reference or as cheap clones: all share the
+/// weights and their packed forms, and each call takes a [`Session`] for as long as it lasts, so there
+/// are as many as calls run at a time.
+///
 /// It runs on the threads of the current rayon pool ([`runtime::pool`](crate::runtime::pool) makes
-/// one of the physical cores). The predictions for an image do not depend on what else is in the
-/// batch, nor on the number of threads; how many images run together, which decides how a convolution
-/// is computed, can change their last digits.
-pub struct Classifier<'w> {
-    session: Session<'w>,
+/// one of the physical cores); a caller from outside enters the global one. The predictions for an image
+/// do not depend on what else is in the batch, nor on the number of threads; how many images run
+/// together, which decides how a convolution is computed, can change their last digits.
+#[derive(Clone)]
+pub struct Classifier {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    model: Arc<Model<'static>>,
     preprocess: Preprocess,
     normalizer: Normalizer,
     crops: Crops,
     labels: Option<Vec<String>>,
-    input: Vec<f32>,
+    /// Those that no call has at the moment.
+    sessions: Mutex<Vec<Session<'static>>>,
 }
 
 /// Why there is no classifier.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ClassifierError {
     /// The file of weights cannot be used.
     #[error(transparent)]
@@ -53,34 +63,33 @@ pub enum ClassifierError {
     Infer(#[from] InferError),
 }
 
-impl Classifier<'static> {
+impl Classifier {
     /// The network in the file of weights at `path`, on the fastest instruction set, with the
     /// preprocessing and the class names that the file states or, where it does not, the standard
     /// ones of its family.
     ///
     /// # Errors
     /// If the file cannot be used; see [`WeightsFile::open`].
-    pub fn open(path: &Path) -> Result<Self, ClassifierError> {
-        let weights = WeightsFile::open(path, &Overrides::default())?;
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, ClassifierError> {
+        let weights = WeightsFile::open(path.as_ref(), &Overrides::default())?;
         let (preprocess, _) = preprocess(&weights, &StatedPreprocess::default())?;
         let (network, names) = (weights.network().clone(), class_names(&weights));
-        let session = Session::new(&network, weights, Backend::Native(Isa::best()));
-        Ok(Self::new(session, preprocess, names)?)
+        let model = Model::new(&network, weights, Backend::Native(Isa::best()));
+        Ok(Self::new(model, preprocess, names)?)
     }
-}
 
-impl<'w> Classifier<'w> {
     /// A classifier from its parts. `labels` are in order of index.
     ///
     /// # Errors
-    /// If there are not as many labels as classes, a per-pixel mean is not of the crop's size, or the
-    /// network cannot take inputs of `preprocess.view.crop` pixels.
+    /// If there is one class only, there are not as many labels as classes, a per-pixel mean is not of the
+    /// crop's size, or the network cannot take inputs of `preprocess.view.crop` pixels.
     pub fn new(
-        session: Session<'w>,
+        model: impl Into<Arc<Model<'static>>>,
         preprocess: Preprocess,
         labels: Option<Vec<String>>,
     ) -> Result<Self, InferError> {
-        let (side, network) = (preprocess.view.crop, session.network());
+        let model = model.into();
+        let (side, network) = (preprocess.view.crop, model.network());
         if side < network.min_side() {
             return Err(InferError::TooSmall { height: side, width: side });
         }
@@ -88,6 +97,9 @@ impl<'w> Classifier<'w> {
             return Err(InferError::TooLarge { side });
         }
         let classes = network.fc.out_features;
+        if classes == 1 {
+            return Err(InferError::OneOutput);
+        }
         if let Some(found) = labels.as_ref().map(Vec::len).filter(|&found| found != classes) {
             return Err(InferError::Labels { classes, found });
         }
@@ -97,42 +109,55 @@ impl<'w> Classifier<'w> {
             return Err(InferError::PixelMean { side, found: mean.len() });
         }
         let normalizer = Normalizer::new(&preprocess.mean);
-        let crops = Crops::Center;
-        Ok(Self { session, preprocess, normalizer, crops, labels, input: Vec::new() })
+        let (crops, sessions) = (Crops::Center, Mutex::default());
+        let shared = Shared { model, preprocess, normalizer, crops, labels, sessions };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The same, looking at `crops` of each image; without this, at the centre. The predictions of
     /// several crops are by the mean of their softmax.
     pub fn with_crops(self, crops: Crops) -> Self {
-        Self { crops, ..self }
+        let Shared { model, preprocess, normalizer, labels, .. } = &*self.shared;
+        let shared = Shared {
+            model: Arc::clone(model),
+            preprocess: preprocess.clone(),
+            normalizer: normalizer.clone(),
+            crops,
+            labels: labels.clone(),
+            sessions: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
-    /// The session that runs the network.
-    pub fn session(&self) -> &Session<'w> {
-        &self.session
-    }
-
-    /// The session that runs the network, to set it up.
-    pub fn session_mut(&mut self) -> &mut Session<'w> {
-        &mut self.session
+    /// The network and its weights.
+    pub fn model(&self) -> &Arc<Model<'static>> {
+        &self.shared.model
     }
 
     /// How images become inputs.
     pub fn preprocess(&self) -> &Preprocess {
-        &self.preprocess
+        &self.shared.preprocess
     }
 
     /// The name of class `index`, if names are known.
     pub fn label(&self, index: usize) -> Option<&str> {
-        self.labels.as_ref()?.get(index).map(String::as_str)
+        self.shared.labels.as_ref()?.get(index).map(String::as_str)
+    }
+
+    /// The `k` most likely classes of an image, most likely first.
+    ///
+    /// # Errors
+    /// If the network gives no finite numbers for it, or the weights cannot be read.
+    pub fn classify_one(&self, image: &RgbImage, k: usize) -> Result<Vec<Prediction>, InferError> {
+        self.classify(std::slice::from_ref(image), k).remove(0)
     }
 
     /// The `k` most likely classes of each image, most likely first. All images run as one batch.
     ///
     /// # Errors
-    /// For an image, if the network gave no finite numbers for it.
+    /// For an image, if the network gives no finite numbers for it, or the weights cannot be read.
     pub fn classify(
-        &mut self,
+        &self,
         images: &[RgbImage],
         k: usize,
     ) -> Vec<Result<Vec<Prediction>, InferError>> {
@@ -143,57 +168,87 @@ impl<'w> Classifier<'w> {
     /// no more of them are in memory at a time than there are threads. Images that it does not get
     /// keep their place in the result; the others run.
     pub fn classify_each<I: Borrow<RgbImage>, E: From<InferError> + Send>(
-        &mut self,
+        &self,
         count: usize,
         k: usize,
-        image: impl Fn(usize) -> Result<I, E> + Sync,
+        image: impl Fn(usize) -> Result<I, E> + Sync + Send,
     ) -> Vec<Result<Vec<Prediction>, E>> {
+        let crops = self.shared.crops;
+        let classes = self.model().network().fc.out_features;
+        self.run(count, image, |session, place| {
+            let len = crops.count() * classes;
+            let row = &session.logits()[place * len..][..len];
+            if !row.iter().all(|x| x.is_finite()) {
+                return Err(InferError::NotFinite);
+            }
+            Ok(match crops {
+                Crops::Center => top_k(row, k),
+                Crops::Ten => top_k_of_crops(row, classes, k),
+            })
+        })
+    }
+
+    /// The logits of each image, `[classes]`; of several crops, one after the other. All images run as
+    /// one batch.
+    ///
+    /// # Errors
+    /// As [`classify`](Self::classify), but what is not finite is returned as it is.
+    pub fn logits(&self, images: &[RgbImage]) -> Vec<Result<Vec<f32>, InferError>> {
+        let len = self.shared.crops.count() * self.model().network().fc.out_features;
+        self.run(
+            images.len(),
+            |i| Ok(&images[i]),
+            |session, place| Ok(session.logits()[place * len..][..len].to_vec()),
+        )
+    }
+
+    /// What the last layer sees of each image: the mean over all pixels, `[features]`; of several crops,
+    /// one after the other. All images run as one batch.
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits).
+    pub fn features(&self, images: &[RgbImage]) -> Vec<Result<Vec<f32>, InferError>> {
+        let len = self.shared.crops.count() * self.model().network().fc.in_features;
+        self.run(
+            images.len(),
+            |i| Ok(&images[i]),
+            |session, place| Ok(session.features()[place * len..][..len].to_vec()),
+        )
+    }
+
+    /// Runs the images as one batch; `see` makes of the session and an image's place what is returned.
+    fn run<I: Borrow<RgbImage>, E: From<InferError> + Send, T: Send>(
+        &self,
+        count: usize,
+        image: impl Fn(usize) -> Result<I, E> + Sync + Send,
+        see: impl Fn(&Session, usize) -> Result<T, InferError> + Sync,
+    ) -> Vec<Result<T, E>> {
         if count == 0 {
             return Vec::new();
         }
-        let Self { session, preprocess, normalizer, crops, input, .. } = self;
+        let Shared { model, preprocess, normalizer, crops, sessions, .. } = &*self.shared;
         let (crops, view, side) = (*crops, preprocess.view, preprocess.view.crop);
-        let len = crops.count() * preprocess.input_len();
-        input.resize(count * len, 0.0);
-        let read = || {
-            let inputs = input.par_chunks_exact_mut(len).enumerate().with_max_len(1);
-            let read = inputs.map(|(i, input)| {
+        // In the pool first: so there are no more sessions than threads, however many callers wait.
+        rayon::scope(|_| {
+            let lock = || sessions.lock().unwrap_or_else(PoisonError::into_inner);
+            let spare = lock().pop();
+            let mut session = spare.unwrap_or_else(|| Session::of(model));
+            let fill = |i, input: &mut [f32]| -> Result<(), E> {
                 let squares = view.crops(image(i)?.borrow(), crops);
                 let inputs = input.chunks_exact_mut(preprocess.input_len());
                 squares.iter().zip(inputs).for_each(|(square, to)| normalizer.apply(square, to));
                 Ok(())
+            };
+            let (placed, result) = session.run_each(count, crops.count(), side, fill);
+            let seen = placed.into_iter().map(|place| {
+                let place = place?;
+                result.clone()?;
+                Ok(see(&session, place)?)
             });
-            read.collect::<Vec<Result<(), E>>>()
-        };
-        // Threads that have no image to read pack weights, if there are any left to pack.
-        let (read, prepared) =
-            rayon::join(read, || session.prepare(count * crops.count(), side, side));
-
-        let mut batch = 0;
-        for (i, _) in read.iter().enumerate().filter(|(_, read)| read.is_ok()) {
-            input.copy_within(i * len..(i + 1) * len, batch * len);
-            batch += 1;
-        }
-        let classes = session.network().fc.out_features;
-        let logits = match batch {
-            0 => Ok(&[][..]),
-            _ => prepared.and_then(|()| {
-                session.run(&input[..batch * len], batch * crops.count(), side, side)
-            }),
-        };
-        let mut rows = logits.map(|logits| logits.chunks_exact(crops.count() * classes));
-        let mut next = || match &mut rows {
-            Ok(rows) => rows
-                .next()
-                .filter(|row| row.iter().all(|x| x.is_finite()))
-                .ok_or(InferError::NotFinite),
-            Err(error) => Err(error.clone()),
-        };
-        let best = |row| match crops {
-            Crops::Center => top_k(row, k),
-            Crops::Ten => top_k_of_crops(row, classes, k),
-        };
-        read.into_iter().map(|read| read.and_then(|()| Ok(best(next()?)))).collect()
+            let seen = seen.collect();
+            lock().push(session);
+            seen
+        })
     }
 }
 
@@ -220,12 +275,12 @@ pub fn preprocess(
     Ok((preprocess, stated.unstated()))
 }
 
-/// The class names that the file states, else those built in for as many classes of its family.
+/// The class names that the file states, else those of the data set that its publisher is known to have
+/// trained on.
 pub fn class_names(weights: &WeightsFile) -> Option<Vec<String>> {
     let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-    let spec = weights.spec();
     let stated = weights.classes().map(<[String]>::to_vec);
-    stated.or_else(|| labels::builtin(spec.classes, spec.family).map(owned))
+    stated.or_else(|| weights.data_set().map(|set| owned(labels::names_of(set))))
 }
 
 #[cfg(test)]
@@ -234,11 +289,11 @@ mod tests {
     use crate::data::View;
     use crate::model::{InitOptions, ModelSpec, Network, Options, initialize};
 
-    fn session(edit: impl Fn(&mut crate::model::Params)) -> Session<'static> {
+    fn model(edit: impl Fn(&mut crate::model::Params)) -> Model<'static> {
         let network = Network::new(&ModelSpec::new("resnet20", Options::default()).unwrap());
         let mut params = initialize(&network, 1, InitOptions::default());
         edit(&mut params);
-        Session::new(&network, params, Backend::Native(Isa::best()))
+        Model::new(&network, params, Backend::Native(Isa::best()))
     }
 
     fn image(value: u8) -> RgbImage {
@@ -247,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_missing_image_keeps_its_place_and_changes_no_other() {
-        let mut classifier = Classifier::new(session(|_| {}), Preprocess::cifar(), None).unwrap();
+        let classifier = Classifier::new(model(|_| {}), Preprocess::cifar(), None).unwrap();
         let images = [image(1), image(99)];
         let all = classifier.classify(&images, 3);
         let some = classifier.classify_each(3, 3, |i| match i {
@@ -268,9 +323,9 @@ mod tests {
         let pixels = (0..50 * 44 * 3_u32).map(|i| (i * i / 7) as u8).collect();
         let image = RgbImage::new(50, 44, pixels);
         let squares = large.view.crops(&image, Crops::Ten);
-        let classifier = |how| Classifier::new(session(|_| {}), how, None).unwrap();
+        let classifier = |how| Classifier::new(model(|_| {}), how, None).unwrap();
         let mut mean = [0.0; 10];
-        let mut single = classifier(Preprocess {
+        let single = classifier(Preprocess {
             view: View { resize: None, ..View::cifar() },
             ..Preprocess::cifar()
         });
@@ -279,7 +334,7 @@ mod tests {
                 mean[p.index] += p.probability / 10.0;
             }
         }
-        let mut classifier = classifier(large).with_crops(Crops::Ten);
+        let classifier = classifier(large).with_crops(Crops::Ten);
         for found in classifier.classify(&[image.clone(), image], 10) {
             let found = found.unwrap();
             assert!(found.is_sorted_by(|a, b| a.probability >= b.probability));
@@ -292,16 +347,15 @@ mod tests {
 
     #[test]
     fn infinite_logits_are_an_error() {
-        let session = session(|p| p.by_name_mut("fc.bias").unwrap()[3] = f32::INFINITY);
-        let mut classifier = Classifier::new(session, Preprocess::cifar(), None).unwrap();
+        let model = model(|p| p.by_name_mut("fc.bias").unwrap()[3] = f32::INFINITY);
+        let classifier = Classifier::new(model, Preprocess::cifar(), None).unwrap();
         assert_eq!(classifier.classify(&[image(0)], 1), [Err(InferError::NotFinite)]);
     }
 
     #[test]
     fn parts_that_do_not_fit_are_refused() {
-        let error = |preprocess, labels| {
-            Classifier::new(session(|_| {}), preprocess, labels).err().unwrap()
-        };
+        let error =
+            |preprocess, labels| Classifier::new(model(|_| {}), preprocess, labels).err().unwrap();
         let labels = Some(vec!["cat".to_owned()]);
         let expected = InferError::Labels { classes: 10, found: 1 };
         assert_eq!(error(Preprocess::cifar(), labels), expected);

@@ -2,7 +2,7 @@
 
 use crate::conv::{Algorithm, ConvShape, Filter};
 use crate::gemm::Backend;
-use crate::model::{BN_EPSILON, ConvBn, ParamSource};
+use crate::model::{BN_EPSILON, ConvBn, ParamSource, SourceError};
 
 /// A convolution whose filters and bias do what convolution and batch norm did.
 pub(super) struct Folded {
@@ -11,37 +11,27 @@ pub(super) struct Folded {
 }
 
 impl Folded {
-    /// Zeros for `conv`, applied to `shape` by `algorithm`.
+    /// y = gamma · (conv(x) - mean) / √(var + ε) + beta as a convolution with a bias, for `conv` applied
+    /// to `shape` by `algorithm`: its bias, filters of zeros, and the scale of each filter.
     pub(super) fn zeros(
         conv: &ConvBn,
         algorithm: Algorithm,
         backend: Backend,
         shape: &ConvShape,
-    ) -> Self {
-        let filter = Filter::zeros_for(algorithm, backend, shape);
-        Self { filter, bias: vec![0.0; conv.out_channels] }
-    }
-
-    /// y = gamma · (conv(x) - mean) / √(var + ε) + beta as a convolution with a bias.
-    pub(super) fn pack(&mut self, conv: &ConvBn, params: &dyn ParamSource) {
-        let vector = |id| {
-            let mut values = Vec::new();
-            params.read(id, 0..conv.out_channels, &mut |read| values.extend_from_slice(read));
-            values
-        };
-        let (gamma, beta) = (vector(conv.gamma), vector(conv.beta));
-        let (mean, var) = (vector(conv.running_mean), vector(conv.running_var));
+        params: &dyn ParamSource,
+    ) -> Result<(Self, Vec<f64>), SourceError> {
+        let (gamma, beta) = (params.tensor(conv.gamma)?, params.tensor(conv.beta)?);
+        let (mean, var) = (params.tensor(conv.running_mean)?, params.tensor(conv.running_var)?);
         let scale: Vec<f64> = gamma
             .iter()
-            .zip(&var)
+            .zip(&*var)
             .map(|(&gamma, &var)| {
                 f64::from(gamma) / (f64::from(var) + f64::from(BN_EPSILON)).sqrt()
             })
             .collect();
-        for (out, bias) in self.bias.iter_mut().enumerate() {
-            *bias = (f64::from(beta[out]) - f64::from(mean[out]) * scale[out]) as f32;
-        }
-        let read = |part, pack: &mut dyn FnMut(&[f32])| params.read(conv.weight, part, pack);
-        self.filter.pack_from(Some(&scale), read);
+        let bias = (0..conv.out_channels)
+            .map(|out| (f64::from(beta[out]) - f64::from(mean[out]) * scale[out]) as f32)
+            .collect();
+        Ok((Self { filter: Filter::zeros_for(algorithm, backend, shape), bias }, scale))
     }
 }

@@ -1,66 +1,102 @@
-//! The layers of a network with weights, packed as plans need them.
+//! The layers of a network with weights, packed as plans need them, for all callers at once.
 
+use super::InferError;
 use super::folded::Folded;
 use super::plan::{Plan, convs};
 use crate::conv::Algorithm;
 use crate::gemm::Backend;
-use crate::model::{ConvBn, Network, ParamSource};
+use crate::model::{Network, ParamSource, SourceError};
 use crate::ops::Linear;
-use rayon::prelude::*;
+use crate::runtime::{Tasks, Team};
+use std::sync::OnceLock;
 
-/// The layers with weights.
+/// The layers with weights. What is packed stays as it is; what is not is packed aside and then set.
 pub(super) struct Layers {
-    /// By the number that plans give the layer: one for each algorithm that a plan has asked for.
-    convs: Vec<Vec<Folded>>,
-    linear: Option<Linear>,
+    /// By the number that plans give the layer: a place for each algorithm.
+    convs: Vec<[OnceLock<Folded>; Algorithm::ALL.len()]>,
+    linear: OnceLock<Linear>,
 }
 
 impl Layers {
     /// Those of `network`, none packed yet.
     pub(super) fn new(network: &Network) -> Self {
-        Self { convs: convs(network).map(|_| Vec::new()).collect(), linear: None }
+        let convs = convs(network).map(|_| Default::default()).collect();
+        Self { convs, linear: OnceLock::new() }
     }
 
-    /// Packs what `plan` needs and is not packed yet, in parallel over layers and within them.
+    /// Packs what `plan` needs and is not packed yet. All of it and `meanwhile` is one loop.
     pub(super) fn pack(
-        &mut self,
+        &self,
+        team: &mut Team,
         plan: &Plan,
         network: &Network,
         weights: &dyn ParamSource,
         backend: Backend,
-    ) {
-        let Self { convs: packed, linear } = self;
+        meanwhile: Option<Tasks>,
+    ) -> Result<(), InferError> {
         // All are made before the first is written: so they share huge pages.
-        let needed = convs(network).zip(packed).zip(plan.convs());
-        let missing: Vec<(&ConvBn, &mut Folded)> = needed
-            .filter(|((_, forms), (algorithm, _))| form_for(*algorithm, forms).is_none())
-            .map(|((conv, forms), (algorithm, shape))| {
-                forms.push(Folded::zeros(conv, algorithm, backend, shape));
-                (conv, forms.last_mut().expect("just pushed"))
-            })
-            .collect();
-        missing.into_par_iter().for_each(|(conv, folded)| folded.pack(conv, weights));
+        let mut missing = Vec::new();
+        for ((layer, conv), (algorithm, shape)) in convs(network).enumerate().zip(plan.convs()) {
+            if self.form(layer, algorithm).get().is_none() {
+                let (folded, scale) = Folded::zeros(conv, algorithm, backend, shape, weights)?;
+                missing.push((layer, conv.weight, folded, scale));
+            }
+        }
         let fc = &network.fc;
-        linear.get_or_insert_with(|| {
-            let mut linear = Linear::zeros(backend, fc.in_features, fc.out_features);
-            let bias = weights.tensor(fc.bias);
-            linear.pack_from(&bias, |part, pack| weights.read(fc.weight, part, pack));
-            linear
-        });
+        let mut linear = match self.linear.get() {
+            Some(_) => None,
+            None => Some((
+                Linear::zeros(backend, fc.in_features, fc.out_features),
+                weights.tensor(fc.bias)?,
+            )),
+        };
+
+        let failed: OnceLock<SourceError> = OnceLock::new();
+        let keep_error = |result: Result<(), SourceError>| {
+            if let Err(error) = result {
+                let _ = failed.set(error);
+            }
+        };
+        let mut tasks: Vec<Tasks> = meanwhile.into_iter().collect();
+        for (_, weight, folded, scale) in &mut missing {
+            let id = *weight;
+            tasks.push(folded.filter.pack_from(Some(scale), move |part, pack| {
+                keep_error(weights.read(id, part, pack));
+            }));
+        }
+        if let Some((linear, bias)) = &mut linear {
+            tasks.push(linear.pack_from(bias, move |part, pack| {
+                keep_error(weights.read(fc.weight, part, pack));
+            }));
+        }
+        Tasks::all(team, tasks);
+        if let Some(error) = failed.into_inner() {
+            return Err(error.into());
+        }
+
+        // Where somebody else was faster, theirs is as good.
+        for (layer, _, folded, _) in missing {
+            let _ = self.form(layer, folded.filter.algorithm()).set(folded);
+        }
+        if let Some((linear, _)) = linear {
+            let _ = self.linear.set(linear);
+        }
+        Ok(())
     }
 
     /// Convolution `layer` as `algorithm` takes it.
     pub(super) fn conv(&self, layer: usize, algorithm: Algorithm) -> &Folded {
-        form_for(algorithm, &self.convs[layer]).expect("packed with its plan")
+        self.form(layer, algorithm).get().expect("packed with its plan")
     }
 
     /// The classifier.
     pub(super) fn linear(&self) -> &Linear {
-        self.linear.as_ref().expect("packed with its plan")
+        self.linear.get().expect("packed with its plan")
     }
-}
 
-/// The one of `forms` that `algorithm` takes.
-fn form_for(algorithm: Algorithm, forms: &[Folded]) -> Option<&Folded> {
-    forms.iter().find(|folded| folded.filter.algorithm() == algorithm)
+    /// The place of the form of `layer` that `algorithm` takes.
+    fn form(&self, layer: usize, algorithm: Algorithm) -> &OnceLock<Folded> {
+        let place = Algorithm::ALL.iter().position(|&other| other == algorithm);
+        &self.convs[layer][place.expect("one of all algorithms")]
+    }
 }

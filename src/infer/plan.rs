@@ -171,6 +171,11 @@ impl Plan {
         Ok(Plan { batch, height, width, threads, front, rest: rest.section() })
     }
 
+    /// Images, height and width that it is for.
+    pub(super) fn size(&self) -> [usize; 3] {
+        [self.batch, self.height, self.width]
+    }
+
     /// Which steps run, and of how many images each.
     pub(super) fn sections(&self) -> impl Iterator<Item = &Section> {
         self.front.iter().chain([&self.rest])

@@ -5,7 +5,7 @@ use super::plan::{Op, Section, Source, Step, Target};
 use crate::conv;
 use crate::gemm::Epilogue;
 use crate::ops::{conv_max_pool, global_avg_pool, max_pool, shortcut_pad};
-use crate::runtime::{AlignedBuf, Profile};
+use crate::runtime::{AlignedBuf, Profile, Team};
 use crate::simd::Isa;
 
 /// What all runs of a network share.
@@ -19,6 +19,7 @@ impl Runner<'_> {
     /// Runs `section`, whose first step the profile calls `first_step`.
     pub(super) fn run(
         &self,
+        team: &mut Team,
         section: &Section,
         first_step: usize,
         buffers: &mut Vec<AlignedBuf>,
@@ -30,7 +31,7 @@ impl Runner<'_> {
             buffer.grow_to(len);
         }
         for (i, step) in section.steps.iter().enumerate() {
-            let mut run = || self.step(step, buffers, input, output);
+            let mut run = || self.step(team, step, buffers, input, output);
             match self.profile {
                 Some(profile) => profile.time(first_step + i, run),
                 None => run(),
@@ -38,7 +39,14 @@ impl Runner<'_> {
         }
     }
 
-    fn step(&self, step: &Step, buffers: &mut [AlignedBuf], input: &[f32], output: &mut [f32]) {
+    fn step(
+        &self,
+        team: &mut Team,
+        step: &Step,
+        buffers: &mut [AlignedBuf],
+        input: &[f32],
+        output: &mut [f32],
+    ) {
         let mut taken = match step.to {
             Target::Slot(slot) => Some((slot, std::mem::take(&mut buffers[slot]))),
             Target::Output => None,
@@ -57,19 +65,19 @@ impl Runner<'_> {
                 let conv = self.layers.conv(layer, algorithm);
                 let residual = residual.map(|source| read(source, step.len));
                 let epilogue = Epilogue { bias: Some(&conv.bias), residual, relu };
-                conv::forward(shape, from, &conv.filter, &epilogue, to);
+                conv::forward(team, shape, from, &conv.filter, &epilogue, to);
             }
             &Op::ConvMaxPool { layer, ref shape, ref pool } => {
                 let conv = self.layers.conv(layer, conv::Algorithm::Strip);
                 let epilogue = Epilogue { bias: Some(&conv.bias), residual: None, relu: true };
-                conv_max_pool(self.isa, shape, pool, from, &conv.filter, &epilogue, to);
+                conv_max_pool(team, self.isa, shape, pool, from, &conv.filter, &epilogue, to);
             }
-            Op::MaxPool(shape) => max_pool(self.isa, shape, from, to),
-            Op::ShortcutPad(shape) => shortcut_pad(shape, from, to),
+            Op::MaxPool(shape) => max_pool(team, self.isa, shape, from, to),
+            Op::ShortcutPad(shape) => shortcut_pad(team, shape, from, to),
             &Op::GlobalAvgPool { pixels, channels } => {
-                global_avg_pool(self.isa, pixels, channels, from, to);
+                global_avg_pool(team, self.isa, pixels, channels, from, to);
             }
-            Op::Linear => self.layers.linear().forward(from, to),
+            Op::Linear => self.layers.linear().forward(team, from, to),
         }
         if let Some((slot, buffer)) = taken {
             buffers[slot] = buffer;

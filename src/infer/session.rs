@@ -1,70 +1,31 @@
-//! A network prepared for inference, and its runs.
+//! One caller's runs of a network: its activations, its scratch memory, its team.
 
-use super::MAX_INPUT_SIDE;
+use super::InferError;
 use super::layer_time::LayerTime;
-use super::layers::Layers;
-use super::plan::{Means, Plan, Section};
+use super::model::Model;
+use super::plan::{Means, Plan, Section, Source};
 use super::run::Runner;
 use crate::conv::Convolutions;
 use crate::gemm::Backend;
 use crate::model::{Network, ParamSource};
-use crate::runtime::{AlignedBuf, Profile, awake};
-use crate::simd::Isa;
-use rayon::prelude::*;
-use std::sync::Mutex;
+use crate::runtime::{AlignedBuf, ChunksMut, Crew, Profile, Tasks, Team};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Why there is no prediction.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum InferError {
-    /// Some layer would have no pixels left.
-    #[error("images of {width} x {height} pixels are too small for this network")]
-    TooSmall {
-        /// Height of the images, in pixels.
-        height: usize,
-        /// Width of the images, in pixels.
-        width: usize,
-    },
-    /// Inputs for which memory would hardly suffice.
-    #[error("images of {side} x {side} pixels are too large; at most {MAX_INPUT_SIDE} a side")]
-    TooLarge {
-        /// Side of the images, in pixels.
-        side: usize,
-    },
-    /// Class names that cannot be those of the network.
-    #[error("expected {classes} labels, one a class, found {found}")]
-    Labels {
-        /// Classes of the network.
-        classes: usize,
-        /// Names given.
-        found: usize,
-    },
-    /// A per-pixel mean that is not of the input's size.
-    #[error("the weights' per-pixel mean has {found} numbers; an input of {side} x {side} needs {expected}",
-            expected = side * side * 3)]
-    PixelMean {
-        /// Side of the input, in pixels.
-        side: usize,
-        /// Numbers in the mean.
-        found: usize,
-    },
-    /// The network gave infinities or NaN.
-    #[error("the network's output is not finite: the numbers overflow with this preprocessing")]
-    NotFinite,
+/// One caller's runs of a [`Model`] on the threads of the current rayon pool.
+///
+/// A session is cheap to make: it holds no weights. Its memory is that of its largest run's activations
+/// and its threads' scratch, which it keeps.
+pub struct Session<'w> {
+    crew: Crew,
+    state: State<'w>,
 }
 
-/// A network with its weights, ready to run on the threads of the current rayon pool.
-///
-/// Batch norm after a convolution is an affine map of each channel, so it moves into the filters
-/// (scale, rounded once from f64) and a bias. A layer's weights are read, folded and packed when a
-/// run first needs them; the session keeps their source for that.
-pub struct Session<'w> {
-    network: Network,
-    weights: Box<dyn ParamSource + Send + 'w>,
-    means: Means,
-    isa: Isa,
-    layers: Layers,
+/// All but the team.
+struct State<'w> {
+    model: Arc<Model<'w>>,
     plan: Option<Plan>,
+    /// What [`Session::run_each`] prepares.
+    input: AlignedBuf,
     /// Sets of buffers: as many as threads have been in a front at a time.
     buffers: Mutex<Vec<Vec<AlignedBuf>>>,
     /// What the front of the network makes of the whole batch.
@@ -74,52 +35,38 @@ pub struct Session<'w> {
 }
 
 impl<'w> Session<'w> {
-    /// A session of `network` with the weights of `params`.
+    /// A session of a model of its own: `network` with the weights of `params`.
     pub fn new(network: &Network, params: impl ParamSource + Send + 'w, backend: Backend) -> Self {
-        let isa = match backend {
-            Backend::Native(isa) => isa,
-            Backend::Matrixmultiply => Isa::best(),
-        };
-        Self {
-            network: network.clone(),
-            weights: Box::new(params),
-            means: Means { backend, convolutions: Convolutions::default() },
-            isa,
-            layers: Layers::new(network),
+        Self::of(&Arc::new(Model::new(network, params, backend)))
+    }
+
+    /// A session of `model`.
+    pub fn of(model: &Arc<Model<'w>>) -> Self {
+        let state = State {
+            model: Arc::clone(model),
             plan: None,
+            input: AlignedBuf::default(),
             buffers: Mutex::default(),
             between: AlignedBuf::default(),
             logits: AlignedBuf::default(),
             profile: None,
-        }
+        };
+        Self { crew: Crew::default(), state }
     }
 
-    /// The same with a choice of the algorithms for convolutions. Without it, each is computed by the
-    /// fastest; a choice changes speed, memory and the last digits.
-    pub fn with_convolutions(self, convolutions: Convolutions) -> Self {
-        let means = Means { convolutions, ..self.means };
-        Self { means, plan: None, ..self }
-    }
-
-    /// The network it runs.
-    pub fn network(&self) -> &Network {
-        &self.network
+    /// The model that it runs.
+    pub fn model(&self) -> &Arc<Model<'w>> {
+        &self.state.model
     }
 
     /// Does what the first run of a size does before it runs: plans, and packs the weights that have
     /// not been needed so far.
     ///
     /// # Errors
-    /// If the images are too small for the network.
+    /// If the images are too small for the network, or the weights cannot be read.
     pub fn prepare(&mut self, batch: usize, height: usize, width: usize) -> Result<(), InferError> {
-        let planned = self.plan.as_ref().map(|plan| (plan.batch, plan.height, plan.width));
-        if planned != Some((batch, height, width)) {
-            let (size, threads) = ([batch, height, width], rayon::current_num_threads());
-            let plan = Plan::new(&self.network, self.means, size, threads)?;
-            self.layers.pack(&plan, &self.network, &*self.weights, self.means.backend);
-            self.plan = Some(plan);
-        }
-        Ok(())
+        let Self { crew, state } = self;
+        crew.run(|team| state.prepare(team, [batch, height, width], None))
     }
 
     /// The logits, `[batch, classes]`, of `input`, `[batch, height, width, 3]` (preprocessed).
@@ -128,7 +75,7 @@ impl<'w> Session<'w> {
     /// memory.
     ///
     /// # Errors
-    /// If the images are too small for the network.
+    /// If the images are too small for the network, or the weights cannot be read.
     ///
     /// # Panics
     /// If `input` has another size than `batch`, `height` and `width` say, or `batch` is zero.
@@ -141,43 +88,52 @@ impl<'w> Session<'w> {
     ) -> Result<&[f32], InferError> {
         assert!(batch > 0, "a batch has at least one image");
         assert_eq!(input.len(), batch * height * width * 3, "{batch} images of {width} x {height}");
-        self.prepare(batch, height, width)?;
-        let plan = self.plan.as_ref().expect("just prepared");
-        let steps = plan.sections().map(|section| section.steps.len()).sum();
-        self.profile = self.profile.take().map(|_| Profile::new(steps));
-        let Self { layers, isa, buffers, between, logits, profile, .. } = self;
-        let runner = Runner { layers, isa: *isa, profile: profile.as_ref() };
-        let buffers = &*buffers;
-        let run = |section: &Section, first_step, input: &[f32], output: &mut [f32]| {
-            let spare = buffers.lock().expect("no panic while it is locked").pop();
-            let mut own = spare.unwrap_or_default();
-            runner.run(section, first_step, &mut own, input, output);
-            buffers.lock().expect("no panic while it is locked").push(own);
-        };
-        let logits = logits.first_mut(plan.rest.output_len());
-        awake(|| match &plan.front {
-            None => run(&plan.rest, 0, input, logits),
-            Some(front) => {
-                let between = between.first_mut(plan.rest.input_len());
-                let inputs = input.par_chunks_exact(front.input_len());
-                let outputs = between.par_chunks_exact_mut(front.output_len());
-                let both = inputs.zip(outputs).with_max_len(1);
-                both.for_each(|(input, output)| run(front, 0, input, output));
-                run(&plan.rest, front.steps.len(), between, logits);
-            }
-        });
-        Ok(logits)
+        let Self { crew, state } = self;
+        crew.run(|team| state.run(team, input, [batch, height, width]))?;
+        Ok(self.logits())
+    }
+
+    /// Runs inputs of `side` x `side` that `fill` writes, `rows` for each of `count` images, in parallel,
+    /// while weights are packed. Images that it does not get are left out. Returns, for each image, its
+    /// place among those that ran, or its error; and whether the run went well.
+    pub(super) fn run_each<E: Send>(
+        &mut self,
+        count: usize,
+        rows: usize,
+        side: usize,
+        fill: impl Fn(usize, &mut [f32]) -> Result<(), E> + Sync + Send,
+    ) -> (Vec<Result<usize, E>>, Result<(), InferError>) {
+        let Self { crew, state } = self;
+        crew.run(|team| state.run_each(team, [count, rows, side], fill))
+    }
+
+    /// The logits of the last run, `[batch, classes]`.
+    pub fn logits(&self) -> &[f32] {
+        let len = self.state.plan.as_ref().map_or(0, |plan| plan.rest.output_len());
+        &self.state.logits[..len.min(self.state.logits.len())]
+    }
+
+    /// What the classifier saw in the last run: the mean over all pixels, `[batch, features]`.
+    pub fn features(&self) -> Vec<f32> {
+        let rest = self.state.plan.as_ref().map(|plan| &plan.rest);
+        let Some(step) = rest.and_then(|rest| rest.steps.last()) else { return Vec::new() };
+        let Source::Slot(slot) = step.from else { unreachable!("the classifier reads a buffer") };
+        let buffers = self.state.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        // The last to be given back is the one that the whole batch ran on.
+        let buffer = buffers.last().and_then(|buffers| buffers.get(slot));
+        buffer.map_or(Vec::new(), |buffer| buffer[..step.from_len].to_vec())
     }
 
     /// Whether runs take the time of each layer, for [`layer_times`](Self::layer_times).
     pub fn set_profiling(&mut self, on: bool) {
-        self.profile = on.then(Profile::default);
+        self.state.profile = on.then(Profile::default);
     }
 
     /// What each layer of the last run took, in the order of execution; none unless
     /// [profiling](Self::set_profiling) was on.
     pub fn layer_times(&self) -> Vec<LayerTime<'_>> {
-        let (Some(plan), Some(profile)) = (&self.plan, &self.profile) else { return Vec::new() };
+        let State { plan, profile, .. } = &self.state;
+        let (Some(plan), Some(profile)) = (plan, profile) else { return Vec::new() };
         let front = plan.front.as_ref().map_or(0, |front| front.steps.len());
         let steps = plan.sections().flat_map(|section| &section.steps);
         let timed = steps.zip(profile.times()).enumerate();
@@ -187,6 +143,102 @@ impl<'w> Session<'w> {
                 step.layer_time(plan.batch, if i < front { time / threads } else { time })
             })
             .collect()
+    }
+}
+
+impl State<'_> {
+    /// The plan for inputs of `size` and the weights it needs; `meanwhile` runs beside the packing.
+    fn prepare(
+        &mut self,
+        team: &mut Team,
+        size: [usize; 3],
+        meanwhile: Option<Tasks>,
+    ) -> Result<(), InferError> {
+        let planned = self.plan.as_ref();
+        if planned.is_some_and(|plan| plan.size() == size && plan.threads == team.threads()) {
+            if let Some(tasks) = meanwhile {
+                tasks.run(team);
+            }
+            return Ok(());
+        }
+        self.plan = None;
+        let plan = match self.model.plan(size, team.threads()) {
+            Ok(plan) => plan,
+            Err(error) => {
+                if let Some(tasks) = meanwhile {
+                    tasks.run(team);
+                }
+                return Err(error);
+            }
+        };
+        self.model.pack(team, &plan, meanwhile)?;
+        self.plan = Some(plan);
+        Ok(())
+    }
+
+    fn run(&mut self, team: &mut Team, input: &[f32], size: [usize; 3]) -> Result<(), InferError> {
+        self.prepare(team, size, None)?;
+        let plan = self.plan.as_ref().expect("just prepared");
+        let steps = plan.sections().map(|section| section.steps.len()).sum();
+        self.profile = self.profile.take().map(|_| Profile::new(steps));
+        let Self { model, buffers, between, logits, profile, .. } = self;
+        let isa = model.backend().isa();
+        let runner = Runner { layers: model.layers(), isa, profile: profile.as_ref() };
+        let buffers = &*buffers;
+        let run =
+            |team: &mut Team, section: &Section, first_step, input: &[f32], to: &mut [f32]| {
+                let lock = || buffers.lock().unwrap_or_else(PoisonError::into_inner);
+                let spare = lock().pop();
+                let mut own = spare.unwrap_or_default();
+                runner.run(team, section, first_step, &mut own, input, to);
+                lock().push(own);
+            };
+        let logits = logits.first_mut(plan.rest.output_len());
+        let Some(front) = &plan.front else {
+            run(team, &plan.rest, 0, input, logits);
+            return Ok(());
+        };
+        let between = between.first_mut(plan.rest.input_len());
+        let (input_len, output_len) = (front.input_len(), front.output_len());
+        team.for_each_chunk(between, output_len, |images, output, scratch| {
+            let input = &input[images * input_len..][..input_len];
+            run(&mut Team::alone(scratch), front, 0, input, output);
+        });
+        run(team, &plan.rest, front.steps.len(), between, logits);
+        Ok(())
+    }
+
+    /// As [`Session::run_each`].
+    fn run_each<E: Send>(
+        &mut self,
+        team: &mut Team,
+        [count, rows, side]: [usize; 3],
+        fill: impl Fn(usize, &mut [f32]) -> Result<(), E> + Sync + Send,
+    ) -> (Vec<Result<usize, E>>, Result<(), InferError>) {
+        let len = rows * side * side * 3;
+        // Taken out, so that a run can borrow it beside the rest.
+        let mut input = std::mem::take(&mut self.input);
+        input.grow_to(count * len);
+        // Without a plan nothing may be filled; the error is the run's then.
+        let mut filled: Vec<Result<(), E>> = (0..count).map(|_| Ok(())).collect();
+        let inputs = ChunksMut::new(&mut input[..count * len], len);
+        let parts = (inputs, ChunksMut::new(&mut filled, 1));
+        let tasks = Tasks::of_parts(parts, |i, (input, filled), _| filled[0] = fill(i, input));
+        let mut result = self.prepare(team, [count * rows, side, side], Some(tasks));
+        let mut placed = Vec::with_capacity(count);
+        let mut batch = 0;
+        for (i, filled) in filled.into_iter().enumerate() {
+            placed.push(filled.map(|()| {
+                input.copy_within(i * len..(i + 1) * len, batch * len);
+                batch += 1;
+                batch - 1
+            }));
+        }
+        if result.is_ok() && batch > 0 {
+            result = self.run(team, &input[..batch * len], [batch * rows, side, side]);
+        }
+        self.input = input;
+        (placed, result)
     }
 }
 
@@ -216,6 +268,7 @@ mod tests {
     use super::*;
     use crate::model::{InitOptions, ModelSpec, Options, initialize};
     use crate::runtime::Rng;
+    use crate::simd::Isa;
     use rayon::ThreadPoolBuilder;
 
     /// With few threads each takes images of its own through the front, with many it does not.
@@ -238,7 +291,7 @@ mod tests {
                     *first.get_or_insert(logits.clone()) == logits,
                     "{name}, {threads} threads"
                 );
-                fronts += usize::from(session.plan.is_some_and(|plan| plan.front.is_some()));
+                fronts += usize::from(session.state.plan.is_some_and(|plan| plan.front.is_some()));
             }
             assert!((1..5).contains(&fronts), "{name}: {fronts} of 5 runs had a front");
         }

@@ -26,21 +26,21 @@ impl Gradients<'_> {
 
 /// Computes all gradients from that of the logits; `tape` holds the forward pass of `input`.
 pub(super) fn backward(
-    machine: Machine,
+    machine: &mut Machine,
     network: &Network,
     tape: &mut Tape,
     input: &[f32],
     logit_gradient: &[f32],
     gradients: &mut Gradients,
 ) {
-    let isa = machine.isa;
-    let mut scratch = Scratch::take(tape);
+    let mut spare = Spare::take(tape);
     let fc = &network.fc;
 
     let mut features = AlignedBuf::zeroed(tape.features.len());
     let (mut weight, mut bias) =
         (AlignedBuf::zeroed(fc.in_features * fc.out_features), vec![0.0; fc.out_features]);
     linear_backward(
+        machine.team,
         machine.backend,
         &tape.features,
         gradients.params.get(fc.weight),
@@ -52,7 +52,8 @@ pub(super) fn backward(
     gradients.of(fc.weight).copy_from_slice(&weight);
     gradients.of(fc.bias).copy_from_slice(&bias);
     let len = tape.features.len() * tape.pixels;
-    global_avg_pool_backward(tape.pixels, fc.in_features, &features, &mut scratch.output[..len]);
+    let output = &mut spare.output[..len];
+    global_avg_pool_backward(machine.team, tape.pixels, fc.in_features, &features, output);
 
     for i in (0..tape.blocks.len()).rev() {
         let (before, rest) = tape.blocks.split_at_mut(i);
@@ -60,27 +61,27 @@ pub(super) fn backward(
             Some(block) => &block.out,
             None => tape.stem_pool.as_ref().map_or(&tape.stem_out, |pool| &pool.out),
         };
-        rest[0].backward(machine, x, &mut scratch, gradients);
+        rest[0].backward(machine, x, &mut spare, gradients);
     }
 
     let stem = &tape.stem;
     if let Some(pool) = &tape.stem_pool {
-        let (from, to) = (&scratch.output[..pool.out.len()], &mut scratch.input[..stem.y.len()]);
-        max_pool_backward(isa, &pool.shape, &pool.argmax, from, to);
-        std::mem::swap(&mut scratch.output, &mut scratch.input);
+        let (from, to) = (&spare.output[..pool.out.len()], &mut spare.input[..stem.y.len()]);
+        max_pool_backward(machine.team, machine.isa, &pool.shape, &pool.argmax, from, to);
+        std::mem::swap(&mut spare.output, &mut spare.input);
     }
     let (_, coefficients) = stem.batch();
     let mask = ReluMask::Recompute(coefficients);
-    let y = &mut scratch.y[..stem.y.len()];
-    stem.batch_norm_backward(machine, &scratch.output[..stem.y.len()], mask, y, None, gradients);
+    let y = &mut spare.y[..stem.y.len()];
+    stem.batch_norm_backward(machine, &spare.output[..stem.y.len()], mask, y, None, gradients);
     let weight = gradients.of(stem.conv.weight);
-    backward_weights(machine.backend, &stem.shape, input, y, weight);
+    backward_weights(machine.team, machine.backend, &stem.shape, input, y, weight);
 
-    scratch.give_back(tape);
+    spare.give_back(tape);
 }
 
-/// The tape's scratch buffers, by what they hold.
-struct Scratch {
+/// The tape's spare buffers, by what they hold.
+struct Spare {
     /// A normalised activation, computed again.
     activation: AlignedBuf,
     /// The gradient of a block's output.
@@ -93,7 +94,7 @@ struct Scratch {
     input: AlignedBuf,
 }
 
-impl Scratch {
+impl Spare {
     fn take(tape: &mut Tape) -> Self {
         let [output, y, shortcut, input] = std::mem::take(&mut tape.gradients);
         Self { activation: std::mem::take(&mut tape.activation), output, y, shortcut, input }
@@ -117,7 +118,7 @@ impl Unit {
     /// From the gradient of the activated output to that of y, and of batch norm's parameters.
     fn batch_norm_backward(
         &self,
-        machine: Machine,
+        machine: &mut Machine,
         output: &[f32],
         mask: ReluMask,
         y: &mut [f32],
@@ -125,10 +126,11 @@ impl Unit {
         gradients: &mut Gradients,
     ) {
         let (batch, _) = self.batch();
-        let (gamma, beta) = backward_sums(machine.isa, &self.y, output, mask, batch, BN_EPSILON);
+        let (gamma, beta) =
+            backward_sums(machine.team, machine.isa, &self.y, output, mask, batch, BN_EPSILON);
         let scale = gradients.params.get(self.conv.gamma);
         let map = Backward::new(batch, scale, BN_EPSILON, &gamma, &beta);
-        backward_input(machine.isa, &self.y, output, mask, &map, y, shortcut);
+        backward_input(machine.team, machine.isa, &self.y, output, mask, &map, y, shortcut);
         gradients.of(self.conv.gamma).copy_from_slice(&gamma);
         gradients.of(self.conv.beta).copy_from_slice(&beta);
     }
@@ -136,74 +138,73 @@ impl Unit {
     /// From the gradient of y to those of the filters and of `x`.
     fn conv_backward(
         &mut self,
-        machine: Machine,
+        machine: &mut Machine,
         x: &[f32],
         y: &[f32],
         input: &mut [f32],
         gradients: &mut Gradients,
     ) {
         let weight = gradients.of(self.conv.weight);
-        backward_weights(machine.backend, &self.shape, x, y, weight);
+        backward_weights(machine.team, machine.backend, &self.shape, x, y, weight);
         let weight = gradients.params.get(self.conv.weight);
-        self.backward_filter.pack(weight);
-        backward_data(&self.shape, y, &self.backward_filter, input);
+        self.backward_filter.pack(machine.team, weight);
+        backward_data(machine.team, &self.shape, y, &self.backward_filter, input);
     }
 }
 
 impl BlockTape {
-    /// `scratch.output` holds the gradient of the block's output, and afterwards that of `x`.
+    /// `spare.output` holds the gradient of the block's output, and afterwards that of `x`.
     fn backward(
         &mut self,
-        machine: Machine,
+        machine: &mut Machine,
         x: &[f32],
-        scratch: &mut Scratch,
+        spare: &mut Spare,
         gradients: &mut Gradients,
     ) {
-        let isa = machine.isa;
         let len = self.out.len();
         let last = self.units.len() - 1;
         let residual = !matches!(self.shortcut, Shortcut::None);
-        let shortcut = residual.then_some(&mut scratch.shortcut[..len]);
-        let (output, y) = (&scratch.output[..len], &mut scratch.y[..len]);
+        let shortcut = residual.then_some(&mut spare.shortcut[..len]);
+        let (output, y) = (&spare.output[..len], &mut spare.y[..len]);
         let mask = ReluMask::Output(&self.out);
         self.units[last].batch_norm_backward(machine, output, mask, y, shortcut, gradients);
 
         for i in (1..=last).rev() {
             let (before, rest) = self.units.split_at_mut(i);
             let (before, unit) = (&before[i - 1], &mut rest[0]);
-            let from = &mut scratch.activation[..before.y.len()];
-            before.activate(isa, None, true, from);
-            let input = &mut scratch.input[..before.y.len()];
-            let y = &scratch.y[..unit.y.len()];
+            let from = &mut spare.activation[..before.y.len()];
+            before.activate(machine, None, true, from);
+            let input = &mut spare.input[..before.y.len()];
+            let y = &spare.y[..unit.y.len()];
             unit.conv_backward(machine, from, y, input, gradients);
             let mask = ReluMask::Recompute(&before.batch().1);
-            let y = &mut scratch.y[..before.y.len()];
+            let y = &mut spare.y[..before.y.len()];
             before.batch_norm_backward(machine, input, mask, y, None, gradients);
         }
 
         let first = &mut self.units[0];
         let from = self.pool.as_ref().map_or(x, |pool| &pool.out);
-        let y = &scratch.y[..first.y.len()];
-        first.conv_backward(machine, from, y, &mut scratch.input[..from.len()], gradients);
+        let y = &spare.y[..first.y.len()];
+        first.conv_backward(machine, from, y, &mut spare.input[..from.len()], gradients);
         if let Some(pool) = &self.pool {
-            let (out, to) = (&scratch.input[..from.len()], &mut scratch.output[..x.len()]);
-            max_pool_backward(isa, &pool.shape, &pool.argmax, out, to);
-            std::mem::swap(&mut scratch.output, &mut scratch.input);
+            let (out, to) = (&spare.input[..from.len()], &mut spare.output[..x.len()]);
+            max_pool_backward(machine.team, machine.isa, &pool.shape, &pool.argmax, out, to);
+            std::mem::swap(&mut spare.output, &mut spare.input);
         }
 
-        let (input, shortcut) = (&mut scratch.input[..x.len()], &scratch.shortcut[..len]);
+        let (input, shortcut) = (&mut spare.input[..x.len()], &spare.shortcut[..len]);
         match &mut self.shortcut {
             Shortcut::None => {}
-            Shortcut::Identity => add_assign(isa, input, shortcut),
-            Shortcut::Pad(shape) => shortcut_pad_backward(shape, shortcut, input),
+            Shortcut::Identity => add_assign(machine.team, machine.isa, input, shortcut),
+            Shortcut::Pad(shape) => shortcut_pad_backward(machine.team, shape, shortcut, input),
             Shortcut::Project(unit) => {
-                let y = &mut scratch.y[..unit.y.len()];
+                let y = &mut spare.y[..unit.y.len()];
                 unit.batch_norm_backward(machine, shortcut, ReluMask::None, y, None, gradients);
-                let projected = &mut scratch.output[..x.len()];
+                let projected = &mut spare.output[..x.len()];
                 unit.conv_backward(machine, x, y, projected, gradients);
-                add_assign(isa, input, projected);
+                add_assign(machine.team, machine.isa, input, projected);
             }
         }
-        std::mem::swap(&mut scratch.output, &mut scratch.input);
+        std::mem::swap(&mut spare.output, &mut spare.input);
     }
 }

@@ -3,9 +3,8 @@
 //! Early in a run the average follows faster, so that it forgets the random start: the decay of step
 //! t is `min(decay, (1 + t) / (10 + t))`, as in TensorFlow's `ExponentialMovingAverage`.
 
-use rayon::prelude::*;
-
 use crate::model::Params;
+use crate::runtime::Team;
 use crate::simd::{Isa, Simd, SimdOp};
 
 /// Floats that one thread updates at a time.
@@ -16,19 +15,26 @@ const CHUNK: usize = 16 << 10;
 ///
 /// # Panics
 /// If they are not parameters of the same network.
-pub fn update_ema(isa: Isa, average: &mut Params, params: &Params, decay: f64, step: u64) {
+pub fn update_ema(
+    team: &mut Team,
+    isa: Isa,
+    average: &mut Params,
+    params: &Params,
+    decay: f64,
+    step: u64,
+) {
     let decay = decay.min((1.0 + step as f64) / (10.0 + step as f64));
     let rate = (1.0 - decay) as f32;
-    sweep(isa, average.learnable_mut(), params.learnable(), rate);
-    sweep(isa, average.statistics_mut(), params.statistics(), rate);
+    sweep(team, isa, average.learnable_mut(), params.learnable(), rate);
+    sweep(team, isa, average.statistics_mut(), params.statistics(), rate);
 }
 
-fn sweep(isa: Isa, average: &mut [f32], values: &[f32], rate: f32) {
+fn sweep(team: &mut Team, isa: Isa, average: &mut [f32], values: &[f32], rate: f32) {
     assert_eq!(average.len(), values.len(), "flat buffers");
-    average
-        .par_chunks_mut(CHUNK)
-        .zip(values.par_chunks(CHUNK))
-        .for_each(|(average, values)| isa.dispatch(Blend { average, values, rate }));
+    team.for_each_chunk(average, CHUNK, |i, average, _| {
+        let values = &values[i * CHUNK..][..average.len()];
+        isa.dispatch(Blend { average, values, rate });
+    });
 }
 
 struct Blend<'a> {
@@ -56,6 +62,7 @@ impl SimdOp for Blend<'_> {
 mod tests {
     use super::*;
     use crate::model::{InitOptions, ModelSpec, Network, Options, initialize};
+    use crate::runtime::team;
 
     #[test]
     fn approaches_what_stays_the_same_on_every_isa() {
@@ -65,7 +72,7 @@ mod tests {
         for isa in Isa::available().into_iter().filter(|isa| isa.is_exact()) {
             let mut average = initialize(&network, 2, InitOptions::default());
             for step in 0..40 {
-                update_ema(isa, &mut average, &target, 0.5, step);
+                team(|team| update_ema(team, isa, &mut average, &target, 0.5, step));
             }
             let far = |a: &[f32], b: &[f32]| a.iter().zip(b).any(|(a, b)| (a - b).abs() > 1e-5);
             assert!(!far(average.learnable(), target.learnable()));

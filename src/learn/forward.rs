@@ -6,36 +6,35 @@ use crate::gemm::{Backend, Epilogue};
 use crate::model::{BN_EPSILON, Network, Params};
 use crate::ops::batch_norm::{Coefficients, normalize, statistics, update_running};
 use crate::ops::{Linear, global_avg_pool, max_pool_argmax, shortcut_pad};
-use crate::runtime::AlignedBuf;
+use crate::runtime::{AlignedBuf, Team};
 use crate::simd::Isa;
 
 /// Share of a batch's statistics in the running ones.
 const MOMENTUM: f64 = 0.1;
 
 /// Who computes.
-#[derive(Clone, Copy)]
-pub(super) struct Machine {
+pub(super) struct Machine<'a, 't> {
     pub(super) backend: Backend,
     pub(super) isa: Isa,
+    pub(super) team: &'a mut Team<'t>,
 }
 
 /// Computes the logits of `input` and fills the tape; the running statistics of `params` follow.
 pub(super) fn forward(
-    machine: Machine,
+    machine: &mut Machine,
     network: &Network,
     tape: &mut Tape,
     params: &mut Params,
     input: &[f32],
 ) {
-    let isa = machine.isa;
     tape.stem.forward(machine, params, input);
     match &mut tape.stem_pool {
         Some(pool) => {
             let activation = &mut tape.activation[..tape.stem.y.len()];
-            tape.stem.activate(isa, None, true, activation);
-            pool.forward(isa, activation);
+            tape.stem.activate(machine, None, true, activation);
+            pool.forward(machine, activation);
         }
-        None => tape.stem.activate(isa, None, true, &mut tape.stem_out),
+        None => tape.stem.activate(machine, None, true, &mut tape.stem_out),
     }
     let mut x: &[f32] = tape.stem_pool.as_ref().map_or(&tape.stem_out, |pool| &pool.out);
     for block in &mut tape.blocks {
@@ -43,18 +42,20 @@ pub(super) fn forward(
         x = &block.out;
     }
     let fc = &network.fc;
-    global_avg_pool(isa, tape.pixels, fc.in_features, x, &mut tape.features);
+    global_avg_pool(machine.team, machine.isa, tape.pixels, fc.in_features, x, &mut tape.features);
     let (weight, bias) = (params.get(fc.weight), params.get(fc.bias));
-    Linear::new(machine.backend, weight, bias).forward(&tape.features, &mut tape.logits);
+    let linear = Linear::new(machine.team, machine.backend, weight, bias);
+    linear.forward(machine.team, &tape.features, &mut tape.logits);
 }
 
 impl Unit {
     /// y = the convolution of `x`, its statistics, and the map that normalises it.
-    fn forward(&mut self, machine: Machine, params: &mut Params, x: &[f32]) {
+    fn forward(&mut self, machine: &mut Machine, params: &mut Params, x: &[f32]) {
         let conv = &self.conv;
-        self.filter.pack(params.get(conv.weight), None);
-        conv::forward(&self.shape, x, &self.filter, &Epilogue::default(), &mut self.y);
-        let batch = statistics(machine.isa, &self.y, conv.out_channels);
+        self.filter.pack(machine.team, params.get(conv.weight), None);
+        let none = Epilogue::default();
+        conv::forward(machine.team, &self.shape, x, &self.filter, &none, &mut self.y);
+        let batch = statistics(machine.team, machine.isa, &self.y, conv.out_channels);
         let (gamma, beta) = (params.get(conv.gamma), params.get(conv.beta));
         let coefficients = Coefficients::new(&batch, gamma, beta, BN_EPSILON);
         let mut var = params.get(conv.running_var).to_vec();
@@ -64,30 +65,35 @@ impl Unit {
     }
 
     /// out = relu(batch norm of y + residual), each part optional.
-    pub(super) fn activate(&self, isa: Isa, residual: Option<&[f32]>, relu: bool, out: &mut [f32]) {
+    pub(super) fn activate(
+        &self,
+        machine: &mut Machine,
+        residual: Option<&[f32]>,
+        relu: bool,
+        out: &mut [f32],
+    ) {
         let (_, coefficients) = self.batch();
-        normalize(isa, &self.y, coefficients, residual, relu, out);
+        normalize(machine.team, machine.isa, &self.y, coefficients, residual, relu, out);
     }
 }
 
 impl Pool {
-    fn forward(&mut self, isa: Isa, x: &[f32]) {
-        max_pool_argmax(isa, &self.shape, x, &mut self.out, &mut self.argmax);
+    fn forward(&mut self, machine: &mut Machine, x: &[f32]) {
+        max_pool_argmax(machine.team, machine.isa, &self.shape, x, &mut self.out, &mut self.argmax);
     }
 }
 
 impl BlockTape {
     fn forward(
         &mut self,
-        machine: Machine,
+        machine: &mut Machine,
         params: &mut Params,
         x: &[f32],
         activation: &mut AlignedBuf,
         shortcut: &mut AlignedBuf,
     ) {
-        let isa = machine.isa;
         if let Some(pool) = &mut self.pool {
-            pool.forward(isa, x);
+            pool.forward(machine, x);
         }
         let first = self.pool.as_ref().map_or(x, |pool| &pool.out);
         for i in 0..self.units.len() {
@@ -95,7 +101,7 @@ impl BlockTape {
                 first
             } else {
                 let before = &self.units[i - 1];
-                before.activate(isa, None, true, &mut activation[..before.y.len()]);
+                before.activate(machine, None, true, &mut activation[..before.y.len()]);
                 &activation[..before.y.len()]
             };
             self.units[i].forward(machine, params, from);
@@ -105,16 +111,16 @@ impl BlockTape {
             Shortcut::None => None,
             Shortcut::Identity => Some(x),
             Shortcut::Pad(shape) => {
-                shortcut_pad(shape, x, &mut shortcut[..len]);
+                shortcut_pad(machine.team, shape, x, &mut shortcut[..len]);
                 Some(&shortcut[..len])
             }
             Shortcut::Project(unit) => {
                 unit.forward(machine, params, x);
-                unit.activate(isa, None, false, &mut shortcut[..len]);
+                unit.activate(machine, None, false, &mut shortcut[..len]);
                 Some(&shortcut[..len])
             }
         };
         let last = &self.units[self.units.len() - 1];
-        last.activate(isa, residual, true, &mut self.out);
+        last.activate(machine, residual, true, &mut self.out);
     }
 }

@@ -4,9 +4,8 @@
 //! fused operations, so neither threads nor vector width change a bit; denormals, which momentum
 //! makes of every gradient that stays zero, are flushed where they are born.
 
-use rayon::prelude::*;
-
 use crate::model::{Role, TensorTable};
+use crate::runtime::{ChunksMut, Team};
 use crate::simd::{Isa, Simd, SimdOp};
 
 /// Floats of a chunk that one thread updates: three buffers of it fit a second-level cache.
@@ -67,6 +66,7 @@ impl Sgd {
     /// [`learnable_len`](TensorTable::learnable_len).
     pub fn step(
         &self,
+        team: &mut Team,
         isa: Isa,
         weights: &mut [f32],
         momentum: &mut [f32],
@@ -75,12 +75,10 @@ impl Sgd {
     ) {
         let len = self.runs.last().map_or(0, |run| run.end);
         assert_eq!([weights.len(), momentum.len(), gradients.len()], [len; 3], "flat buffers");
-        let chunks = weights
-            .par_chunks_mut(CHUNK)
-            .zip(momentum.par_chunks_mut(CHUNK))
-            .zip(gradients.par_chunks(CHUNK));
-        chunks.enumerate().for_each(|(i, ((w, v), g))| {
+        let chunks = (ChunksMut::new(weights, CHUNK), ChunksMut::new(momentum, CHUNK));
+        team.for_each_part(chunks, |i, (w, v), _| {
             let start = i * CHUNK;
+            let g = &gradients[start..][..w.len()];
             let first = self.runs.partition_point(|run| run.end <= start);
             let mut done = 0;
             for run in &self.runs[first..] {
@@ -140,6 +138,7 @@ impl SimdOp for Update<'_> {
 mod tests {
     use super::*;
     use crate::model::{ModelSpec, Network, Options};
+    use crate::runtime::team;
     use crate::runtime::{AlignedBuf, Rng};
 
     fn flush(x: f32) -> f32 {
@@ -201,7 +200,7 @@ mod tests {
             for isa in Isa::available() {
                 let (mut ours, mut velocity) = (start.clone(), AlignedBuf::zeroed(start.len()));
                 for g in &steps {
-                    sgd.step(isa, &mut ours, &mut velocity, g, 0.1);
+                    team(|team| sgd.step(team, isa, &mut ours, &mut velocity, g, 0.1));
                 }
                 for (i, (a, b)) in [(&ours, &w), (&velocity, &v)].into_iter().enumerate() {
                     for (a, b) in a.iter().zip(b.iter()) {

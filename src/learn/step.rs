@@ -7,7 +7,7 @@ use super::tape::Tape;
 use crate::gemm::Backend;
 use crate::model::{Network, Params};
 use crate::ops::{Loss, add_assign, softmax_loss};
-use crate::runtime::{AlignedBuf, awake};
+use crate::runtime::{AlignedBuf, Crew};
 use crate::simd::Isa;
 
 /// A network in training: its buffers, for one size of batch.
@@ -16,7 +16,9 @@ use crate::simd::Isa;
 /// [`Params::learnable`].
 pub struct Learner {
     network: Network,
-    machine: Machine,
+    backend: Backend,
+    isa: Isa,
+    crew: Crew,
     tape: Option<Tape>,
     /// Gradients of a micro-batch, where there are several.
     partial: AlignedBuf,
@@ -35,12 +37,14 @@ pub struct TooSmall {
 impl Learner {
     /// A learner of `network`; buffers are allocated by the first batch.
     pub fn new(network: &Network, backend: Backend) -> Self {
-        let isa = match backend {
-            Backend::Native(isa) => isa,
-            Backend::Matrixmultiply => Isa::best(),
-        };
-        let machine = Machine { backend, isa };
-        Self { network: network.clone(), machine, tape: None, partial: AlignedBuf::default() }
+        Self {
+            network: network.clone(),
+            backend,
+            isa: backend.isa(),
+            crew: Crew::default(),
+            tape: None,
+            partial: AlignedBuf::default(),
+        }
     }
 
     /// Loss and gradients of a batch.
@@ -61,22 +65,48 @@ impl Learner {
         micro_batch: usize,
         gradients: &mut [f32],
     ) -> Result<Loss, TooSmall> {
+        let loss = self.batch_unless(params, batch, micro_batch, gradients, &|| false)?;
+        Ok(loss.expect("nothing stops it"))
+    }
+
+    /// As [`batch`](Self::batch), but given up between two micro-batches when `stopped` says so: then
+    /// there is no loss, `params` are as before, and the gradients are worth nothing.
+    ///
+    /// # Errors
+    /// If the images are too small for the network.
+    ///
+    /// # Panics
+    /// As [`batch`](Self::batch).
+    pub fn batch_unless(
+        &mut self,
+        params: &mut Params,
+        batch: &Batch,
+        micro_batch: usize,
+        gradients: &mut [f32],
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<Loss>, TooSmall> {
         let image = batch.height * batch.width * 3;
         assert!(!batch.labels.is_empty() && micro_batch > 0, "a batch has images");
         assert_eq!(batch.input.len(), batch.labels.len() * image, "{} images", batch.labels.len());
         assert_eq!(gradients.len(), params.learnable().len(), "gradients");
         let mut total = Loss::default();
+        let several = batch.labels.len() > micro_batch;
+        let statistics = if several { params.statistics().to_vec() } else { Vec::new() };
         for (i, labels) in batch.labels.chunks(micro_batch).enumerate() {
+            if i > 0 && stopped() {
+                params.statistics_mut().copy_from_slice(&statistics);
+                return Ok(None);
+            }
             let input = &batch.input[i * micro_batch * image..][..labels.len() * image];
             let part = Batch { input, labels, ..*batch };
             let images = batch.labels.len();
             let loss = if i == 0 {
-                awake(|| self.part(params, &part, images, gradients))?
+                self.part(params, &part, images, gradients)?
             } else {
                 let mut partial = std::mem::take(&mut self.partial);
                 partial.grow_to(gradients.len());
-                let loss = awake(|| self.part(params, &part, images, &mut partial))?;
-                add_assign(self.machine.isa, gradients, &partial);
+                let loss = self.part(params, &part, images, &mut partial)?;
+                self.crew.run(|team| add_assign(team, self.isa, gradients, &partial));
                 self.partial = partial;
                 loss
             };
@@ -84,7 +114,7 @@ impl Learner {
             total.top1 += loss.top1;
             total.top5 += loss.top5;
         }
-        Ok(total)
+        Ok(Some(total))
     }
 
     /// Loss and gradients of a micro-batch in a batch of `images`.
@@ -101,18 +131,23 @@ impl Learner {
             old => {
                 // Freed first: the two together might not fit.
                 drop(old);
-                let tape =
-                    Tape::new(&self.network, self.machine.backend, labels.len(), height, width);
+                let tape = Tape::new(&self.network, self.backend, labels.len(), height, width);
                 tape.ok_or(TooSmall { height, width })?
             }
         };
         let tape = self.tape.insert(tape);
-        forward(self.machine, &self.network, tape, params, input);
-        let mut logit_gradient = vec![0.0; tape.logits.len()];
-        let loss = softmax_loss(&tape.logits, labels, label_smoothing, images, &mut logit_gradient);
-        let mut gradients = Gradients { params, values: gradients };
-        backward(self.machine, &self.network, tape, input, &logit_gradient, &mut gradients);
-        Ok(loss)
+        let Self { ref network, backend, isa, ref mut crew, .. } = *self;
+        Ok(crew.run(|team| {
+            let machine = &mut Machine { backend, isa, team };
+            forward(machine, network, tape, params, input);
+            let mut dlogits = vec![0.0; tape.logits.len()];
+            let logits = &tape.logits;
+            let loss =
+                softmax_loss(machine.team, logits, labels, label_smoothing, images, &mut dlogits);
+            let mut gradients = Gradients { params, values: gradients };
+            backward(machine, network, tape, input, &dlogits, &mut gradients);
+            loss
+        }))
     }
 
     /// The first layer of the last micro-batch's forward pass with an output that is not finite.

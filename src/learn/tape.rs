@@ -121,6 +121,25 @@ impl Tape {
         })
     }
 
+    /// Floats of all buffers of activations, for the test of [`super::memory`].
+    #[cfg(test)]
+    pub(super) fn floats(&self) -> usize {
+        let pool = |pool: &Option<Pool>| {
+            pool.as_ref().map_or(0, |pool| pool.out.len() + pool.argmax.len() / size_of::<f32>())
+        };
+        let blocks = self.blocks.iter().map(|block| {
+            let projected = match &block.shortcut {
+                Shortcut::Project(unit) => unit.y.len(),
+                _ => 0,
+            };
+            let units: usize = block.units.iter().map(|unit| unit.y.len()).sum();
+            pool(&block.pool) + projected + units + block.out.len()
+        });
+        let scratch: usize = self.gradients.iter().map(|buffer| buffer.len()).sum();
+        let stem = self.stem.y.len() + pool(&self.stem_pool) + self.stem_out.len();
+        stem + blocks.sum::<usize>() + scratch + self.activation.len()
+    }
+
     /// Whether it is for `batch` images of `height` x `width`.
     pub(super) fn fits(&self, batch: usize, height: usize, width: usize) -> bool {
         (self.batch, self.height, self.width) == (batch, height, width)

@@ -14,6 +14,6 @@ mod tensors;
 pub use init::{InitOptions, initialize};
 pub use layers::{Layer, LayerShape};
 pub use network::{BN_EPSILON, Block, BlockShortcut, ConvBn, Linear, Network};
-pub use params::{ParamSource, Params};
+pub use params::{ParamSource, Params, SourceError};
 pub use spec::{BlockKind, Downsample, Family, ModelSpec, Options, Shortcut, SpecError, StrideIn};
 pub use tensors::{Role, TensorId, TensorInfo, TensorTable};

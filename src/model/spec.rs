@@ -56,7 +56,8 @@ pub enum StrideIn {
     Conv3x3,
 }
 
-/// Implements `Display` and `FromStr` for an option, as the command line spells its values.
+/// Implements `Display` and `FromStr` for an option, as the command line spells its values; they are
+/// read in any case.
 macro_rules! spelled {
     ($type:ident, $option:literal, $($variant:ident = $text:literal),+) => {
         impl fmt::Display for $type {
@@ -69,7 +70,7 @@ macro_rules! spelled {
             type Err = SpecError;
 
             fn from_str(text: &str) -> Result<Self, SpecError> {
-                match text {
+                match &*text.to_ascii_lowercase() {
                     $($text => Ok(Self::$variant),)+
                     _ => Err(SpecError::UnknownValue {
                         option: $option,
@@ -88,6 +89,7 @@ spelled!(StrideIn, "stride-in", Conv1x1 = "1x1", Conv3x3 = "3x3");
 
 /// Why a network cannot be built as asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SpecError {
     /// The name is not one of the known architectures.
     #[error("unknown architecture '{name}'; known are {known}", known = ModelSpec::names().join(", "))]
@@ -190,20 +192,26 @@ const ARCHS: &[Arch] = {
     ]
 };
 
+/// The architecture that `text` means, whatever its case and the marks in it.
+fn find(text: &str) -> Option<&'static Arch> {
+    let letters = text.trim().chars().filter(|c| !matches!(c, '-' | '_' | ' '));
+    let name: String = letters.map(|c| c.to_ascii_lowercase()).collect();
+    ARCHS.iter().find(|arch| arch.0 == name)
+}
+
 impl ModelSpec {
     /// The largest number of classes accepted (ImageNet-21k has 21,841).
     pub const MAX_CLASSES: usize = 1 << 20;
 
-    /// The architecture called `name`, with `options` where they are given.
+    /// The architecture called `name`, with `options` where they are given. Names are read in any case
+    /// and spelling: `ResNet-50` is `resnet50`.
     ///
     /// # Errors
     /// The name is unknown, an option does not fit the architecture, or the number of classes is
     /// out of range.
     pub fn new(name: &str, options: Options) -> Result<Self, SpecError> {
-        let &(_, family, block, stages, residual) = ARCHS
-            .iter()
-            .find(|arch| arch.0 == name)
-            .ok_or_else(|| SpecError::UnknownArch { name: name.to_owned() })?;
+        let &(name, family, block, stages, residual) =
+            find(name).ok_or_else(|| SpecError::UnknownArch { name: name.to_owned() })?;
         check_options(name, block, residual, &options)?;
         let (default_shortcut, default_classes) = match family {
             Family::ImageNet => (Shortcut::B, 1000),
@@ -223,6 +231,12 @@ impl ModelSpec {
             stride_in: options.stride_in.unwrap_or(StrideIn::Conv3x3),
             classes,
         })
+    }
+
+    /// The name of the architecture that `text` means, whatever its case and spelling: `resnet50` for
+    /// `ResNet-50`.
+    pub fn name_of(text: &str) -> Option<&'static str> {
+        find(text).map(|arch| arch.0)
     }
 
     /// The names of all architectures.

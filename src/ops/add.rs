@@ -1,7 +1,7 @@
 //! The sum of two gradients: where a shortcut left the main path, both come back.
 
+use crate::runtime::Team;
 use crate::simd::{Isa, Simd, SimdOp};
-use rayon::prelude::*;
 
 /// Floats that one task adds.
 const TASK: usize = 32 * 1024;
@@ -10,9 +10,12 @@ const TASK: usize = 32 * 1024;
 ///
 /// # Panics
 /// If their sizes differ.
-pub fn add_assign(isa: Isa, a: &mut [f32], b: &[f32]) {
+pub fn add_assign(team: &mut Team, isa: Isa, a: &mut [f32], b: &[f32]) {
     assert_eq!(a.len(), b.len(), "sizes of the sum's terms");
-    a.par_chunks_mut(TASK).zip(b.par_chunks(TASK)).for_each(|(a, b)| isa.dispatch(Add { a, b }));
+    team.for_each_chunk(a, TASK, |i, a, _| {
+        let b = &b[i * TASK..][..a.len()];
+        isa.dispatch(Add { a, b });
+    });
 }
 
 struct Add<'a> {
@@ -41,9 +44,9 @@ mod tests {
         for len in [0, 1, 15, 16, 17, TASK + 5] {
             let (a, b) = (normals(1, len), normals(2, len));
             let expected: Vec<f32> = a.iter().zip(&b).map(|(a, b)| a + b).collect();
-            for sum in everywhere(|isa| {
+            for sum in everywhere(|team, isa| {
                 let mut sum = a.clone();
-                add_assign(isa, &mut sum, &b);
+                add_assign(team, isa, &mut sum, &b);
                 vec![sum]
             }) {
                 assert_eq!(sum[0], expected);

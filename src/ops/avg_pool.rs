@@ -1,7 +1,7 @@
 //! Global average pooling.
 
+use crate::runtime::Team;
 use crate::simd::{Isa, Simd, SimdOp};
-use rayon::prelude::*;
 
 /// The mean over all pixels: `input` is `[batch, pixels, channels]`, `output` `[batch, channels]`.
 ///
@@ -10,6 +10,7 @@ use rayon::prelude::*;
 /// # Panics
 /// If a size is not what `channels` and `pixels` say.
 pub fn global_avg_pool(
+    team: &mut Team,
     isa: Isa,
     pixels: usize,
     channels: usize,
@@ -18,10 +19,11 @@ pub fn global_avg_pool(
 ) {
     assert_eq!(input.len() / (pixels * channels), output.len() / channels, "images");
     assert_eq!(input.len() % (pixels * channels), 0, "whole images");
-    input
-        .par_chunks_exact(pixels * channels)
-        .zip(output.par_chunks_exact_mut(channels))
-        .for_each(|(input, output)| isa.dispatch(Image { pixels, channels, input, output }));
+    let len = pixels * channels;
+    team.for_each_chunk(output, channels, |image, output, _| {
+        let input = &input[image * len..][..len];
+        isa.dispatch(Image { pixels, channels, input, output });
+    });
 }
 
 struct Image<'a> {
@@ -54,6 +56,7 @@ impl SimdOp for Image<'_> {
 /// # Panics
 /// If a size is not what `channels` and `pixels` say.
 pub fn global_avg_pool_backward(
+    team: &mut Team,
     pixels: usize,
     channels: usize,
     doutput: &[f32],
@@ -61,23 +64,20 @@ pub fn global_avg_pool_backward(
 ) {
     assert_eq!(dinput.len() / (pixels * channels), doutput.len() / channels, "images");
     assert_eq!(dinput.len() % (pixels * channels), 0, "whole images");
-    dinput
-        .par_chunks_exact_mut(pixels * channels)
-        .zip(doutput.par_chunks_exact(channels))
-        .for_each(|(dinput, doutput)| {
-            let (first, others) = dinput.split_at_mut(channels);
-            for (share, gradient) in first.iter_mut().zip(doutput) {
-                *share = gradient / pixels as f32;
-            }
-            others.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(first));
-        });
+    team.for_each_chunk(dinput, pixels * channels, |image, dinput, _| {
+        let (first, others) = dinput.split_at_mut(channels);
+        for (share, gradient) in first.iter_mut().zip(&doutput[image * channels..]) {
+            *share = gradient / pixels as f32;
+        }
+        others.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(first));
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::normals;
     use super::*;
-    use crate::runtime::Rng;
+    use crate::runtime::{Rng, team};
 
     #[test]
     fn is_the_mean_and_the_same_on_every_isa() {
@@ -87,7 +87,7 @@ mod tests {
             let mut first: Option<Vec<f32>> = None;
             for isa in Isa::available() {
                 let mut output = vec![f32::NAN; batch * channels];
-                global_avg_pool(isa, pixels, channels, &input, &mut output);
+                team(|team| global_avg_pool(team, isa, pixels, channels, &input, &mut output));
                 for (i, &mean) in output.iter().enumerate() {
                     let (image, c) = (i / channels, i % channels);
                     let expected = (0..pixels)
@@ -110,8 +110,8 @@ mod tests {
             let doutput = normals(2, batch * channels);
             let mut output = vec![0.0; batch * channels];
             let mut dinput = vec![f32::NAN; input.len()];
-            global_avg_pool(Isa::best(), pixels, channels, &input, &mut output);
-            global_avg_pool_backward(pixels, channels, &doutput, &mut dinput);
+            team(|team| global_avg_pool(team, Isa::best(), pixels, channels, &input, &mut output));
+            team(|team| global_avg_pool_backward(team, pixels, channels, &doutput, &mut dinput));
             let dot = |a: &[f32], b: &[f32]| -> f64 {
                 a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
             };

@@ -5,16 +5,8 @@
 //! over the chunks, which are what threads share. The sizes depend on the shape alone and lanes hold
 //! channels, never pixels, so neither threads nor the width of vectors change a result.
 
+use crate::numerics::pixels::{BLOCK, CHUNKS, FEWEST, MOST};
 use crate::simd::Simd;
-
-/// Floats a block should have: 32 KiB.
-const BLOCK: usize = 8 * 1024;
-/// Fewer pixels a block, and adding it up in f64 would take longer than reading it.
-const FEWEST: usize = 32;
-/// More pixels a block, and the sums in f32 would lose digits.
-const MOST: usize = 256;
-/// The most chunks: enough for the threads of any one machine.
-const CHUNKS: usize = 64;
 
 /// How many pixels are summed at each level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,20 +8,13 @@ use super::PoolShape;
 use super::max_pool::Row;
 use crate::conv::{ConvShape, Filter, forward_rows};
 use crate::gemm::Epilogue;
-use crate::runtime::AlignedBuf;
+use crate::runtime::{Scratch, Team};
 use crate::simd::Isa;
-use rayon::prelude::*;
-use std::cell::RefCell;
 
 /// Floats of a band: an eighth of a 2 MiB second-level cache.
 const BAND: usize = 64 * 1024;
 /// The most tasks a thread: they even out what else the machine does.
 const TASKS_A_THREAD: usize = 4;
-
-thread_local! {
-    /// Each thread's band, kept from call to call.
-    static BANDS: RefCell<AlignedBuf> = RefCell::default();
-}
 
 /// output = max-pool(epilogue(convolution of `input` with `filter`)), the bits of
 /// [`conv::forward`](crate::conv::forward()) and [`max_pool`](super::max_pool()).
@@ -34,6 +27,7 @@ thread_local! {
 /// If a size is not what the shapes say, the pool's input is not the convolution's output, the
 /// epilogue has a residual, or the filter is packed for another algorithm.
 pub fn conv_max_pool(
+    team: &mut Team,
     isa: Isa,
     conv: &ConvShape,
     pool: &PoolShape,
@@ -51,20 +45,19 @@ pub fn conv_max_pool(
     }
     let both = ConvPool { isa, conv, pool, input, filter, epilogue };
     let (line, height) = (pool.out_width() * pool.channels, pool.out_height());
-    let (rows, threads) = (pool.batch * height, rayon::current_num_threads());
+    let (rows, threads) = (pool.batch * height, team.threads());
     // Where a task begins inside of an image it computes lines that its neighbour has, too; so there
     // are several a thread only if each can have an image.
     let tasks = threads * (pool.batch / threads).clamp(1, TASKS_A_THREAD);
     let rows_a_task = rows.div_ceil(tasks);
-    let tasks = output.par_chunks_mut(rows_a_task * line).enumerate();
-    tasks.with_max_len(1).for_each(|(task, mut output)| {
+    team.for_each_chunk(output, rows_a_task * line, |task, mut output, mut scratch| {
         let mut row = task * rows_a_task;
         while !output.is_empty() {
             let (image, y) = (row / height, row % height);
             let rows = (height - y).min(output.len() / line);
             let of_image;
             (of_image, output) = output.split_at_mut(rows * line);
-            BANDS.with_borrow_mut(|band| both.rows(image, y, band, of_image));
+            both.rows(image, y, of_image, scratch.reborrow());
             row += rows;
         }
     });
@@ -82,12 +75,13 @@ struct ConvPool<'a> {
 
 impl ConvPool<'_> {
     /// The rows of one image's output from `y` on.
-    fn rows(&self, image: usize, mut y: usize, band: &mut AlignedBuf, output: &mut [f32]) {
+    fn rows(&self, image: usize, mut y: usize, output: &mut [f32], mut scratch: Scratch) {
         let &Self { isa, conv, pool, input, filter, epilogue } = self;
         let line = pool.width * pool.channels;
         let out_line = pool.out_width() * pool.channels;
         let rows_a_band = (BAND / line.max(1)).saturating_sub(pool.kernel) / pool.stride + 1;
-        band.grow_to(((rows_a_band - 1) * pool.stride + pool.kernel) * line);
+        let lines = (rows_a_band - 1) * pool.stride + pool.kernel;
+        let (band, mut scratch) = scratch.take(lines * line);
         // The lines of the convolution's output that the band holds.
         let mut held = 0..0;
         for output in output.chunks_mut(rows_a_band * out_line) {
@@ -103,7 +97,8 @@ impl ConvPool<'_> {
             let computed = &mut band[place(new.start)..place(new.end)];
             let top = image * pool.height;
             let rows = top + new.start..top + new.end;
-            forward_rows(conv, input, filter, rows, epilogue, computed, output);
+            let to = (computed, &*output);
+            forward_rows(conv, input, filter, rows, epilogue, to, scratch.reborrow());
             for output in output.chunks_exact_mut(out_line) {
                 let window = pool.window(y, pool.height);
                 let lines = &band[place(window.start)..place(window.end)];
@@ -122,7 +117,7 @@ mod tests {
     use super::*;
     use crate::conv::{Algorithm, forward};
     use crate::gemm::Backend;
-    use crate::runtime::Rng;
+    use crate::runtime::{Rng, team};
 
     /// The bits of the convolution and the pool one after the other, on every set and for any number
     /// of threads.
@@ -141,19 +136,32 @@ mod tests {
         for isa in Isa::available() {
             let filter = |algorithm| {
                 let mut filter = Filter::zeros_for(algorithm, Backend::Native(isa), conv);
-                filter.pack(&weights, None);
+                team(|team| filter.pack(team, &weights, None));
                 filter
             };
             let mut between = vec![f32::NAN; conv.output_len()];
-            forward(conv, &input, &filter(Algorithm::Direct), &epilogue, &mut between);
+            team(|team| {
+                forward(team, conv, &input, &filter(Algorithm::Direct), &epilogue, &mut between)
+            });
             let mut expected = vec![f32::NAN; len];
-            max_pool(isa, &pool, &between, &mut expected);
+            team(|team| max_pool(team, isa, &pool, &between, &mut expected));
             let filter = filter(Algorithm::Strip);
             for threads in [1, 2, 3, 5, 8] {
                 let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let mut output = vec![-1.0; len];
                 threads.install(|| {
-                    conv_max_pool(isa, conv, &pool, &input, &filter, &epilogue, &mut output);
+                    team(|team| {
+                        conv_max_pool(
+                            team,
+                            isa,
+                            conv,
+                            &pool,
+                            &input,
+                            &filter,
+                            &epilogue,
+                            &mut output,
+                        )
+                    });
                 });
                 let same = output.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
                 assert!(same, "{isa}, {threads:?}: other bits, {conv:?} {pool:?}");

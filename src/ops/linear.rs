@@ -4,6 +4,7 @@
 
 use super::narrow;
 use crate::gemm::{Backend, Epilogue, Matrix, PackedB, gemm};
+use crate::runtime::{Tasks, Team};
 use std::ops::Range;
 
 /// A linear layer, packed once for many uses.
@@ -17,11 +18,11 @@ impl Linear {
     ///
     /// # Panics
     /// If `weight` does not hold whole rows for `bias`.
-    pub fn new(backend: Backend, weight: &[f32], bias: &[f32]) -> Self {
+    pub fn new(team: &mut Team, backend: Backend, weight: &[f32], bias: &[f32]) -> Self {
         let (outputs, inputs) = (bias.len(), weight.len() / bias.len().max(1));
         assert_eq!(weight.len(), outputs * inputs, "weight of a linear layer");
         let mut linear = Self::zeros(backend, inputs, outputs);
-        linear.pack_from(bias, |part, pack| pack(&weight[part]));
+        linear.pack_from(bias, |part, pack| pack(&weight[part])).run(team);
         linear
     }
 
@@ -30,18 +31,18 @@ impl Linear {
         Self { packed: PackedB::zeros(backend, inputs, outputs), bias: vec![0.0; outputs] }
     }
 
-    /// Packs `bias` and a weight that `read` has, as
+    /// Copies `bias`; the tasks that pack a weight that `read` has, as
     /// [`Filter::pack_from`](crate::conv::Filter::pack_from) does.
     ///
     /// # Panics
     /// If the sizes are not those of the layer.
-    pub fn pack_from(
-        &mut self,
+    pub fn pack_from<'a>(
+        &'a mut self,
         bias: &[f32],
-        read: impl Fn(Range<usize>, &mut dyn FnMut(&[f32])) + Sync,
-    ) {
-        self.packed.pack_filters(1, None, read);
+        read: impl Fn(Range<usize>, &mut dyn FnMut(&[f32])) + Sync + Send + 'a,
+    ) -> Tasks<'a> {
         self.bias.copy_from_slice(bias);
+        self.packed.pack_filters(1, None, read)
     }
 
     /// Values an input has.
@@ -58,10 +59,10 @@ impl Linear {
     ///
     /// # Panics
     /// If they do not hold the same number of whole rows.
-    pub fn forward(&self, input: &[f32], output: &mut [f32]) {
+    pub fn forward(&self, team: &mut Team, input: &[f32], output: &mut [f32]) {
         let rows = Matrix::new(input, input.len() / self.inputs(), self.inputs());
         let epilogue = Epilogue { bias: Some(&self.bias), ..Epilogue::default() };
-        gemm(&rows, &self.packed, output, &epilogue);
+        gemm(team, &rows, &self.packed, output, &epilogue);
     }
 }
 
@@ -73,6 +74,7 @@ impl Linear {
 /// # Panics
 /// If the sizes do not fit together.
 pub fn linear_backward(
+    team: &mut Team,
     backend: Backend,
     input: &[f32],
     weight: &[f32],
@@ -87,13 +89,13 @@ pub fn linear_backward(
     assert_eq!(input.len(), batch * inputs, "input of a linear layer");
     let none = Epilogue::default();
 
-    let packed = PackedB::from_rows(backend, outputs, inputs, weight);
-    gemm(&Matrix::new(doutput, batch, outputs), &packed, dinput, &none);
+    let packed = PackedB::from_rows(team, backend, outputs, inputs, weight);
+    gemm(team, &Matrix::new(doutput, batch, outputs), &packed, dinput, &none);
 
     let transposed: Vec<f32> =
         (0..outputs * batch).map(|i| doutput[i % batch * outputs + i / batch]).collect();
-    let packed = PackedB::from_rows(backend, batch, inputs, input);
-    gemm(&Matrix::new(&transposed, outputs, batch), &packed, dweight, &none);
+    let packed = PackedB::from_rows(team, backend, batch, inputs, input);
+    gemm(team, &Matrix::new(&transposed, outputs, batch), &packed, dweight, &none);
 
     for (sum, gradients) in dbias.iter_mut().zip(transposed.chunks_exact(batch)) {
         *sum = narrow(gradients.iter().map(|&g| f64::from(g)).sum());
@@ -159,11 +161,11 @@ mod tests {
             let weight = normals(seed ^ 1, outputs * inputs);
             let doutput = normals(seed ^ 2, batch * outputs);
             let expected = backward(batch, &wide(&input), &wide(&weight), &wide(&doutput));
-            for got in everywhere(|isa| {
+            for got in everywhere(|team, isa| {
                 let mut gradients = [input.len(), weight.len(), outputs].map(|n| vec![f32::NAN; n]);
                 let [dinput, dweight, dbias] = &mut gradients;
                 let backend = Backend::Native(isa);
-                linear_backward(backend, &input, &weight, &doutput, dinput, dweight, dbias);
+                linear_backward(team, backend, &input, &weight, &doutput, dinput, dweight, dbias);
                 gradients.to_vec()
             }) {
                 for (i, terms) in [outputs, batch, batch].into_iter().enumerate() {

@@ -1,11 +1,14 @@
 //! Max-pooling.
 //!
+//! NaN is larger than every number, as in PyTorch: a window that has one gives NaN, so a network that
+//! diverged says so at its end. Of equal numbers the first wins, of several NaN the last.
+//!
 //! Training remembers which pixel of each window won, as its place in the window (a byte, row by row,
 //! whether or not all of the window is in the image). Backward goes over the input: each pixel sums
 //! the gradients of the windows that it won, in their order, so that rows need not wait for each other.
 
+use crate::runtime::{ChunksMut, Team};
 use crate::simd::{Isa, Simd, SimdOp};
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// The geometry of a max-pool over square windows. Pixels beyond the edges never win.
@@ -68,14 +71,14 @@ impl PoolShape {
 ///
 /// # Panics
 /// If a size is not what `shape` says.
-pub fn max_pool(isa: Isa, shape: &PoolShape, input: &[f32], output: &mut [f32]) {
+pub fn max_pool(team: &mut Team, isa: Isa, shape: &PoolShape, input: &[f32], output: &mut [f32]) {
     let s = shape;
     let (out_height, out_width) = (s.out_height(), s.out_width());
     s.check(input.len(), output.len());
     if output.is_empty() {
         return;
     }
-    output.par_chunks_mut(out_width * s.channels).enumerate().for_each(|(row, output)| {
+    team.for_each_chunk(output, out_width * s.channels, |row, output, _| {
         let (image, y) = (row / out_height, row % out_height);
         let (window, line) = (s.window(y, s.height), s.width * s.channels);
         let first = image * s.height * line;
@@ -112,6 +115,12 @@ impl SimdOp for Row<'_> {
     }
 }
 
+/// `value` where it is larger than `max` or NaN, else `max`, which may be NaN.
+#[inline(always)]
+fn larger<S: Simd>(s: S, value: S::V, max: S::V) -> S::V {
+    s.if_nan(value, value, s.max(value, max))
+}
+
 /// The maximum of the window of `height` by `width` pixels that begins with the first of `pixels`.
 #[inline(always)]
 fn maximum<S: Simd>(
@@ -126,7 +135,7 @@ fn maximum<S: Simd>(
         for y in 0..height {
             for x in 0..width {
                 let at = (y * shape.width + x) * shape.channels + vector * S::LANES;
-                max = s.max(max, s.load(&pixels[at..at + output.len()]));
+                max = larger(s, s.load(&pixels[at..at + output.len()]), max);
             }
         }
         s.store(max, output);
@@ -134,11 +143,12 @@ fn maximum<S: Simd>(
 }
 
 /// As [`max_pool`], and `argmax`, of the output's shape, says where in its window each maximum was:
-/// `ky * kernel + kx`, of equals the first.
+/// `ky * kernel + kx`, of equals the first, of several NaN the last.
 ///
 /// # Panics
 /// If a size is not what `shape` says, or a window has more than 256 pixels.
 pub fn max_pool_argmax(
+    team: &mut Team,
     isa: Isa,
     shape: &PoolShape,
     input: &[f32],
@@ -154,8 +164,8 @@ pub fn max_pool_argmax(
         return;
     }
     let len = out_width * s.channels;
-    let rows = output.par_chunks_mut(len).zip(argmax.par_chunks_mut(len)).enumerate();
-    rows.for_each(|(row, (output, argmax))| {
+    let rows = (ChunksMut::new(output, len), ChunksMut::new(argmax, len));
+    team.for_each_part(rows, |row, (output, argmax), _| {
         let (image, y) = (row / out_height, row % out_height);
         let input = &input[image * s.height * s.width * s.channels..];
         isa.dispatch(ArgmaxRow { shape: s, input, y, output, argmax });
@@ -195,8 +205,10 @@ impl SimdOp for ArgmaxRow<'_> {
                             (in_y + padding - self.y * stride, in_x + padding - x * stride);
                         let place = s.splat((ky * kernel + kx) as f32);
                         // The first pixel wins until another is larger, even with nothing but -∞.
-                        winner = Some(winner.map_or(place, |w| s.if_gt(value, max, place, w)));
-                        max = s.if_gt(value, max, value, max);
+                        winner = Some(winner.map_or(place, |w| {
+                            s.if_nan(value, place, s.if_gt(value, max, place, w))
+                        }));
+                        max = larger(s, value, max);
                     }
                 }
                 s.store(max, output);
@@ -214,6 +226,7 @@ impl SimdOp for ArgmaxRow<'_> {
 /// # Panics
 /// If a size is not what `shape` says.
 pub fn max_pool_backward(
+    team: &mut Team,
     isa: Isa,
     shape: &PoolShape,
     argmax: &[u8],
@@ -224,8 +237,7 @@ pub fn max_pool_backward(
     s.check(dinput.len(), doutput.len());
     assert_eq!(argmax.len(), doutput.len(), "size of the argmax");
     let image_len = s.out_height() * s.out_width() * s.channels;
-    let rows = dinput.par_chunks_mut((s.width * s.channels).max(1)).enumerate();
-    rows.for_each(|(row, dinput)| {
+    team.for_each_chunk(dinput, (s.width * s.channels).max(1), |row, dinput, _| {
         let (image, y) = (row / s.height, row % s.height);
         let range = image * image_len..(image + 1) * image_len;
         let (argmax, doutput) = (&argmax[range.clone()], &doutput[range]);
@@ -275,7 +287,7 @@ impl SimdOp for BackwardRow<'_> {
 mod tests {
     use super::super::testing::{everywhere, normals};
     use super::*;
-    use crate::runtime::Rng;
+    use crate::runtime::{Rng, team};
 
     /// A random shape.
     fn shape(case: u64) -> PoolShape {
@@ -322,7 +334,7 @@ mod tests {
             }
             for isa in Isa::available() {
                 let mut output = vec![f32::NAN; expected.len()];
-                max_pool(isa, &s, &input, &mut output);
+                team(|team| max_pool(team, isa, &s, &input, &mut output));
                 assert_eq!(output, expected, "case {case} on {isa}: {s:?}");
             }
         }
@@ -361,12 +373,12 @@ mod tests {
             let len = s.batch * s.out_height() * s.out_width() * s.channels;
             let doutput = normals(case + 1, len);
             let expected = scatter(&s, &input, &doutput);
-            for result in everywhere(|isa| {
+            for result in everywhere(|team, isa| {
                 let (mut plain, mut output) = (vec![f32::NAN; len], vec![f32::NAN; len]);
                 let (mut argmax, mut dinput) = (vec![255; len], vec![f32::NAN; input.len()]);
-                max_pool(isa, &s, &input, &mut plain);
-                max_pool_argmax(isa, &s, &input, &mut output, &mut argmax);
-                max_pool_backward(isa, &s, &argmax, &doutput, &mut dinput);
+                max_pool(team, isa, &s, &input, &mut plain);
+                max_pool_argmax(team, isa, &s, &input, &mut output, &mut argmax);
+                max_pool_backward(team, isa, &s, &argmax, &doutput, &mut dinput);
                 vec![plain, output, dinput]
             }) {
                 assert_eq!(result[0], result[1], "forward of case {case}: {s:?}");

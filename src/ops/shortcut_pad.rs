@@ -1,6 +1,6 @@
 //! Shortcut A (He et al. 2015, section 3.3): every `stride`-th pixel, more channels by zeros.
 
-use rayon::prelude::*;
+use crate::runtime::Team;
 
 /// The geometry of a parameter-free shortcut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,22 +50,20 @@ impl ShortcutPad {
 ///
 /// # Panics
 /// If a size is not what `shape` says.
-pub fn shortcut_pad(shape: &ShortcutPad, input: &[f32], output: &mut [f32]) {
+pub fn shortcut_pad(team: &mut Team, shape: &ShortcutPad, input: &[f32], output: &mut [f32]) {
     let s = shape;
     let (out_height, out_width) = (s.out_height(), s.out_width());
     s.check(input.len(), output.len());
-    output.par_chunks_mut((out_width * s.out_channels()).max(1)).enumerate().for_each(
-        |(row, output)| {
-            let (image, y) = (row / out_height, row % out_height);
-            for (x, output) in output.chunks_exact_mut(s.out_channels()).enumerate() {
-                let pixel = (image * s.height + y * s.stride) * s.width + x * s.stride;
-                output[..s.before].fill(0.0);
-                output[s.before..s.before + s.channels]
-                    .copy_from_slice(&input[pixel * s.channels..][..s.channels]);
-                output[s.before + s.channels..].fill(0.0);
-            }
-        },
-    );
+    team.for_each_chunk(output, (out_width * s.out_channels()).max(1), |row, output, _| {
+        let (image, y) = (row / out_height, row % out_height);
+        for (x, output) in output.chunks_exact_mut(s.out_channels()).enumerate() {
+            let pixel = (image * s.height + y * s.stride) * s.width + x * s.stride;
+            output[..s.before].fill(0.0);
+            output[s.before..s.before + s.channels]
+                .copy_from_slice(&input[pixel * s.channels..][..s.channels]);
+            output[s.before + s.channels..].fill(0.0);
+        }
+    });
 }
 
 /// Adds the gradient of the input to `dinput`, which already has that of the main path. The shapes
@@ -73,11 +71,18 @@ pub fn shortcut_pad(shape: &ShortcutPad, input: &[f32], output: &mut [f32]) {
 ///
 /// # Panics
 /// If a size is not what `shape` says.
-pub fn shortcut_pad_backward(shape: &ShortcutPad, doutput: &[f32], dinput: &mut [f32]) {
+pub fn shortcut_pad_backward(
+    team: &mut Team,
+    shape: &ShortcutPad,
+    doutput: &[f32],
+    dinput: &mut [f32],
+) {
     let s = shape;
     s.check(dinput.len(), doutput.len());
-    let rows = dinput.par_chunks_mut((s.width * s.channels).max(1)).enumerate();
-    rows.filter(|(row, _)| (row % s.height).is_multiple_of(s.stride)).for_each(|(row, dinput)| {
+    team.for_each_chunk(dinput, (s.width * s.channels).max(1), |row, dinput, _| {
+        if !(row % s.height).is_multiple_of(s.stride) {
+            return;
+        }
         let out_row = row / s.height * s.out_height() + row % s.height / s.stride;
         let doutput = &doutput[out_row * s.out_width() * s.out_channels()..];
         let pixels = dinput.chunks_exact_mut(s.channels).step_by(s.stride);
@@ -93,6 +98,7 @@ pub fn shortcut_pad_backward(shape: &ShortcutPad, doutput: &[f32], dinput: &mut 
 mod tests {
     use super::super::testing::normals;
     use super::*;
+    use crate::runtime::team;
 
     #[test]
     fn takes_every_second_pixel_and_centres_the_channels() {
@@ -107,7 +113,7 @@ mod tests {
         };
         let input: Vec<f32> = (1..=12).map(|v| v as f32).collect();
         let mut output = vec![f32::NAN; 2 * 4];
-        shortcut_pad(&shape, &input, &mut output);
+        team(|team| shortcut_pad(team, &shape, &input, &mut output));
         assert_eq!(output, [0.0, 1.0, 2.0, 0.0, 0.0, 9.0, 10.0, 0.0]);
     }
 
@@ -122,13 +128,13 @@ mod tests {
                 let doutput = normals(1, len);
                 let main = normals(2, batch * height * width * channels);
                 let mut dinput = main.clone();
-                shortcut_pad_backward(&s, &doutput, &mut dinput);
+                team(|team| shortcut_pad_backward(team, &s, &doutput, &mut dinput));
                 for i in 0..main.len() {
                     // A unit vector through the forward pass finds the one place it goes to.
                     let mut unit = vec![0.0; main.len()];
                     unit[i] = 1.0;
                     let mut output = vec![f32::NAN; len];
-                    shortcut_pad(&s, &unit, &mut output);
+                    team(|team| shortcut_pad(team, &s, &unit, &mut output));
                     let to = output.iter().position(|&v| v == 1.0);
                     let expected = main[i] + to.map_or(0.0, |to| doutput[to]);
                     assert_eq!(dinput[i], expected, "{i} of {s:?}");

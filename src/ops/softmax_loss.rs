@@ -6,7 +6,7 @@
 //! order.
 
 use super::narrow;
-use rayon::prelude::*;
+use crate::runtime::{ChunksMut, Team};
 
 /// The loss of some images, and how many of them were right.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -30,6 +30,7 @@ pub struct Loss {
 /// # Panics
 /// If the sizes do not fit together or a label is not below the number of classes.
 pub fn softmax_loss(
+    team: &mut Team,
     logits: &[f32],
     labels: &[usize],
     smoothing: f64,
@@ -44,14 +45,13 @@ pub fn softmax_loss(
     assert_eq!(logits.len(), labels.len() * classes, "logits of {} images", labels.len());
     assert_eq!(dlogits.len(), logits.len(), "size of the gradient");
     assert!(labels.iter().all(|&label| label < classes), "a label beyond {classes} classes");
-    let images: Vec<(f64, usize)> = logits
-        .par_chunks_exact(classes)
-        .zip(labels)
-        .zip(dlogits.par_chunks_exact_mut(classes))
-        .map(|((logits, &label), dlogits)| {
-            (image(logits, label, smoothing, images_a_step as f64, dlogits), rank(logits, label))
-        })
-        .collect();
+    let mut images = vec![(0.0_f64, 0); labels.len()];
+    let parts = (ChunksMut::new(&mut images, 1), ChunksMut::new(dlogits, classes));
+    team.for_each_part(parts, |i, (result, dlogits), _| {
+        let (logits, label) = (&logits[i * classes..][..classes], labels[i]);
+        let loss = image(logits, label, smoothing, images_a_step as f64, dlogits);
+        result[0] = (loss, rank(logits, label));
+    });
     Loss {
         sum: images.iter().map(|(loss, _)| loss).sum(),
         top1: images.iter().filter(|(_, rank)| *rank < 1).count(),
@@ -93,6 +93,7 @@ fn rank(logits: &[f32], label: usize) -> usize {
 mod tests {
     use super::super::testing::{assert_close, assert_gradient, everywhere, normals, wide};
     use super::*;
+    use crate::runtime::team;
     use proptest::prelude::*;
 
     /// The mean loss as torch defines it: (1 - s) · nll + s · the mean of -log p over classes.
@@ -142,9 +143,10 @@ mod tests {
             let labels: Vec<usize> = (0..images).map(|i| (seed as usize / 3 + i * 7) % classes).collect();
             let expected = backward(&wide(&logits), &labels, smoothing);
             let mean = forward(&wide(&logits), &labels, smoothing);
-            for got in everywhere(|_| {
+            for got in everywhere(|team, _| {
                 let mut dlogits = vec![f32::NAN; logits.len()];
-                let loss = softmax_loss(&logits, &labels, smoothing, images, &mut dlogits);
+                let loss =
+                    softmax_loss(team, &logits, &labels, smoothing, images, &mut dlogits);
                 assert!((loss.sum / images as f64 - mean).abs() < 1e-12);
                 vec![dlogits]
             }) {
@@ -160,25 +162,29 @@ mod tests {
         let ranks: Vec<usize> = (0..7).map(|label| rank(&logits, label)).collect();
         assert_eq!(ranks, [3, 0, 1, 2, 4, 5, 6]);
         let mut dlogits = [0.0; 14];
-        let loss = softmax_loss(&[logits, logits].concat(), &[1, 4], 0.0, 2, &mut dlogits);
+        let loss = team(|team| {
+            softmax_loss(team, &[logits, logits].concat(), &[1, 4], 0.0, 2, &mut dlogits)
+        });
         assert_eq!((loss.top1, loss.top5), (1, 2));
 
-        let diverged = softmax_loss(&[f32::NAN, 1.0], &[0], 0.1, 1, &mut dlogits[..2]);
+        let diverged =
+            team(|team| softmax_loss(team, &[f32::NAN, 1.0], &[0], 0.1, 1, &mut dlogits[..2]));
         assert!(diverged.sum.is_nan() && diverged.top5 == 0);
     }
 
     #[test]
     fn extreme_logits_have_a_finite_loss_and_no_denormal_gradients() {
         let mut dlogits = [f32::NAN; 3];
-        let loss = softmax_loss(&[1e4, -1e4, 9_905.0], &[1], 0.1, 1, &mut dlogits);
+        let loss =
+            team(|team| softmax_loss(team, &[1e4, -1e4, 9_905.0], &[1], 0.1, 1, &mut dlogits));
         assert!(loss.sum > 17_000.0 && loss.sum.is_finite());
-        let loss = softmax_loss(&[100.0, 5.0, 0.0], &[0], 0.0, 1, &mut dlogits);
+        let loss = team(|team| softmax_loss(team, &[100.0, 5.0, 0.0], &[0], 0.0, 1, &mut dlogits));
         assert!(loss.sum < 1e-40 && dlogits == [0.0; 3], "{dlogits:?}");
     }
 
     #[test]
     #[should_panic(expected = "beyond 2 classes")]
     fn a_label_out_of_range_panics() {
-        softmax_loss(&[0.0, 1.0], &[2], 0.0, 1, &mut [0.0; 2]);
+        team(|team| softmax_loss(team, &[0.0, 1.0], &[2], 0.0, 1, &mut [0.0; 2]));
     }
 }

@@ -1,6 +1,6 @@
 //! What the tests of the layers share: inputs, finite differences, equality everywhere.
 
-use crate::runtime::Rng;
+use crate::runtime::{Rng, Team, team};
 use crate::simd::Isa;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::LazyLock;
@@ -18,7 +18,7 @@ pub(super) fn wide(values: &[f32]) -> Vec<f64> {
 
 /// Runs `f` on every instruction set with 1, 2 and 3 threads. Asserts that threads change no bit, and
 /// exact sets none either; returns the results that may differ: of the exact sets and of `portable`.
-pub(super) fn everywhere(f: impl Fn(Isa) -> Vec<Vec<f32>> + Sync) -> Vec<Vec<Vec<f32>>> {
+pub(super) fn everywhere(f: impl Fn(&mut Team, Isa) -> Vec<Vec<f32>> + Sync) -> Vec<Vec<Vec<f32>>> {
     static POOLS: LazyLock<Vec<ThreadPool>> = LazyLock::new(|| {
         (1..=3).map(|n| ThreadPoolBuilder::new().num_threads(n).build().unwrap()).collect()
     });
@@ -28,7 +28,7 @@ pub(super) fn everywhere(f: impl Fn(Isa) -> Vec<Vec<f32>> + Sync) -> Vec<Vec<Vec
     let mut results: Vec<(bool, Vec<Vec<f32>>)> = Vec::new();
     for isa in Isa::available() {
         for pool in &*POOLS {
-            let result = pool.install(|| f(isa));
+            let result = pool.install(|| team(|team| f(team, isa)));
             match results.iter().find(|(exact, _)| *exact == isa.is_exact()) {
                 None => results.push((isa.is_exact(), result)),
                 Some((_, first)) => {

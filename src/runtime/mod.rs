@@ -1,21 +1,33 @@
 //! The machine as the rest of the program sees it: threads, memory, files, random numbers.
 
-mod awake;
 mod buffer;
+mod crew;
+mod disk;
 mod memory;
+mod parts;
 mod profile;
 mod rect;
 mod rng;
+mod scratch;
+mod signals;
 mod storage;
+mod tasks;
+mod team;
 mod threads;
 mod watch;
 
-pub use awake::awake;
 pub use buffer::AlignedBuf;
+pub(crate) use disk::is_at;
 pub use memory::available_memory;
+pub use parts::{ChunksMut, Parts, SlicesMut};
 pub use profile::Profile;
 pub use rect::RectMut;
 pub use rng::Rng;
-pub use storage::{Disk, Storage, StorageFile, write_durably};
+pub use scratch::{Buffers, Scratch};
+pub use signals::{INTERRUPTED, Interrupt};
+pub(crate) use storage::is_partial;
+pub use storage::{Disk, NewFiles, Storage, StorageFile, append_durably, write_durably};
+pub use tasks::Tasks;
+pub use team::{Crew, Team, alone, team};
 pub use threads::{MAX_THREADS, ThreadsError, default_threads, pool};
 pub use watch::{Unwatched, Watch};

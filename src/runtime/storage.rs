@@ -1,13 +1,15 @@
-//! Files that survive a crash: the few operations on a file system that durable writing takes, and
-//! the one order of them that never leaves neither the old content nor the new.
+//! Files that survive a crash: the one order of operations that never leaves neither the old content
+//! nor the new.
 //!
 //! The operations are a trait so that tests can put a faulty disk underneath: one that is full,
-//! read-only, or loses power at the k-th operation.
+//! read-only, or loses power at the k-th operation. The machine's own file system is [`Disk`].
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+pub use super::disk::{Disk, NewFiles};
 
 /// A file that is being written.
 pub trait StorageFile: Write {
@@ -20,11 +22,31 @@ pub trait StorageFile: Write {
 
 /// A file system, as far as durable writing needs it.
 pub trait Storage {
-    /// Creates an empty file, or empties the one there is.
+    /// The file that writing to `path` would replace or create: what a symbolic link points to.
     ///
     /// # Errors
-    /// The file cannot be created.
+    /// There is something else than a regular file.
+    fn target(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_owned())
+    }
+
+    /// Creates an empty file, which belongs to its writer as long as that writes.
+    ///
+    /// # Errors
+    /// The file cannot be created, or there is one.
     fn create(&self, path: &Path) -> io::Result<Box<dyn StorageFile + '_>>;
+
+    /// Opens a file to write at its end; creates it if there is none.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    fn append(&self, path: &Path) -> io::Result<Box<dyn StorageFile + '_>>;
+
+    /// The content of a file.
+    ///
+    /// # Errors
+    /// The file is not there or cannot be read.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
     /// Gives the file `from` the name `to`, which another file may have had: at any moment `to` is
     /// one of them.
@@ -45,6 +67,11 @@ pub trait Storage {
     /// The file is not there or cannot be removed.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Removes a file that [`create`](Self::create) made, unless its writer may still be alive.
+    fn remove_abandoned(&self, path: &Path) {
+        let _ = self.remove(path);
+    }
+
     /// The names in a folder, in any order.
     ///
     /// # Errors
@@ -52,71 +79,35 @@ pub trait Storage {
     fn list(&self, folder: &Path) -> io::Result<Vec<OsString>>;
 }
 
-/// The file system of the machine.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Disk;
-
-impl StorageFile for File {
-    fn sync(&mut self) -> io::Result<()> {
-        self.sync_all()
-    }
-}
-
-impl Storage for Disk {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn StorageFile + '_>> {
-        Ok(Box::new(File::create(path)?))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
-    }
-
-    #[cfg(unix)]
-    fn sync_dir(&self, folder: &Path) -> io::Result<()> {
-        File::open(folder)?.sync_all()
-    }
-
-    #[cfg(not(unix))]
-    fn sync_dir(&self, _: &Path) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
-    }
-
-    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
-        fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
-    }
-}
-
-/// Writes a file whole or not at all: `fill` writes beside `path`; the new file is synced, renamed to
-/// `path`, and the folder is synced. What earlier crashes left beside it is removed first.
+/// Writes a file whole or not at all: `fill` writes beside the file; the new file is synced, renamed,
+/// and the folder is synced. A symbolic link stays, and what it points to is replaced. What earlier
+/// crashes left beside the file is removed first, but nothing that another process still writes.
 ///
 /// # Errors
-/// The file cannot be written. A file of that name is then whole: as it was, or (if only making the
-/// new name durable failed) the new one.
+/// The file cannot be written, or what is there is not a regular file. A file of that name is then
+/// whole: as it was, or (if only making the new name durable failed) the new one.
 pub fn write_durably(
     storage: &dyn Storage,
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
+    let path = &storage.target(path)?;
     let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     // A folder that cannot be listed may still be writable, and leftovers are harmless.
     for entry in storage.list(folder).unwrap_or_default() {
         if is_partial(&entry, name) {
-            let _ = storage.remove(&folder.join(entry));
+            storage.remove_abandoned(&folder.join(entry));
         }
     }
     let beside = folder.join(partial(name));
+    let file = storage.create(&beside)?;
     let write = || {
-        let mut out = BufWriter::new(storage.create(&beside)?);
+        let mut out = BufWriter::new(file);
         fill(&mut out)?;
-        out.into_inner()?.sync()?;
+        // Open until it has its name: it is its writer's as long as that holds it.
+        let mut file = out.into_inner()?;
+        file.sync()?;
         storage.rename(&beside, path)
     };
     if let Err(error) = write() {
@@ -127,24 +118,49 @@ pub fn write_durably(
     storage.sync_dir(folder)
 }
 
-/// `.name.1234.partial`: hidden, and not that of another process, so that two writers of one file
-/// never write into one another's: the one that is removed or comes later fails or wins as a whole.
+/// Appends `bytes` to a file and returns when they are on disk, after a crash perhaps only some of
+/// them. What was there before stays as it was.
+///
+/// # Errors
+/// The file cannot be written, or is not a regular one.
+pub fn append_durably(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = &storage.target(path)?;
+    let mut file = storage.append(path)?;
+    file.write_all(bytes)?;
+    file.sync()?;
+    // The file may be new.
+    storage.sync_dir(folder_of(path))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// `.name.0123456789abcdef.partial`: hidden, and of no other writer. The number is random, since a
+/// process's own number is 1 in every container and a shared disk has many.
 fn partial(name: &OsStr) -> OsString {
     let mut hidden = OsString::from(".");
     hidden.push(name);
-    hidden.push(format!(".{}.partial", std::process::id()));
+    hidden.push(format!(".{:016x}.partial", RandomState::new().build_hasher().finish()));
     hidden
 }
 
-/// Whether `entry` is what [`partial`] makes of `name` in some process.
-fn is_partial(entry: &OsStr, name: &OsStr) -> bool {
-    let process = entry
+/// Whether `entry` is what [`partial`] makes of `name`, now or in an earlier version (the number of a
+/// process).
+pub(crate) fn is_partial(entry: &OsStr, name: &OsStr) -> bool {
+    let middle = entry
         .as_encoded_bytes()
         .strip_prefix(b".")
         .and_then(|rest| rest.strip_prefix(name.as_encoded_bytes()))
         .and_then(|rest| rest.strip_prefix(b"."))
         .and_then(|rest| rest.strip_suffix(b".partial"));
-    process.is_some_and(|id| !id.is_empty() && id.iter().all(u8::is_ascii_digit))
+    middle.is_some_and(|id| {
+        let random = id.len() == 16 && id.iter().all(u8::is_ascii_hexdigit);
+        random || (!id.is_empty() && id.iter().all(u8::is_ascii_digit))
+    })
 }
 
 #[cfg(test)]
@@ -152,20 +168,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn leftovers_of_this_file_only_are_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.bin");
-        for name in [".a.bin.1.partial", ".a.bin.x.partial", ".b.bin.1.partial", "a.bin"] {
-            fs::write(folder.path().join(name), b"old").unwrap();
+    fn names_of_partial_files_are_known_and_never_the_same() {
+        let name = OsStr::new("a.bin");
+        let names: std::collections::BTreeSet<_> = (0..1000).map(|_| partial(name)).collect();
+        assert_eq!(names.len(), 1000);
+        assert!(names.iter().all(|entry| is_partial(entry, name)));
+        for (entry, known) in [
+            (".a.bin.17.partial", true),
+            (".a.bin.0123456789abcdef.partial", true),
+            (".a.bin.x.partial", false),
+            (".a.bin..partial", false),
+            (".b.bin.1.partial", false),
+            ("a.bin", false),
+        ] {
+            assert_eq!(is_partial(OsStr::new(entry), name), known, "{entry}");
         }
-        write_durably(&Disk, &path, |out| out.write_all(b"new")).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-        let mut names = Disk.list(folder.path()).unwrap();
-        names.sort();
-        assert_eq!(names, [".a.bin.x.partial", ".b.bin.1.partial", "a.bin"]);
-        let failed = write_durably(&Disk, &path, |_| Err(io::ErrorKind::Other.into()));
-        assert!(failed.is_err());
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert_eq!(Disk.list(folder.path()).unwrap().len(), 3);
     }
 }

@@ -88,6 +88,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn if_nan(self, a: __m256, then: __m256, otherwise: __m256) -> __m256 {
+        op!(_mm256_blendv_ps(otherwise, then, _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a)))
+    }
+
+    #[inline(always)]
     fn flush(self, a: __m256) -> __m256 {
         let (min, sign) = (self.splat(f32::MIN_POSITIVE), self.splat(-0.0));
         op!(_mm256_and_ps(a, _mm256_cmp_ps::<_CMP_NLT_UQ>(_mm256_andnot_ps(sign, a), min)))

@@ -85,6 +85,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn if_nan(self, a: __m512, then: __m512, otherwise: __m512) -> __m512 {
+        op!(_mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a), otherwise, then))
+    }
+
+    #[inline(always)]
     fn flush(self, a: __m512) -> __m512 {
         let min = self.splat(f32::MIN_POSITIVE);
         op!(_mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_NLT_UQ>(_mm512_abs_ps(a), min), a))

@@ -37,10 +37,11 @@ impl Isa {
         let mut all = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
+            let features = Features::detect();
+            if features.suffice_for_avx512() {
                 all.push(Isa(Set::Avx512));
             }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if features.suffice_for_avx2() {
                 all.push(Isa(Set::Avx2));
             }
         }
@@ -112,6 +113,39 @@ impl Isa {
     }
 }
 
+/// The features that code is compiled for. A virtual machine may hide any of them, so each set asks for
+/// all that its code names.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+struct Features {
+    avx2: bool,
+    fma: bool,
+    avx512f: bool,
+    avx512vl: bool,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Features {
+    fn detect() -> Self {
+        Self {
+            avx2: is_x86_feature_detected!("avx2"),
+            fma: is_x86_feature_detected!("fma"),
+            avx512f: is_x86_feature_detected!("avx512f"),
+            avx512vl: is_x86_feature_detected!("avx512vl"),
+        }
+    }
+
+    /// What `avx2::eval` is compiled for.
+    fn suffice_for_avx2(self) -> bool {
+        self.avx2 && self.fma
+    }
+
+    /// What `avx512::eval` is compiled for.
+    fn suffice_for_avx512(self) -> bool {
+        self.avx512f && self.avx512vl && self.suffice_for_avx2()
+    }
+}
+
 impl fmt::Display for Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -127,6 +161,21 @@ impl fmt::Debug for Isa {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn a_set_needs_every_feature_that_its_code_names() {
+        let all = Features { avx2: true, fma: true, avx512f: true, avx512vl: true };
+        assert!(all.suffice_for_avx512() && all.suffice_for_avx2());
+        let older = Features { avx512f: false, avx512vl: false, ..all };
+        assert!(!older.suffice_for_avx512() && older.suffice_for_avx2());
+        for lacking in [Features { avx2: false, ..all }, Features { fma: false, ..all }] {
+            assert!(!lacking.suffice_for_avx512() && !lacking.suffice_for_avx2());
+        }
+        for lacking in [Features { avx512f: false, ..all }, Features { avx512vl: false, ..all }] {
+            assert!(!lacking.suffice_for_avx512());
+        }
+    }
 
     #[test]
     fn names_round_trip_and_wrong_ones_are_refused() {

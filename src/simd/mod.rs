@@ -13,6 +13,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(test)]
+mod contract;
 mod isa;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -55,6 +57,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// a > b ? then : otherwise in each lane; so `otherwise` where either of a and b is NaN.
     fn if_gt(self, a: Self::V, b: Self::V, then: Self::V, otherwise: Self::V) -> Self::V;
+    /// `then` in the lanes where a is NaN, else `otherwise`.
+    fn if_nan(self, a: Self::V, then: Self::V, otherwise: Self::V) -> Self::V;
     /// +0 in the lanes where |a| is below the smallest normal number (denormals and zeros of either
     /// sign), a in the others, NaN included. Sweeps that make denormals flush them with this, since
     /// the floating-point control register is never touched.

@@ -86,6 +86,11 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn if_nan(self, a: float32x4_t, then: float32x4_t, otherwise: float32x4_t) -> float32x4_t {
+        op!(vbslq_f32(vceqq_f32(a, a), otherwise, then))
+    }
+
+    #[inline(always)]
     fn flush(self, a: float32x4_t) -> float32x4_t {
         let min = self.splat(f32::MIN_POSITIVE);
         op!(vreinterpretq_f32_u32(vbicq_u32(

@@ -55,6 +55,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn if_nan(self, a: f32x8, then: f32x8, otherwise: f32x8) -> f32x8 {
+        a.is_nan().select(then, otherwise)
+    }
+
+    #[inline(always)]
     fn flush(self, a: f32x8) -> f32x8 {
         a.abs().simd_lt(f32x8::splat(f32::MIN_POSITIVE)).select(f32x8::ZERO, a)
     }

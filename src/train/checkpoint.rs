@@ -3,7 +3,8 @@
 //! Weights and running statistics have torchvision's names and layout, and batch norm's counters are
 //! there too, so `load_state_dict` takes the file strictly once other keys are dropped. The
 //! optimiser's velocity is `optimizer.momentum.<name>`, the moving average `ema.<name>`; everything
-//! else is JSON in the metadata. The bytes are a function of the state alone: no time, host or path.
+//! else is JSON in the metadata. The bytes are a function of the state and of the program's version alone:
+//! no time, host or path.
 //! A checksum over all of it tells a damaged file from a good one.
 
 use std::borrow::Cow;
@@ -29,6 +30,7 @@ const PROGRESS: &str = "resnet_cpu.train.progress";
 const SCHEDULE: &str = "resnet_cpu.train.schedule";
 const BEST: &str = "resnet_cpu.train.best";
 const CHECKSUM: &str = "resnet_cpu.train.crc32";
+const PROGRAM: &str = "resnet_cpu.train.program";
 
 /// The version of the format that this program writes and reads.
 const VERSION: &str = "1";
@@ -37,6 +39,7 @@ const EMA_PREFIX: &str = "ema.";
 
 /// Why a checkpoint cannot be written or read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CheckpointError {
     /// The file cannot be written or read, or its weights are not the network's.
     #[error(transparent)]
@@ -104,6 +107,7 @@ pub fn save(state: &State, path: &Path, storage: &dyn Storage) -> Result<(), Che
     let mut metadata = inference_entries(state);
     metadata.extend([
         (FORMAT.to_owned(), VERSION.to_owned()),
+        (PROGRAM.to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         (CONFIG.to_owned(), json(&state.config)),
         (PROGRESS.to_owned(), json(&state.progress)),
         (SCHEDULE.to_owned(), json(&state.schedule)),
@@ -144,8 +148,10 @@ pub fn save_for_inference(
 /// # Errors
 /// The file cannot be read, is damaged, or is not a checkpoint of a run.
 pub fn load(path: &Path) -> Result<State, CheckpointError> {
+    // Opened once: what the checksum is of is what is loaded.
     let file = TensorFile::open(path)?;
-    let fields = Fields { path, entries: file.metadata() };
+    let entries = file.metadata().clone();
+    let fields = Fields { path, entries: &entries };
     match fields.entries.get(FORMAT).map(String::as_str) {
         None => return Err(CheckpointError::NoState { path: path.to_owned() }),
         Some(VERSION) => {}
@@ -156,15 +162,16 @@ pub fn load(path: &Path) -> Result<State, CheckpointError> {
     let invalid = |error: String| fields.error(CONFIG, "the configuration of a run".into(), &error);
     config.validate().map_err(|e| invalid(e.to_string()))?;
     let spec = config.spec().map_err(|e| invalid(e.to_string()))?;
-    let weights = WeightsFile::open(path, &Overrides::default())?;
+    let weights = WeightsFile::of_file(file, &Overrides::default())?;
     if *weights.spec() != spec {
         let expected = format!("{}, as the tensors are", weights.spec());
         return Err(fields.error(CONFIG, expected, &spec.to_string()));
     }
+    let file = weights.file();
     let network = weights.network();
     let mut momentum = AlignedBuf::zeroed(network.table().learnable_len());
     let mut ema = config.ema_decay.is_some().then(|| Params::zeros(network));
-    read_state_tensors(&file, network, &mut momentum, ema.as_mut())?;
+    read_state_tensors(file, network, &mut momentum, ema.as_mut())?;
     let state = State {
         inference: InferenceInfo {
             preprocess: Preprocess::complete(
@@ -174,7 +181,7 @@ pub fn load(path: &Path) -> Result<State, CheckpointError> {
             ),
             classes: weights.classes().map(<[String]>::to_vec),
         },
-        params: Params::from_source(network, &weights),
+        params: Params::from_source(network, &weights).map_err(WeightsError::from)?,
         momentum,
         ema,
         progress: fields.read(PROGRESS)?,
@@ -234,13 +241,16 @@ fn read_state_tensors(
         mismatch.expected += 1;
         let Some(tensor) = stored.remove(name.as_str()) else {
             mismatch.missing.push(name);
-            return;
+            return Ok(());
         };
-        let wrong = |expected, found| mismatch.wrong.push(WrongTensor { name, expected, found });
-        match file.values(tensor) {
-            _ if tensor.shape != info.shape => {
-                wrong(format!("{:?}", info.shape), format!("{:?}", tensor.shape));
-            }
+        let wrong = |expected, found| {
+            mismatch.wrong.push(WrongTensor { name, expected, found });
+        };
+        if tensor.shape != info.shape {
+            wrong(format!("{:?}", info.shape), format!("{:?}", tensor.shape));
+            return Ok(());
+        }
+        match file.values(tensor)? {
             Some(values) if tensor.dtype == Dtype::Float(FloatType::F32) => {
                 if values.iter().all(|x| x.is_finite()) {
                     to.copy_from_slice(&values);
@@ -251,13 +261,14 @@ fn read_state_tensors(
             }
             _ => wrong("F32".to_owned(), tensor.dtype.to_string()),
         }
+        Ok::<(), WeightsError>(())
     };
     for info in learnable(network.table()) {
-        read(format!("{MOMENTUM_PREFIX}{}", info.name), info, &mut momentum[info.range()]);
+        read(format!("{MOMENTUM_PREFIX}{}", info.name), info, &mut momentum[info.range()])?;
     }
     if let Some(ema) = ema {
         for (id, info) in network.table().iter() {
-            read(format!("{EMA_PREFIX}{}", info.name), info, ema.get_mut(id));
+            read(format!("{EMA_PREFIX}{}", info.name), info, ema.get_mut(id))?;
         }
     }
     let state =
@@ -286,8 +297,17 @@ impl Fields<'_> {
     fn read<T: DeserializeOwned>(&self, key: &'static str) -> Result<T, CheckpointError> {
         let text = self.entries.get(key).map_or("", String::as_str);
         serde_json::from_str(text).map_err(|error| {
-            let reason = format!("{text} ({error})");
-            self.error(key, "JSON that this version writes".to_owned(), &reason)
+            let this = env!("CARGO_PKG_VERSION");
+            let expected = format!("what resnet-cpu {this} knows");
+            if text.is_empty() {
+                return self.error(key, expected, "");
+            }
+            let writer = self.entries.get(PROGRAM).map_or("an unknown version", String::as_str);
+            self.error(
+                key,
+                expected,
+                &format!("{error}; the file was written by resnet-cpu {writer}"),
+            )
         })
     }
 
@@ -298,7 +318,7 @@ impl Fields<'_> {
         let mut checksum = Checksum::of_metadata(&rest);
         for tensor in file.tensors() {
             checksum.tensor(&tensor.name, &tensor.dtype.to_string(), &tensor.shape);
-            checksum.bytes(file.bytes(tensor));
+            file.read_bytes(tensor, |bytes| checksum.bytes(bytes))?;
         }
         let found = checksum.text();
         if expected == found {

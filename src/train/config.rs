@@ -9,9 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use super::recipe::Recipe;
 use super::schedule::{LearningRate, Schedule, Warmup};
+use super::settings::{SETTINGS, Setting};
 use super::spelled;
 use crate::learn::SgdOptions;
 use crate::model::{Downsample, ModelSpec, Options, Shortcut, SpecError, StrideIn};
+
+/// The version of the numbers that this program computes: raised when a change of it gives a run other
+/// bits. Configurations of the first do not say it.
+pub const NUMERICS: u32 = 1;
 
 /// How long a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,18 +64,17 @@ pub struct DataInfo {
     pub train_images: u64,
     /// Images validated on.
     pub val_images: u64,
+    /// Whether these are a test set: its error is measured, but nothing is chosen by it. Runs of early
+    /// versions do not say so.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub test: bool,
 }
 
-/// A value that no run can have.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: expected {expected}, found {found}")]
-pub struct ConfigError {
-    /// The field, as [`Config::fields`] calls it.
-    pub field: &'static str,
-    /// What it could be.
-    pub expected: &'static str,
-    /// What it is.
-    pub found: String,
+impl DataInfo {
+    /// Whether there are images by which the best weights and a plateau's rate may be chosen.
+    pub fn can_choose(&self) -> bool {
+        self.val_images > 0 && !self.test
+    }
 }
 
 /// Everything that changes the result of a run.
@@ -98,6 +102,12 @@ pub struct Config {
     pub side: usize,
     /// How long the run is.
     pub length: Length,
+    /// How long it was before it was lengthened, the first length first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lengthened: Vec<Length>,
+    /// Which version of the numbers it is computed with, see [`NUMERICS`].
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    pub numerics: u32,
     /// Images of a weight update.
     pub batch: usize,
     /// Images that go through the network at a time, with batch norm's statistics of their own;
@@ -145,49 +155,6 @@ impl Config {
         ModelSpec::new(&self.arch, Options { shortcut, downsample, stride_in, classes })
     }
 
-    /// Checks the numbers that flags or a file may have set.
-    ///
-    /// # Errors
-    /// Names the first field whose value is impossible.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let length = match self.length {
-            Length::Epochs(n) | Length::Iterations(n) => n,
-        };
-        let positive = |x: f64| x.is_finite() && x > 0.0;
-        let share = |x: f64| (0.0..1.0).contains(&x);
-        let schedule = match &self.schedule {
-            Schedule::MultiStep { milestones, factor } => {
-                positive(*factor) && milestones.is_sorted_by(|a, b| a < b)
-            }
-            Schedule::Plateau { factor, threshold, .. } => positive(*factor) && share(*threshold),
-            Schedule::Constant | Schedule::Cosine => true,
-        };
-        let warmup = match self.warmup {
-            Warmup::UntilError { lr, error } => positive(lr) && (0.0..=1.0).contains(&error),
-            Warmup::None | Warmup::Linear { .. } => true,
-        };
-        let micro_batch = self.micro_batch.is_none_or(|n| (1..=self.batch).contains(&n));
-        let decay = self.weight_decay.is_finite() && self.weight_decay >= 0.0;
-        let checks = [
-            ("side", (1..=16_384).contains(&self.side), "1 to 16384 px"),
-            ("length", length > 0, "at least 1"),
-            ("batch", (1..=1 << 20).contains(&self.batch), "1 to 1048576 images"),
-            ("micro-batch", micro_batch, "1 image up to the batch"),
-            ("lr", positive(self.lr), "a positive number"),
-            ("schedule", schedule, "milestones in order, a positive factor, a threshold in 0..1"),
-            ("warmup", warmup, "a positive lr and an error in 0..1"),
-            ("momentum", share(self.momentum), "0 up to but not 1"),
-            ("weight-decay", decay, "a number, not negative"),
-            ("label-smoothing", share(self.label_smoothing), "0 up to but not 1"),
-            ("ema", self.ema_decay.is_none_or(share), "0 up to but not 1"),
-        ];
-        let Some(&(field, _, expected)) = checks.iter().find(|(_, fine, _)| !fine) else {
-            return Ok(());
-        };
-        let found = self.fields().into_iter().find(|(name, _)| *name == field);
-        Err(ConfigError { field, expected, found: found.map_or(String::new(), |(_, text)| text) })
-    }
-
     /// Weight updates in an epoch: whole batches only, the rest of the epoch's order is left out. At
     /// least 1, so that a set smaller than a batch never divides by zero.
     pub fn steps_per_epoch(&self) -> u64 {
@@ -222,90 +189,53 @@ impl Config {
         }
     }
 
-    /// All fields as text, in the order in which they are declared.
+    /// All settings as text, by their names on the command line; those that do not apply are left out.
     pub fn fields(&self) -> Vec<(&'static str, String)> {
-        fn option(value: Option<impl fmt::Display>) -> String {
-            value.map_or("none".to_owned(), |value| value.to_string())
-        }
-        // Destructured, so that a new field cannot be forgotten here.
-        let Self {
-            recipe,
-            arch,
-            shortcut,
-            downsample,
-            stride_in,
-            classes,
-            data: DataInfo { kind, fingerprint, train_images, val_images },
-            side,
-            length,
-            batch,
-            micro_batch,
-            lr,
-            schedule,
-            warmup,
-            momentum,
-            nesterov,
-            weight_decay,
-            decay_bn,
-            label_smoothing,
-            ema_decay,
-            zero_init,
-            augment,
-            normalize,
-            held_out,
-            seed,
-        } = self;
-        vec![
-            ("recipe", recipe.to_string()),
-            ("arch", arch.clone()),
-            ("shortcut", option(*shortcut)),
-            ("downsample", option(*downsample)),
-            ("stride-in", option(*stride_in)),
-            ("classes", classes.to_string()),
-            ("data", kind.clone()),
-            ("data fingerprint", fingerprint.clone()),
-            ("training images", train_images.to_string()),
-            ("validation images", val_images.to_string()),
-            ("side", format!("{side} px")),
-            ("length", length.to_string()),
-            ("batch", batch.to_string()),
-            ("micro-batch", option(*micro_batch)),
-            ("lr", lr.to_string()),
-            ("schedule", schedule.to_string()),
-            ("warmup", warmup.to_string()),
-            ("momentum", momentum.to_string()),
-            ("nesterov", nesterov.to_string()),
-            ("weight-decay", weight_decay.to_string()),
-            ("decay-bn", decay_bn.to_string()),
-            ("label-smoothing", label_smoothing.to_string()),
-            ("ema", option(*ema_decay)),
-            ("zero-init", zero_init.to_string()),
-            ("augment", augment.to_string()),
-            ("normalize", normalize.to_string()),
-            ("held-out", held_out.to_string()),
-            ("seed", seed.to_string()),
-        ]
+        let shown = |setting: &Setting| Some((setting.name, setting.text(self)?));
+        SETTINGS.iter().filter_map(shown).collect()
     }
 
     /// Why a run with configuration `self` cannot be continued with `asked`: a line
-    /// `field: stored X, asked Y` for each difference, empty if there is none that matters. A
+    /// `name: stored X, asked Y` for each difference, empty if there is none that matters. A
     /// greater length continues the run; the recipe's name is no difference by itself.
     pub fn diff(&self, asked: &Self) -> Vec<String> {
-        let longer = asked.total_steps() >= self.total_steps();
-        let same = |field: &str| field == "recipe" || (field == "length" && longer);
-        self.fields()
-            .into_iter()
-            .zip(asked.fields())
-            .filter(|((field, stored), (_, asked))| stored != asked && !same(field))
-            .map(|((field, stored), (_, asked))| format!("{field}: stored {stored}, asked {asked}"))
-            .collect()
+        let line = |name: &str, stored: Option<String>, asked: Option<String>| {
+            let none = || "none".to_owned();
+            let (stored, asked) = (stored.unwrap_or_else(none), asked.unwrap_or_else(none));
+            (stored != asked).then(|| format!("{name}: stored {stored}, asked {asked}"))
+        };
+        let shorter = asked.total_steps() < self.total_steps();
+        let length = shorter
+            .then(|| line("length", Some(self.length.to_string()), Some(asked.length.to_string())));
+        let settings = SETTINGS.iter().filter(|setting| setting.is_fixed());
+        let others = settings.filter_map(|s| line(s.name, s.text(self), s.text(asked)));
+        others.chain(length.flatten()).collect()
+    }
+
+    /// The settings that differ from `other`'s, as text.
+    pub fn changed_from(&self, other: &Self) -> Vec<(&'static str, String)> {
+        let changed = |setting: &&Setting| setting.text(self) != setting.text(other);
+        let shown = |setting: &Setting| Some((setting.name, setting.text(self)?));
+        SETTINGS.iter().filter(changed).filter_map(shown).collect()
     }
 }
 
-/// One `key = value` a line.
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn first() -> u32 {
+    1
+}
+
+fn is_first(numerics: &u32) -> bool {
+    *numerics == 1
+}
+
+/// One `name = value` a line.
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.fields().iter().try_for_each(|(key, value)| writeln!(f, "{key:<17} = {value}"))
+        self.fields().iter().try_for_each(|(name, value)| writeln!(f, "{name:<17} = {value}"))
     }
 }
 
@@ -318,6 +248,11 @@ impl fmt::Display for Length {
     }
 }
 
+impl Augment {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::None, Self::Crop, Self::CropFlip, Self::ScaleCropFlipColour];
+}
+
 impl fmt::Display for Augment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -327,6 +262,11 @@ impl fmt::Display for Augment {
             Self::ScaleCropFlipColour => "scale-crop-flip-colour",
         })
     }
+}
+
+impl Normalize {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Channel, Self::PixelMean];
 }
 
 impl fmt::Display for Normalize {
@@ -377,36 +317,14 @@ mod tests {
     }
 
     #[test]
-    fn impossible_values_are_named() {
-        for recipe in Recipe::ALL {
-            let spec = recipe.spec(recipe.default_arch(), Options::default()).unwrap();
-            recipe.config(&spec).validate().unwrap();
-        }
-        type Change = fn(&mut Config);
-        let changes: [(&str, Change); 6] = [
-            ("lr: expected a positive number, found NaN", |c| c.lr = f64::NAN),
-            ("batch: expected 1 to 1048576 images, found 0", |c| c.batch = 0),
-            ("micro-batch", |c| c.micro_batch = Some(256)),
-            ("length", |c| c.length = Length::Epochs(0)),
-            ("ema", |c| c.ema_decay = Some(1.0)),
-            ("schedule", |c| {
-                c.schedule = Schedule::MultiStep { milestones: vec![3, 2], factor: 0.1 };
-            }),
-        ];
-        for (expected, change) in changes {
-            let mut config = config();
-            change(&mut config);
-            let text = config.validate().unwrap_err().to_string();
-            assert!(text.starts_with(expected), "{text}");
-        }
-    }
-
-    #[test]
     fn printed_one_field_a_line() {
         let text = config().to_string();
         assert_eq!(text.lines().count(), config().fields().len());
         assert!(text.contains("lr                = 0.2\n"), "{text}");
         assert_eq!(config().total_steps(), 3_900);
+        // What the first version did not store is not stored where it is as it was.
+        let text = serde_json::to_string(&config()).unwrap();
+        assert!(["numerics", "lengthened", "\"test\""].iter().all(|new| !text.contains(new)));
         let unknown = serde_json::to_string(&config()).unwrap().replace("\"lr\"", "\"eta\"");
         assert!(serde_json::from_str::<Config>(&unknown).is_err());
     }

@@ -1,14 +1,19 @@
 //! A run's images: which are trained on, which validated on, and what they ask of a configuration.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
 use super::config::{Augment, Config, DataInfo, Normalize};
 use super::schedule::Warmup;
 use super::state::InferenceInfo;
-use crate::data::{self, Dataset, Kind, Mean, Preprocess, SettingError, Splits, Subset, View};
+use crate::data::{
+    self, Dataset, Kind, Mean, Preprocess, RgbImage, SettingError, Splits, Subset,
+    ValidationOrigin, View,
+};
 use crate::model::Family;
+use crate::runtime::Watch;
 
 /// Zeros on each side of which a crop is taken (the paper, section 4.2).
 const PAD: usize = 4;
@@ -24,6 +29,8 @@ pub struct TrainData {
     pub train: Box<dyn Dataset>,
     /// Images to validate on, if there are any.
     pub val: Option<Box<dyn Dataset>>,
+    /// Where those come from.
+    pub origin: ValidationOrigin,
     /// What was opened.
     pub kind: Kind,
 }
@@ -35,17 +42,21 @@ impl TrainData {
     /// # Errors
     /// More are to be held out than there are, or all.
     pub fn new(splits: Splits, held_out: u64) -> Result<Self, SettingError> {
-        let Splits { train, val, kind, .. } = splits;
+        let Splits { train, val, origin, kind, .. } = splits;
+        // An empty set is none, whatever made it.
+        let val = val.filter(|val| !val.is_empty());
         if held_out == 0 {
-            return Ok(Self { train, val, kind });
+            return Ok(Self { train, val, origin, kind });
         }
         let held_out = usize::try_from(held_out).unwrap_or(usize::MAX);
         let (train, val) = Subset::hold_out(Arc::from(train), held_out)?;
-        Ok(Self { train: Box::new(train), val: Some(Box::new(val)), kind })
+        let origin = ValidationOrigin::HeldOut;
+        Ok(Self { train: Box::new(train), val: Some(Box::new(val)), origin, kind })
     }
 
     /// Writes into a recipe's configuration what these data determine: their description and classes;
-    /// digits are not mirrored; a batch is at most the whole set, a warm-up at most an epoch.
+    /// digits are not mirrored; a batch is at most the whole set, and of whole micro-batches; a warm-up
+    /// is at most an epoch.
     pub fn fit(&self, config: &mut Config) {
         let val = self.val.as_deref();
         let fingerprint = |set: &dyn Dataset| set.fingerprint();
@@ -58,33 +69,96 @@ impl TrainData {
             },
             train_images: self.train.len() as u64,
             val_images: val.map_or(0, |val| val.len() as u64),
+            test: val.is_some() && self.origin == ValidationOrigin::Test,
         };
         if !self.kind.may_flip() && config.augment == Augment::CropFlip {
             config.augment = Augment::Crop;
         }
-        config.batch = config.batch.min(self.train.len());
+        if config.batch > self.train.len() {
+            let micro = config.micro_batch.filter(|&micro| micro <= self.train.len()).unwrap_or(1);
+            config.batch = self.train.len() / micro * micro;
+        }
         if let Warmup::Linear { steps } = config.warmup {
             config.warmup = Warmup::Linear { steps: steps.min(config.steps_per_epoch()) };
         }
     }
 
+    /// Whether the set can fill a batch.
+    pub(super) fn check_batch(&self, config: &Config) -> Result<(), SettingError> {
+        data::Sampler::new(0, self.train.len(), config.batch, 0).map(drop)
+    }
+
     /// Measures what is subtracted from pixels, which reads every training image, and reads every
-    /// validation image: one that cannot be read is found before any work is done.
+    /// validation image: one that cannot be read is found before any work is done. `watch` sees how far
+    /// that is, and may stop it.
     ///
     /// # Errors
-    /// [`data::Error`] of an image that cannot be read.
-    pub fn prepare(&self, config: &Config, family: Family) -> Result<InferenceInfo, data::Error> {
+    /// [`data::Error`] of an image that cannot be read, [`data::Error::Interrupted`] if it was stopped.
+    pub fn prepare(
+        &self,
+        config: &Config,
+        family: Family,
+        watch: &dyn Watch,
+    ) -> Result<InferenceInfo, data::Error> {
         let view = view(config, family, &*self.train);
+        let train = Watched::new(&*self.train, "training images read", watch);
         let mean = match config.normalize {
-            Normalize::Channel => Mean::channels_of(&*self.train, view)?,
-            Normalize::PixelMean => Mean::pixels_of(&*self.train, view)?,
+            Normalize::Channel => Mean::channels_of(&train, view)?,
+            Normalize::PixelMean => Mean::pixels_of(&train, view)?,
         };
         if let Some(val) = &self.val {
+            let val = Watched::new(&**val, "validation images read", watch);
             let failed = (0..val.len()).into_par_iter().find_map_first(|i| val.image(i).err());
             failed.map_or(Ok(()), Err)?;
         }
         let classes = self.train.class_names().map(<[String]>::to_vec);
         Ok(InferenceInfo { preprocess: Preprocess { view, mean }, classes })
+    }
+}
+
+/// A set that tells how many of its images have been read, and reads none once it is to stop.
+struct Watched<'a> {
+    data: &'a dyn Dataset,
+    what: &'static str,
+    read: AtomicU64,
+    watch: &'a dyn Watch,
+}
+
+impl<'a> Watched<'a> {
+    fn new(data: &'a dyn Dataset, what: &'static str, watch: &'a dyn Watch) -> Self {
+        Self { data, what, read: AtomicU64::new(0), watch }
+    }
+}
+
+impl Dataset for Watched<'_> {
+    fn len(&self) -> usize {
+        self.data.len()
+    }
+
+    fn classes(&self) -> usize {
+        self.data.classes()
+    }
+
+    fn class_names(&self) -> Option<&[String]> {
+        self.data.class_names()
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.data.label(index)
+    }
+
+    fn image(&self, index: usize) -> Result<RgbImage, data::Error> {
+        if self.watch.stopped() {
+            return Err(data::Error::Interrupted);
+        }
+        let image = self.data.image(index);
+        let read = self.read.fetch_add(1, Ordering::Relaxed) + 1;
+        self.watch.progress(self.what, read, Some(self.len() as u64));
+        image
+    }
+
+    fn fingerprint(&self) -> String {
+        self.data.fingerprint()
     }
 }
 

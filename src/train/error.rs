@@ -4,9 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use super::checkpoint::CheckpointError;
-use super::config::ConfigError;
+use super::checks::ConfigError;
 use super::metrics::MetricsError;
-use super::report::ReportError;
 use crate::data;
 use crate::infer::InferError;
 use crate::learn::{NotFinite, TooSmall};
@@ -40,18 +39,31 @@ pub enum RunError {
     /// `metrics.jsonl` cannot be read or written.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
-    /// `report.html` cannot be written.
-    #[error(transparent)]
-    Report(#[from] ReportError),
     /// The run's folder cannot be used.
-    #[error("{}: cannot {action}: {source}", path.display())]
+    #[error("{}: cannot {action}: {reason}", path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
         /// What was tried.
         action: &'static str,
-        /// The reason.
-        source: io::Error,
+        /// What the operating system says.
+        reason: io::Error,
+    },
+    /// There is less memory than the run takes.
+    #[error(
+        "training with --batch {batch} takes about {} of memory, {} are free; a smaller --batch takes \
+         less, or a smaller --micro-batch (batch norm then sees fewer images at a time, which changes \
+         results)",
+        gigabytes(*needed),
+        gigabytes(*available)
+    )]
+    Memory {
+        /// Bytes that it takes.
+        needed: u64,
+        /// Bytes that there are.
+        available: u64,
+        /// Images of a weight update.
+        batch: usize,
     },
     /// The folder is not empty and holds no run.
     #[error(
@@ -76,7 +88,8 @@ pub enum RunError {
     },
     /// The folder holds a run of another configuration.
     #[error(
-        "{}: holds another run ({}); to begin a new one choose another folder with --out",
+        "{}: holds another run ({}); give the stored settings to go on with it, or begin a new one in \
+         another folder with --out",
         path.display(),
         differences.join("; ")
     )]
@@ -100,4 +113,9 @@ pub enum RunError {
         /// The last checkpoint that was saved, all of whose numbers are finite.
         checkpoint: Option<PathBuf>,
     },
+}
+
+/// 8,600,000,000 to `8.6 GB`.
+fn gigabytes(bytes: u64) -> String {
+    format!("{:.1} GB", bytes as f64 / 1e9)
 }

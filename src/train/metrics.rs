@@ -1,15 +1,15 @@
 //! `metrics.jsonl`: one JSON object a line, one line an epoch, for people and their tools.
 //!
-//! A line is appended before the checkpoint of its epoch is saved, so after a crash the file may be
-//! ahead of the checkpoint, never behind; a resumed run cuts it back first.
+//! A line is on disk before the checkpoint of its epoch is saved, so after a crash the file may be
+//! ahead of the checkpoint, never behind; a resumed run cuts it back first. A line that a power cut or
+//! an editor has spoilt is passed over and cut then, too.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::runtime::{Storage, write_durably};
+use crate::runtime::{Storage, append_durably, write_durably};
 
 /// What is known after an epoch. Accuracies are fractions right, 0..1; what was not measured, or is
 /// not a number, is null.
@@ -41,80 +41,82 @@ pub struct EpochMetrics {
 
 /// `metrics.jsonl` cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-pub enum MetricsError {
-    /// The operating system refused.
-    #[error("{}: cannot {action}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What was tried.
-        action: &'static str,
-        /// The reason.
-        source: io::Error,
-    },
-    /// A line is not what this program writes.
-    #[error("{}: line {line}: expected the metrics of an epoch: {reason}", path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Its number, from 1.
-        line: usize,
-        /// What is wrong.
-        reason: String,
-    },
+#[error("{}: cannot {action}: {reason}", path.display())]
+#[non_exhaustive]
+pub struct MetricsError {
+    /// The file.
+    pub path: PathBuf,
+    /// What was tried.
+    pub action: &'static str,
+    /// What the operating system says.
+    pub reason: io::Error,
 }
 
-/// Appends a line.
+/// What is in `metrics.jsonl`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Metrics {
+    /// The epochs, in the order of the file.
+    pub epochs: Vec<EpochMetrics>,
+    /// Numbers, from 1, of the lines that are not the metrics of an epoch.
+    pub passed_over: Vec<usize>,
+}
+
+/// Appends a line, durably.
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn append_metrics(path: &Path, metrics: &EpochMetrics) -> Result<(), MetricsError> {
-    let io = |source| MetricsError::Io { path: path.to_owned(), action: "append", source };
-    let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(io)?;
-    file.write_all(line(metrics).as_bytes()).map_err(io)
+pub fn append_metrics(
+    path: &Path,
+    metrics: &EpochMetrics,
+    storage: &dyn Storage,
+) -> Result<(), MetricsError> {
+    append_durably(storage, path, line(metrics).as_bytes()).map_err(|reason| MetricsError {
+        path: path.to_owned(),
+        action: "append",
+        reason,
+    })
 }
 
-/// The epochs in the file; none if there is no file. A last line without a line break, which an
-/// interrupted write leaves, is left out.
+/// What is in the file; nothing if there is none.
 ///
 /// # Errors
-/// The file cannot be read, or another line is not the metrics of an epoch.
-pub fn read_metrics(path: &Path) -> Result<Vec<EpochMetrics>, MetricsError> {
-    let bytes = match fs::read(path) {
+/// The file cannot be read.
+pub fn read_metrics(path: &Path, storage: &dyn Storage) -> Result<Metrics, MetricsError> {
+    let bytes = match storage.read(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => {
-            return Err(MetricsError::Io { path: path.to_owned(), action: "read", source });
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Metrics::default()),
+        Err(reason) => {
+            return Err(MetricsError { path: path.to_owned(), action: "read", reason });
         }
     };
-    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-    let lines = bytes[..whole].split_inclusive(|&byte| byte == b'\n').enumerate();
-    lines
-        .map(|(i, line)| {
-            serde_json::from_slice(line).map_err(|error| MetricsError::Line {
-                path: path.to_owned(),
-                line: i + 1,
-                reason: error.to_string(),
-            })
-        })
-        .collect()
+    let mut metrics = Metrics::default();
+    let whole = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    if bytes.is_empty() {
+        return Ok(metrics);
+    }
+    for (i, line) in whole.split(|&byte| byte == b'\n').enumerate() {
+        match serde_json::from_slice(line) {
+            Ok(epoch) => metrics.epochs.push(epoch),
+            Err(_) => metrics.passed_over.push(i + 1),
+        }
+    }
+    Ok(metrics)
 }
 
-/// Removes all epochs after `step`, durably, and returns those that stay.
+/// Removes, durably, all epochs after `step` and what is no epoch's, and returns what was read less the
+/// removed epochs. A file that is as it should be is left alone.
 ///
 /// # Errors
 /// As of [`read_metrics`], or the file cannot be written.
-pub fn cut_metrics(
-    path: &Path,
-    step: u64,
-    storage: &dyn Storage,
-) -> Result<Vec<EpochMetrics>, MetricsError> {
-    let mut epochs = read_metrics(path)?;
-    epochs.retain(|epoch| epoch.step <= step);
-    let text: String = epochs.iter().map(line).collect();
-    write_durably(storage, path, |out| out.write_all(text.as_bytes()))
-        .map_err(|source| MetricsError::Io { path: path.to_owned(), action: "write", source })?;
-    Ok(epochs)
+pub fn cut_metrics(path: &Path, step: u64, storage: &dyn Storage) -> Result<Metrics, MetricsError> {
+    let mut metrics = read_metrics(path, storage)?;
+    metrics.epochs.retain(|epoch| epoch.step <= step);
+    let text: String = metrics.epochs.iter().map(line).collect();
+    if !storage.read(path).is_ok_and(|found| found == text.as_bytes()) {
+        write_durably(storage, path, |out| out.write_all(text.as_bytes()))
+            .map_err(|reason| MetricsError { path: path.to_owned(), action: "write", reason })?;
+    }
+    Ok(metrics)
 }
 
 fn line(metrics: &EpochMetrics) -> String {
@@ -125,6 +127,7 @@ fn line(metrics: &EpochMetrics) -> String {
 mod tests {
     use super::*;
     use crate::runtime::Disk;
+    use std::fs;
 
     fn epoch(epoch: u64) -> EpochMetrics {
         EpochMetrics {
@@ -141,9 +144,9 @@ mod tests {
     fn appended_read_and_cut_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
-        assert_eq!(read_metrics(&path).unwrap(), []);
+        assert_eq!(read_metrics(&path, &Disk).unwrap(), Metrics::default());
         for i in 1..=4 {
-            append_metrics(&path, &epoch(i)).unwrap();
+            append_metrics(&path, &epoch(i), &Disk).unwrap();
         }
         let first = fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned();
         assert_eq!(
@@ -152,18 +155,31 @@ mod tests {
              \"train_top1\":null,\"val_loss\":null,\"val_top1\":0.5,\"val_top5\":null,\
              \"images_per_second\":null,\"data_seconds\":null,\"seconds\":null}"
         );
-        fs::OpenOptions::new()
-            .append(true)
-            .open(&path)
-            .unwrap()
-            .write_all(b"{\"epoch\":5")
-            .unwrap();
-        assert_eq!(read_metrics(&path).unwrap().len(), 4);
-        assert_eq!(cut_metrics(&path, 29, &Disk).unwrap(), [epoch(1), epoch(2)]);
-        append_metrics(&path, &epoch(3)).unwrap();
-        assert_eq!(read_metrics(&path).unwrap(), [epoch(1), epoch(2), epoch(3)]);
-        fs::write(&path, "{}\n").unwrap();
-        let error = read_metrics(&path).unwrap_err().to_string();
-        assert!(error.contains("metrics.jsonl: line 1") && error.contains("epoch"), "{error}");
+        let cut = cut_metrics(&path, 29, &Disk).unwrap();
+        assert_eq!((cut.epochs, cut.passed_over), (vec![epoch(1), epoch(2)], vec![]));
+        append_metrics(&path, &epoch(3), &Disk).unwrap();
+        let epochs = read_metrics(&path, &Disk).unwrap().epochs;
+        assert_eq!(epochs, [epoch(1), epoch(2), epoch(3)]);
+    }
+
+    #[test]
+    fn spoilt_lines_stop_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let good: Vec<String> = (1..=3).map(|i| line(&epoch(i))).collect();
+        let text = format!(
+            "\n{}{}\u{0}\u{0}\n{{}}\n{}{{\"epoch\":4,\"st",
+            good[0],
+            good[1].replace(':', ";"),
+            good[2]
+        );
+        fs::write(&path, text.as_bytes()).unwrap();
+        let found = cut_metrics(&path, 100, &Disk).unwrap();
+        assert_eq!(found.epochs, [epoch(1), epoch(3)]);
+        assert_eq!(found.passed_over, [1, 3, 4, 5, 7]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), good[0].clone() + &good[2]);
+        // A line that was cut within a character.
+        fs::write(&path, [good[0].as_bytes(), b"{\"epoch\xc3"].concat()).unwrap();
+        assert_eq!(cut_metrics(&path, 100, &Disk).unwrap().passed_over, [2]);
     }
 }

@@ -4,31 +4,40 @@
 //! checkpoint holds whole.
 
 pub mod checkpoint;
+mod checks;
 mod config;
 mod data;
 mod error;
-mod lock;
+mod folder;
+mod memory;
 mod metrics;
 mod plan;
 mod recipe;
+mod recipes;
 mod report;
 mod run;
 mod schedule;
-mod signals;
+mod settings;
 mod spelled;
 mod state;
 mod trainer;
 
+pub use crate::runtime::{INTERRUPTED, Interrupt};
 pub use checkpoint::CheckpointError;
-pub use config::{Augment, Config, ConfigError, DataInfo, Length, Normalize};
+pub use checks::ConfigError;
+pub use config::{Augment, Config, DataInfo, Length, NUMERICS, Normalize};
 pub use data::TrainData;
 pub use error::RunError;
-pub use metrics::{EpochMetrics, MetricsError, append_metrics, cut_metrics, read_metrics};
+pub use folder::{BEST, LAST, METRICS, REPORT};
+pub use metrics::{EpochMetrics, Metrics, MetricsError, append_metrics, cut_metrics, read_metrics};
 pub use plan::Plan;
 pub use recipe::{Recipe, UnknownRecipe};
 pub use report::{ReportError, write_report};
-pub use run::{BEST, LAST, METRICS, Observer, Outcome, REPORT, Run, RunOptions};
-pub use schedule::{ERROR_WINDOW, LearningRate, Schedule, ScheduleState, Warmup};
-pub use signals::{INTERRUPTED, Interrupt};
+pub use run::{Observer, Outcome, Run, RunOptions};
+pub use schedule::{
+    ERROR_WINDOW, LearningRate, Schedule, ScheduleState, UnknownSchedule, Warmup,
+    default_milestones,
+};
+pub use settings::{Heading, SETTINGS, Setting};
 pub use state::{Best, InferenceInfo, Progress, State};
 pub use trainer::{StepReport, Validation};

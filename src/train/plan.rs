@@ -1,20 +1,27 @@
-//! What a run will take, from a few timed steps of it.
+//! What a run will take, from shapes and a few timed steps with few images.
 
 use std::time::Instant;
 
 use super::config::Config;
 use super::data::TrainData;
 use super::error::RunError;
+use super::memory;
 use super::state::{InferenceInfo, State};
-use super::trainer::{Trainer, VALIDATION_BATCH};
+use super::trainer::Trainer;
 use crate::data::Preprocess;
 use crate::gemm::Backend;
+use crate::model::Network;
+use crate::runtime::{Watch, available_memory};
 
 /// Steps that are timed, after one that allocates.
-const STEPS: u32 = 3;
+const STEPS: u32 = 2;
+
+/// Multiply-accumulates of the images of a timed step: a second or so on a small machine.
+const WORK: u64 = 30_000_000_000;
 
 /// What a run will take.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Plan {
     /// Weight updates.
     pub steps: u64,
@@ -24,53 +31,66 @@ pub struct Plan {
     pub prepare_seconds: f64,
     /// Seconds a step.
     pub step_seconds: f64,
-    /// Seconds a validation.
+    /// Seconds of measuring the validation or test images once.
     pub validation_seconds: f64,
-    /// Bytes of memory that the process has taken at most while it measured, where the system tells
-    /// (Linux).
-    pub memory: Option<u64>,
+    /// Bytes of memory, from shapes.
+    pub memory: u64,
     /// Bytes of the run's folder at most: its files, and a new checkpoint beside the old one.
     pub disk: u64,
 }
 
 impl Plan {
-    /// Times a few steps and a batch of validation; writes nothing.
+    /// Computes what the run takes, and times steps of a few images; writes nothing, and allocates for
+    /// those images only. Large batches are somewhat faster by the image than it says.
     ///
     /// # Errors
-    /// The configuration is impossible or does not go with the data, or an image cannot be read.
-    pub fn measure(config: Config, data: &TrainData, backend: Backend) -> Result<Self, RunError> {
+    /// The configuration is impossible, does not go with the data or with the memory that there is; or
+    /// an image cannot be read, or it was stopped.
+    pub fn measure(
+        config: Config,
+        data: &TrainData,
+        backend: Backend,
+        watch: &dyn Watch,
+    ) -> Result<Self, RunError> {
         config.validate()?;
+        data.check_batch(&config)?;
+        let network = Network::new(&config.spec()?);
+        let memory = memory::needed(&config, &network, backend);
+        memory::check(memory, available_memory(), &config)?;
+        let disk = memory::disk(&config, &network);
+        let (steps, steps_per_epoch) = (config.total_steps(), config.steps_per_epoch());
+        let (train, val) = (config.data.train_images as f64, config.data.val_images as f64);
+        let batch = config.batch as f64;
+
+        // Forward and backward are three times the forward pass.
+        let macs = 3 * network.macs(config.side, config.side).max(1);
+        let most = config.micro_batch.unwrap_or(config.batch);
+        let images = usize::try_from(WORK / macs).unwrap_or(most).clamp(1, most);
+        let trial = Config { batch: images, micro_batch: None, ..config };
         // The numbers that are subtracted change no time.
-        let preprocess = Preprocess::standard(config.spec()?.family);
-        let state = State::start(config, InferenceInfo { preprocess, classes: None })?;
-        let table = state.params.table();
-        let (learnable, statistics) = (table.learnable_len() as u64, table.statistics_len() as u64);
+        let preprocess = Preprocess::standard(network.spec.family);
+        let state = State::start(trial, InferenceInfo { preprocess, classes: None })?;
         let mut trainer = Trainer::new(state, data, backend)?;
-        trainer.step()?;
+        let stopped = || watch.stopped();
+        let mut step = || trainer.step(&stopped)?.ok_or(crate::data::Error::Interrupted.into());
+        watch.progress("timed steps", 0, Some(1 + u64::from(STEPS)));
+        let first: Result<_, RunError> = step();
+        first?;
         let (start, mut data_seconds) = (Instant::now(), 0.0);
         for _ in 0..STEPS {
-            data_seconds += trainer.step()?.data_seconds;
+            data_seconds += step()?.data_seconds;
         }
-        let step_seconds = start.elapsed().as_secs_f64() / f64::from(STEPS);
-        let config = trainer.config();
-        let (train, val) = (config.data.train_images as f64, config.data.val_images as f64);
-        let per_image = data_seconds / f64::from(STEPS) / config.batch as f64;
-        let (steps, steps_per_epoch) = (config.total_steps(), config.steps_per_epoch());
-        let weights = 4 * (learnable + statistics);
-        let averages = if config.ema_decay.is_some() { weights } else { 0 };
-        let checkpoint = weights + 4 * learnable + averages;
-
-        let start = Instant::now();
-        trainer.validate(VALIDATION_BATCH, &mut |_| {})?;
-        let measured = val.min(VALIDATION_BATCH as f64).max(1.0);
+        let per_image = 1.0 / (f64::from(STEPS) * images as f64);
+        let image_seconds = start.elapsed().as_secs_f64() * per_image;
+        let read_seconds = data_seconds * per_image;
         Ok(Self {
             steps,
             steps_per_epoch,
-            prepare_seconds: per_image * (train + val),
-            step_seconds,
-            validation_seconds: start.elapsed().as_secs_f64() * val / measured,
-            memory: peak_memory(),
-            disk: 2 * checkpoint + weights,
+            prepare_seconds: read_seconds * (train + val),
+            step_seconds: image_seconds * batch,
+            validation_seconds: (read_seconds + (image_seconds - read_seconds) / 3.0) * val,
+            memory,
+            disk,
         })
     }
 
@@ -81,11 +101,4 @@ impl Plan {
             + self.steps as f64 * self.step_seconds
             + validations as f64 * self.validation_seconds
     }
-}
-
-/// The most memory that this process has had, in bytes.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(1024 * line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?)
 }

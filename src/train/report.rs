@@ -52,6 +52,7 @@ th { color: var(--soft); font-weight: 500; }
 
 /// The report cannot be drawn or written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReportError {
     /// A curve cannot be drawn.
     #[error("{}: cannot draw the curve of {curve}: {reason}", path.display())]
@@ -64,12 +65,12 @@ pub enum ReportError {
         reason: String,
     },
     /// The operating system refused.
-    #[error("{}: cannot write: {source}", path.display())]
+    #[error("{}: cannot write: {reason}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// The reason.
-        source: io::Error,
+        /// What the operating system says.
+        reason: io::Error,
     },
 }
 
@@ -90,7 +91,7 @@ pub fn write_report(
         reason,
     })?;
     write_durably(storage, path, |out| out.write_all(page.as_bytes()))
-        .map_err(|source| ReportError::Io { path: path.to_owned(), source })
+        .map_err(|reason| ReportError::Io { path: path.to_owned(), reason })
 }
 
 /// A plot: its title, how values are written, and its curves.
@@ -119,7 +120,8 @@ fn page(
         Curve { class, label, color, points: epochs.iter().filter_map(point).collect() }
     };
     let train = |value| curve("train", "training", TRAIN, value);
-    let validation = |value| curve("validation", "validation", VALIDATION, value);
+    let measured = if config.data.test { "test" } else { "validation" };
+    let validation = |value| curve("validation", measured, VALIDATION, value);
     let plots = [
         Plot {
             title: "Loss",
@@ -156,7 +158,7 @@ fn page(
         html += &format!("<figure><figcaption>{title}{legend}</figcaption>\n{svg}</figure>\n");
     }
     html += "</div>\n<h2>Last epochs</h2>\n";
-    html += &table(epochs);
+    html += &table(epochs, measured);
     html += "<h2>Configuration</h2>\n<table class=\"config\">\n";
     for (key, value) in config.fields() {
         html += &format!("<tr><th>{key}</th><td>{}</td></tr>\n", escape(&value));
@@ -172,8 +174,14 @@ fn epoch_of(epoch: &EpochMetrics) -> f64 {
 fn summary(config: &Config, epochs: &[EpochMetrics], best: Option<&Best>) -> String {
     let Some(last) = epochs.last() else { return "No epoch is done yet.".to_owned() };
     let mut text = format!("Epoch {}, step {} of {}", last.epoch, last.step, config.total_steps());
+    if let Some(top1) = last.val_top1 {
+        text += &match config.data.test {
+            true => format!(" · test error {}", percent(1.0 - top1)),
+            false => format!(" · validation top-1 {}", percent(top1)),
+        };
+    }
     if let Some(Best { epoch, top1, .. }) = best {
-        text += &format!(" · best validation top-1 {} after epoch {epoch}", percent(*top1));
+        text += &format!(" · best {} after epoch {epoch}", percent(*top1));
     }
     text
 }
@@ -224,10 +232,10 @@ fn range(values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
     }
 }
 
-fn table(epochs: &[EpochMetrics]) -> String {
-    let mut html = String::from(
+fn table(epochs: &[EpochMetrics], measured: &str) -> String {
+    let mut html = format!(
         "<div class=\"wide\"><table>\n<tr><th>epoch</th><th>step</th><th>lr</th>\
-         <th>training loss</th><th>top-1</th><th>validation loss</th><th>top-1</th><th>top-5</th>\
+         <th>training loss</th><th>top-1</th><th>{measured} loss</th><th>top-1</th><th>top-5</th>\
          <th>images/s</th><th>seconds</th></tr>\n",
     );
     let cell = |value: Option<f64>, format: fn(f64) -> String| value.map_or("–".into(), format);

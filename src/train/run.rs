@@ -4,31 +4,23 @@
 //! by how many threads it is computed changes nothing: a run that was interrupted or killed ends
 //! with the same checkpoint, byte for byte, as one that was not.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::checkpoint::{self, save, save_for_inference};
-use super::config::Config;
+use super::config::{Config, NUMERICS};
 use super::data::TrainData;
 use super::error::RunError;
-use super::lock::{LOCK, Lock};
+use super::folder::{BEST, LAST, METRICS, REPORT, RunFolder};
+use super::memory;
 use super::metrics::{EpochMetrics, append_metrics, cut_metrics};
 use super::report::write_report;
-use super::signals::Interrupt;
+use super::schedule::Schedule;
 use super::state::{Best, State};
-use super::trainer::{StepReport, Trainer, Validation};
+use super::trainer::{StepReport, Trainer, Validated, Validation};
 use crate::gemm::Backend;
-use crate::runtime::Storage;
-
-/// The name of a run's checkpoint in its folder.
-pub const LAST: &str = "last.safetensors";
-/// The name of the weights that validated best.
-pub const BEST: &str = "best.safetensors";
-/// The name of the record of epochs.
-pub const METRICS: &str = "metrics.jsonl";
-/// The name of the page with the curves.
-pub const REPORT: &str = "report.html";
+use crate::model::Network;
+use crate::runtime::{Interrupt, Storage, Watch, available_memory};
 
 /// What changes no result.
 #[derive(Clone, Copy, Debug)]
@@ -41,12 +33,16 @@ pub struct RunOptions {
 
 /// Hears how a run goes on, to show it.
 pub trait Observer {
+    /// The first step begins: buffers are made, so it takes longer than others.
+    fn starting(&mut self) {}
     /// A step is done.
     fn step(&mut self, _report: &StepReport) {}
     /// So many of so many validation images are classified.
     fn validating(&mut self, _done: usize, _images: usize) {}
     /// An epoch is done, saved and on record.
     fn epoch(&mut self, _metrics: &EpochMetrics) {}
+    /// Something failed without which the run goes on.
+    fn warning(&mut self, _text: &str) {}
 }
 
 /// An observer that shows nothing.
@@ -64,18 +60,20 @@ pub enum Outcome {
 /// A run.
 pub struct Run<'a> {
     trainer: Trainer<'a>,
-    folder: PathBuf,
+    folder: RunFolder,
     options: RunOptions,
     storage: &'a dyn Storage,
     epochs: Vec<EpochMetrics>,
+    notes: Vec<String>,
     resumed: bool,
     saved: Instant,
-    _lock: Lock,
 }
 
 /// Seconds and images of the present epoch in this process.
 struct Clock {
     start: Instant,
+    /// Learning rate of the last step.
+    lr: Option<f64>,
     steps: f64,
     data: f64,
     images: usize,
@@ -83,73 +81,81 @@ struct Clock {
 
 impl Clock {
     fn start() -> Self {
-        Self { start: Instant::now(), steps: 0.0, data: 0.0, images: 0 }
+        Self { start: Instant::now(), lr: None, steps: 0.0, data: 0.0, images: 0 }
     }
 }
 
 impl<'a> Run<'a> {
     /// Goes on with the run in `folder`, or begins one there if the folder is empty or missing. A new
     /// run reads all images once and is saved before its first step, so whatever is wrong with
-    /// images or folder is found now.
+    /// images or folder is found now. `watch` sees how far the reading is, and may stop it.
     ///
     /// # Errors
-    /// The configuration is impossible or does not go with the data; the folder holds something else,
-    /// or a run whose configuration differs in more than a smaller length; another process trains in it.
+    /// The configuration is impossible or does not go with the data or the memory; the folder holds
+    /// something else, or a run whose configuration differs in more than a smaller length; another
+    /// process trains in it; it was stopped.
     pub fn open(
         folder: &Path,
         config: Config,
         data: &'a TrainData,
         options: RunOptions,
         storage: &'a dyn Storage,
+        watch: &dyn Watch,
     ) -> Result<Self, RunError> {
         config.validate()?;
-        let spec = config.spec()?;
-        // A run is locked before it is read; a new folder is made only when all is found right.
-        let began = || folder.join(LAST).is_file();
-        let lock = began().then(|| Lock::take(folder)).transpose()?;
-        let stored = stored(folder, &config)?;
-        let resumed = stored.is_some();
-        let state = match stored {
-            Some(state) => state,
-            None => {
-                // Refused before all images are read.
-                let images = data.train.len();
-                crate::data::Sampler::new(0, images, config.batch, 0)?;
-                let inference = data.prepare(&config, spec.family)?;
-                State::start(config, inference)?
-            }
+        let network = Network::new(&config.spec()?);
+        let mut folder = RunFolder::take(folder)?;
+        let needed = memory::needed(&config, &network, options.backend);
+        let resumed = folder.holds_run();
+        let mut notes = Vec::new();
+        let state = if resumed {
+            memory::check(needed, available_memory(), &config)?;
+            let state = checkpoint::load(&folder.file(LAST))?;
+            go_on(state, config, folder.path(), &mut notes)?
+        } else {
+            // Refused before all images are read.
+            data.check_batch(&config)?;
+            memory::check(needed, available_memory(), &config)?;
+            let inference = data.prepare(&config, network.spec.family, watch)?;
+            State::start(config, inference)?
         };
-        std::fs::create_dir_all(folder).map_err(|source| RunError::Folder {
-            path: folder.to_owned(),
-            action: "create",
-            source,
-        })?;
-        let lock = lock.map_or_else(|| Lock::take(folder), Ok)?;
-        if !resumed && began() {
-            // While the images were read.
-            return Err(RunError::InUse { path: folder.to_owned() });
-        }
         let trainer = Trainer::new(state, data, options.backend)?;
-        let mut run = Self {
+        if !resumed {
+            // Before the checkpoint, so that none stands beside the record of another run.
+            cut_metrics(&folder.file(METRICS), 0, storage)?;
+            save(&trainer.state, &folder.file(LAST), storage)?;
+            folder.begin();
+        }
+        let step = trainer.state.progress.step;
+        let metrics = cut_metrics(&folder.file(METRICS), step, storage)?;
+        if !metrics.passed_over.is_empty() {
+            let lines: Vec<String> = metrics.passed_over.iter().map(usize::to_string).collect();
+            notes.push(format!(
+                "{}: removed what was not the metrics of an epoch, line {}",
+                folder.file(METRICS).display(),
+                lines.join(", ")
+            ));
+        }
+        Ok(Self {
             trainer,
-            folder: folder.to_owned(),
+            folder,
             options,
             storage,
-            epochs: Vec::new(),
+            epochs: metrics.epochs,
+            notes,
             resumed,
             saved: Instant::now(),
-            _lock: lock,
-        };
-        if !resumed {
-            run.save()?;
-        }
-        run.epochs = cut_metrics(&run.path(METRICS), run.state().progress.step, storage)?;
-        Ok(run)
+        })
     }
 
     /// The run's numbers and where it is.
     pub fn state(&self) -> &State {
         &self.trainer.state
+    }
+
+    /// What the user should know of how the run was found, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Whether the folder held a run already.
@@ -169,7 +175,7 @@ impl<'a> Run<'a> {
 
     /// The file called `name` in the run's folder.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+        self.folder.file(name)
     }
 
     /// Trains until all steps are done or `interrupt` is raised, in the current thread pool.
@@ -182,39 +188,69 @@ impl<'a> Run<'a> {
         observer: &mut dyn Observer,
         interrupt: &Interrupt,
     ) -> Result<Outcome, RunError> {
+        interrupt.has_saved();
+        let stopped = || interrupt.is_raised();
         let mut clock = Clock::start();
+        // Stopped in the validation of an epoch, it begins with that.
+        if self.owes_validation() && !self.end_epoch(&clock, observer, &stopped)? {
+            return self.stop();
+        }
+        if !self.is_finished() {
+            observer.starting();
+        }
         while !self.is_finished() {
-            if interrupt.is_raised() {
-                self.save()?;
-                return Ok(Outcome::Interrupted);
+            if stopped() {
+                return self.stop();
             }
-            let report = self.trainer.step().map_err(|error| self.with_checkpoint(error))?;
+            let step = self.trainer.step(&stopped).map_err(|error| self.with_checkpoint(error))?;
+            let Some(report) = step else { return self.stop() };
+            clock.lr = Some(report.lr);
             clock.steps += report.seconds;
             clock.data += report.data_seconds;
             clock.images += report.images;
             observer.step(&report);
             if self.trainer.at_epoch_end() || self.is_finished() {
-                self.end_epoch(report.lr, &clock, observer)?;
+                if !self.end_epoch(&clock, observer, &stopped)? {
+                    return self.stop();
+                }
                 clock = Clock::start();
             } else if self.saved.elapsed() >= self.options.save_every {
                 self.save()?;
             }
         }
-        self.write_report()?;
+        self.write_report(observer);
         Ok(Outcome::Finished)
     }
 
-    /// Validates, records and saves. The end of a run within an epoch counts as the end of one, but
-    /// a longer run goes on within it.
+    fn stop(&mut self) -> Result<Outcome, RunError> {
+        self.save()?;
+        Ok(Outcome::Interrupted)
+    }
+
+    /// Whether the steps of an epoch, or of the run, are done, but not what follows them.
+    fn owes_validation(&self) -> bool {
+        let progress = &self.state().progress;
+        let recorded = self.epochs.last().is_some_and(|epoch| epoch.step == progress.step);
+        let done = self.trainer.at_epoch_end() || self.is_finished();
+        done && progress.cursor > 0 && !recorded
+    }
+
+    /// Validates, records and saves; false if it was stopped before. The end of a run within an epoch
+    /// counts as the end of one, but a longer run goes on within it.
     fn end_epoch(
         &mut self,
-        lr: f64,
         clock: &Clock,
         observer: &mut dyn Observer,
-    ) -> Result<(), RunError> {
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<bool, RunError> {
         self.check_finite()?;
         let images = self.state().config.data.val_images as usize;
-        let found = self.trainer.validate(images, &mut |done| observer.validating(done, images))?;
+        let mut done = |done| observer.validating(done, images);
+        let found = match self.trainer.validate(stopped, &mut done)? {
+            Validated::Found(found) => Some(found),
+            Validated::Nothing => None,
+            Validated::Stopped => return Ok(false),
+        };
         let progress = &self.state().progress;
         let fraction = |sum: f64| Some(sum / progress.cursor as f64).filter(|x| x.is_finite());
         let measured = |value: fn(&Validation) -> f64| {
@@ -223,7 +259,7 @@ impl<'a> Run<'a> {
         let metrics = EpochMetrics {
             epoch: progress.epoch + 1,
             step: progress.step,
-            lr,
+            lr: clock.lr.unwrap_or_else(|| self.trainer.last_rate()),
             train_loss: fraction(progress.loss_sum),
             train_top1: fraction(progress.correct as f64),
             val_loss: measured(|v| v.loss),
@@ -237,26 +273,28 @@ impl<'a> Run<'a> {
         if self.trainer.at_epoch_end() {
             self.trainer.next_epoch(found.map(|found| 1.0 - found.top1));
         }
-        append_metrics(&self.path(METRICS), &metrics)?;
+        append_metrics(&self.path(METRICS), &metrics, self.storage)?;
         if better {
             save_for_inference(self.state(), &self.path(BEST), self.storage)?;
         }
         self.save()?;
         self.epochs.push(metrics);
-        self.write_report()?;
+        self.write_report(observer);
         if let Some(metrics) = self.epochs.last() {
             observer.epoch(metrics);
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Whether the weights are the best so far. Without validation the latest are.
+    /// Whether the weights are the best so far: by images that may choose, else the latest are.
     fn note_best(&mut self, metrics: &EpochMetrics) -> bool {
-        let Some(top1) = metrics.val_top1 else { return true };
-        let best = &mut self.trainer.state.best;
-        let better = best.as_ref().is_none_or(|best| top1 > best.top1);
+        let state = &mut self.trainer.state;
+        let (Some(top1), true) = (metrics.val_top1, state.config.data.can_choose()) else {
+            return true;
+        };
+        let better = state.best.as_ref().is_none_or(|best| top1 > best.top1);
         if better {
-            *best = Some(Best { epoch: metrics.epoch, step: metrics.step, top1 });
+            state.best = Some(Best { epoch: metrics.epoch, step: metrics.step, top1 });
         }
         better
     }
@@ -268,10 +306,13 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn write_report(&self) -> Result<(), RunError> {
+    /// Nothing depends on the report: where it cannot be written, the run goes on without.
+    fn write_report(&self, observer: &mut dyn Observer) {
         let State { config, best, .. } = self.state();
         let path = self.path(REPORT);
-        Ok(write_report(&path, config, &self.epochs, best.as_ref(), self.storage)?)
+        if let Err(error) = write_report(&path, config, &self.epochs, best.as_ref(), self.storage) {
+            observer.warning(&format!("{error}; the run goes on without its report"));
+        }
     }
 
     fn check_finite(&self) -> Result<(), RunError> {
@@ -288,35 +329,44 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The state of the run in `folder`, as long as `config` asks for; `None` if the folder is empty or
-/// missing, or nothing is left in it but the beginnings of a first checkpoint.
-fn stored(folder: &Path, config: &Config) -> Result<Option<State>, RunError> {
-    let path = || folder.to_owned();
-    let last = folder.join(LAST);
-    if last.is_file() {
-        let mut state = checkpoint::load(&last)?;
-        let differences = state.config.diff(config);
-        if !differences.is_empty() {
-            return Err(RunError::AnotherRun { path: path(), differences });
-        }
-        state.config.length = config.length;
-        return Ok(Some(state));
+/// The stored `state` made as long as `asked`, unless it is of another run.
+fn go_on(
+    mut state: State,
+    asked: Config,
+    folder: &Path,
+    notes: &mut Vec<String>,
+) -> Result<State, RunError> {
+    let stored = &mut state.config;
+    if asked.data.test && !stored.data.test {
+        // Runs of early versions do not say what they are measured on, and chose by a test set.
+        stored.data.test = true;
+        state.best = None;
     }
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(RunError::Folder { path: path(), action: "read", source }),
-    };
-    let beginning = |name: &OsStr| {
-        let name = name.to_string_lossy();
-        name == LOCK || (name.starts_with(&format!(".{LAST}.")) && name.ends_with(".partial"))
-    };
-    let names = entries.filter_map(Result::ok).map(|entry| entry.file_name());
-    match names.filter(|name| !beginning(name)).min() {
-        None => Ok(None),
-        Some(name) => {
-            let found = name.to_string_lossy().into_owned();
-            Err(RunError::NotARun { path: path(), found })
-        }
+    let differences = stored.diff(&asked);
+    if !differences.is_empty() {
+        return Err(RunError::AnotherRun { path: folder.to_owned(), differences });
     }
+    if stored.numerics != NUMERICS {
+        notes.push(format!(
+            "the run was begun by a version whose numbers are of kind {}, from here on they are of \
+             kind {NUMERICS}: its result is that of neither alone",
+            stored.numerics
+        ));
+        stored.numerics = NUMERICS;
+    }
+    let (before, after) = (stored.total_steps(), asked.total_steps());
+    if after > before && state.progress.step > 0 {
+        let length = stored.length;
+        stored.lengthened.push(length);
+        let cosine = matches!(stored.schedule, Schedule::Cosine);
+        let rate = if cosine {
+            ": its learning rate fell towards the end of the shorter one, so its result is not that of \
+             a run that was as long from the beginning"
+        } else {
+            ""
+        };
+        notes.push(format!("the run of {length} is lengthened to {}{rate}", asked.length));
+    }
+    stored.length = asked.length;
+    Ok(state)
 }

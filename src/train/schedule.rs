@@ -5,6 +5,7 @@
 //! a [`ScheduleState`] to a rate, or an observation to the next state.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +30,7 @@ pub enum Schedule {
     Plateau {
         /// What the rate is multiplied by.
         factor: f64,
-        /// Epochs without progress that are borne; the next one lowers the rate.
+        /// Epochs without improvement before the rate drops: it drops at the end of the next one.
         patience: u32,
         /// Progress is an error lower than the best so far by more than this, as a fraction.
         threshold: f64,
@@ -168,34 +169,57 @@ fn power(factor: f64, n: usize) -> f64 {
     (0..n).fold(1.0, |product, _| product * factor)
 }
 
-impl fmt::Display for Schedule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Schedule {
+    /// The kinds, each with the numbers that it has unless others are given. Milestones depend on how
+    /// long the run is: [`default_milestones`].
+    pub const KINDS: [Self; 4] = [
+        Self::Constant,
+        Self::MultiStep { milestones: Vec::new(), factor: 0.1 },
+        Self::Cosine,
+        Self::Plateau { factor: 0.1, patience: 5, threshold: 0.001 },
+    ];
+
+    /// Its kind's name on the command line.
+    pub fn name(&self) -> &'static str {
         match self {
-            Self::Constant => f.write_str("constant"),
-            Self::MultiStep { milestones, factor } => {
-                let steps: Vec<String> = milestones.iter().map(u64::to_string).collect();
-                write!(f, "multi-step: x {factor} at steps {}", steps.join(", "))
-            }
-            Self::Cosine => f.write_str("cosine to 0"),
-            Self::Plateau { factor, patience, threshold } => write!(
-                f,
-                "plateau: x {factor} after more than {patience} epochs without {threshold} less \
-                 validation error"
-            ),
+            Self::Constant => "constant",
+            Self::MultiStep { .. } => "steps",
+            Self::Cosine => "cosine",
+            Self::Plateau { .. } => "plateau",
         }
     }
 }
 
-impl fmt::Display for Warmup {
+impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => f.write_str("none"),
-            Self::Linear { steps } => write!(f, "linear over {steps} steps"),
-            Self::UntilError { lr, error } => {
-                write!(f, "lr {lr} until the training error is below {error}")
-            }
-        }
+        f.write_str(self.name())
     }
+}
+
+/// The name of a schedule that there is not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[error("expected constant, steps, cosine or plateau, found {0}")]
+pub struct UnknownSchedule(String);
+
+impl FromStr for Schedule {
+    type Err = UnknownSchedule;
+
+    /// The kind of that name, with its usual numbers.
+    fn from_str(text: &str) -> Result<Self, UnknownSchedule> {
+        let found = Self::KINDS.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(text));
+        found.ok_or_else(|| UnknownSchedule(text.to_owned()))
+    }
+}
+
+/// A half and three quarters of a run of `steps`, as the paper has them on CIFAR-10: those of them that
+/// are steps after the first, each once.
+pub fn default_milestones(steps: u64) -> Vec<u64> {
+    let three_quarters = (u128::from(steps) * 3 / 4) as u64;
+    let mut milestones = vec![steps / 2, three_quarters];
+    milestones.dedup();
+    milestones.retain(|&step| step > 0);
+    milestones
 }
 
 #[cfg(test)]
@@ -224,6 +248,33 @@ mod tests {
         let short = LearningRate { total_steps: 5, ..lr };
         assert!((0..30).all(|step| short.at(step, &state).is_finite()));
         assert_eq!(rate(Schedule::Constant, Warmup::None).at(7, &state), 0.1);
+    }
+
+    #[test]
+    fn milestones_for_every_length() {
+        for (steps, expected) in [
+            (0, &[][..]),
+            (1, &[]),
+            (2, &[1]),
+            (3, &[1, 2]),
+            (4, &[2, 3]),
+            (6, &[3, 4]),
+            (7, &[3, 5]),
+            (10, &[5, 7]),
+            (64_000, &[32_000, 48_000]),
+        ] {
+            assert_eq!(default_milestones(steps), expected, "{steps}");
+        }
+        assert!(default_milestones(u64::MAX).is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn kinds_have_names() {
+        for kind in Schedule::KINDS {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+        }
+        assert_eq!("Cosine".parse(), Ok(Schedule::Cosine));
+        assert!("step".parse::<Schedule>().is_err());
     }
 
     #[test]

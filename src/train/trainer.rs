@@ -12,13 +12,13 @@ use crate::gemm::Backend;
 use crate::infer::Session;
 use crate::learn::{Batch, Learner, NotFinite, Sgd, finite, in_flat, update_ema};
 use crate::model::{Network, Params};
+pub(super) use crate::numerics::VALIDATION_BATCH;
 use crate::ops::softmax_loss;
-use crate::runtime::AlignedBuf;
+use crate::runtime::{AlignedBuf, Crew, alone};
 use crate::simd::Isa;
 
-/// Images that are validated at a time. Which algorithm computes a convolution depends on how many
-/// run together, so this is part of what a run is.
-pub(super) const VALIDATION_BATCH: usize = 64;
+/// Training images that are prepared between two looks whether to stop.
+const PREPARED: usize = 64;
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,6 +50,14 @@ pub struct Validation {
     pub top5: f64,
 }
 
+/// How a validation ended.
+pub(super) enum Validated {
+    Found(Validation),
+    /// There are no images.
+    Nothing,
+    Stopped,
+}
+
 /// A run in memory.
 pub(super) struct Trainer<'a> {
     pub(super) state: State,
@@ -57,6 +65,8 @@ pub(super) struct Trainer<'a> {
     backend: Backend,
     isa: Isa,
     learner: Learner,
+    /// For what comes after the learner's work.
+    crew: Crew,
     sgd: Sgd,
     learning_rate: LearningRate,
     train: Batches<'a>,
@@ -80,19 +90,21 @@ impl<'a> Trainer<'a> {
             (view(config, network.spec.family, &*data.train), &state.inference.preprocess.mean);
         let seed = config.seed;
         let train = Batches::training(&*data.train, view, mean, augment(config), seed)?;
-        let val = data.val.as_deref().map(|val| Batches::evaluation(val, view, mean));
+        let val = data
+            .val
+            .as_deref()
+            .filter(|val| !val.is_empty())
+            .map(|val| Batches::evaluation(val, view, mean));
         let sampler = Sampler::new(seed, data.train.len(), config.batch, state.progress.step)?;
         Ok(Self {
             learner: Learner::new(&network, backend),
+            crew: Crew::default(),
             sgd: Sgd::new(network.table(), config.sgd()),
             learning_rate: config.learning_rate(),
             gradients: AlignedBuf::zeroed(network.table().learnable_len()),
             input: AlignedBuf::zeroed(config.batch * train.input_len()),
             labels: vec![0; config.batch],
-            isa: match backend {
-                Backend::Native(isa) => isa,
-                Backend::Matrixmultiply => Isa::best(),
-            },
+            isa: backend.isa(),
             backend,
             network,
             train,
@@ -106,11 +118,23 @@ impl<'a> Trainer<'a> {
         &self.state.config
     }
 
-    /// One weight update.
-    pub(super) fn step(&mut self) -> Result<StepReport, RunError> {
+    /// One weight update, unless it is `stopped` before: then there is no report, and the state is as it
+    /// was. A stopped trainer takes no more steps.
+    pub(super) fn step(
+        &mut self,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<StepReport>, RunError> {
         let start = Instant::now();
         let batch = self.sampler.next_batch();
-        self.train.fill(batch.epoch, batch.indices, &mut self.input, &mut self.labels)?;
+        let inputs = self.input.chunks_mut(PREPARED * self.train.input_len());
+        let parts =
+            batch.indices.chunks(PREPARED).zip(inputs).zip(self.labels.chunks_mut(PREPARED));
+        for ((indices, input), labels) in parts {
+            if stopped() {
+                return Ok(None);
+            }
+            self.train.fill(batch.epoch, indices, input, labels)?;
+        }
         let data_seconds = start.elapsed().as_secs_f64();
 
         let State { config, params, momentum, ema, progress, schedule, .. } = &mut self.state;
@@ -123,24 +147,29 @@ impl<'a> Trainer<'a> {
             label_smoothing: config.label_smoothing,
         };
         let micro_batch = config.micro_batch.unwrap_or(config.batch);
-        let loss = self.learner.batch(params, &batch, micro_batch, &mut self.gradients)?;
+        let gradients = &mut self.gradients;
+        let loss = self.learner.batch_unless(params, &batch, micro_batch, gradients, stopped)?;
+        let Some(loss) = loss else { return Ok(None) };
         if !loss.sum.is_finite() {
             let at = in_flat(params, params.learnable(), "weights")
                 .or_else(|| self.learner.not_finite())
                 .or_else(|| in_flat(params, &self.gradients, "gradients"));
             return Err(self.diverged(at));
         }
-        self.sgd.step(self.isa, params.learnable_mut(), momentum, &self.gradients, lr);
-        if let (Some(ema), Some(decay)) = (ema, config.ema_decay) {
-            update_ema(self.isa, ema, params, decay, progress.step);
-        }
+        let Self { crew, sgd, isa, gradients, .. } = self;
+        crew.run(|team| {
+            sgd.step(team, *isa, params.learnable_mut(), momentum, gradients, lr);
+            if let (Some(ema), Some(decay)) = (ema, config.ema_decay) {
+                update_ema(team, *isa, ema, params, decay, progress.step);
+            }
+        });
         let (images, correct) = (self.labels.len(), loss.top1 as u64);
         *schedule = self.learning_rate.after_step(schedule, correct, images as u64);
         progress.step += 1;
         progress.cursor += images as u64;
         progress.loss_sum += loss.sum;
         progress.correct += correct;
-        Ok(StepReport {
+        Ok(Some(StepReport {
             step: progress.step,
             lr: f64::from(lr),
             loss: loss.sum / images as f64,
@@ -148,7 +177,13 @@ impl<'a> Trainer<'a> {
             images,
             data_seconds,
             seconds: start.elapsed().as_secs_f64(),
-        })
+        }))
+    }
+
+    /// The learning rate of the last step.
+    pub(super) fn last_rate(&self) -> f64 {
+        let State { progress, schedule, .. } = &self.state;
+        f64::from(self.learning_rate.at(progress.step.saturating_sub(1), schedule))
     }
 
     /// Whether all of the present epoch's steps are done.
@@ -169,15 +204,15 @@ impl<'a> Trainer<'a> {
         (progress.cursor, progress.loss_sum, progress.correct) = (0, 0.0, 0);
     }
 
-    /// Classifies the validation images, at most the first `limit`, with the (averaged) weights.
-    /// `done` hears after each batch how many there were so far.
+    /// Classifies the images that the run is measured on with the (averaged) weights; none if there are
+    /// none, or if it is `stopped`. `done` hears after each batch how many there were so far.
     pub(super) fn validate(
         &mut self,
-        limit: usize,
+        stopped: &dyn Fn() -> bool,
         done: &mut dyn FnMut(usize),
-    ) -> Result<Option<Validation>, RunError> {
-        let Some(val) = &self.val else { return Ok(None) };
-        let images = val.data().len().min(limit);
+    ) -> Result<Validated, RunError> {
+        let Some(val) = &self.val else { return Ok(Validated::Nothing) };
+        let images = val.data().len();
         let mut session = Session::new(&self.network, self.state.averaged(), self.backend);
         let side = self.state.config.side;
         let most = VALIDATION_BATCH.min(images);
@@ -188,11 +223,15 @@ impl<'a> Trainer<'a> {
         let indices: Vec<usize> = (0..images).collect();
         let mut seen = 0;
         for part in indices.chunks(most) {
+            if stopped() {
+                return Ok(Validated::Stopped);
+            }
             let (input, labels) =
                 (&mut input[..part.len() * val.input_len()], &mut labels[..part.len()]);
             val.fill(0, part, input, labels)?;
             let logits = session.run(input, part.len(), side, side)?;
-            let loss = softmax_loss(logits, labels, 0.0, images, &mut ignored[..logits.len()]);
+            let ignored = &mut ignored[..logits.len()];
+            let loss = alone(|team| softmax_loss(team, logits, labels, 0.0, images, ignored));
             found.loss += loss.sum;
             found.top1 += loss.top1 as f64;
             found.top5 += loss.top5 as f64;
@@ -201,7 +240,7 @@ impl<'a> Trainer<'a> {
         }
         let mean = |sum: f64| sum / images as f64;
         let Validation { loss, top1, top5 } = found;
-        Ok(Some(Validation { loss: mean(loss), top1: mean(top1), top5: mean(top5) }))
+        Ok(Validated::Found(Validation { loss: mean(loss), top1: mean(top1), top5: mean(top5) }))
     }
 
     /// An error if the state has a number that is not finite: it must not be saved.

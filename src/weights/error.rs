@@ -4,21 +4,26 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::model::SpecError;
+use super::limits::shortened;
+use crate::model::{SourceError, SpecError};
 
 /// Why a file of weights cannot be read, used or written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum WeightsError {
     /// The operating system refused.
-    #[error("{}: cannot {action}: {source}", path.display())]
+    #[error("{}: cannot {action}: {error}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// What was tried, e.g. `open`.
         action: &'static str,
         /// Its reason.
-        source: io::Error,
+        error: io::Error,
     },
+    /// The file cannot be read any more, or has changed since it was opened.
+    #[error(transparent)]
+    Read(#[from] SourceError),
     /// The bytes are not a complete, valid file of tensors.
     #[error("{}: not a readable file of weights: {reason}", path.display())]
     Format {
@@ -28,7 +33,11 @@ pub enum WeightsError {
         reason: String,
     },
     /// A `resnet_cpu.*` entry of the metadata has an impossible value.
-    #[error("{}: metadata {key}: expected {expected}, found '{found}'", path.display())]
+    #[error(
+        "{}: metadata {key}: expected {expected}, found '{}'",
+        path.display(),
+        shortened(found, 200)
+    )]
     Metadata {
         /// The file.
         path: PathBuf,
@@ -59,12 +68,12 @@ pub enum WeightsError {
         found_by: &'static str,
     },
     /// The options do not make a network.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {error}", path.display())]
     Spec {
         /// The file.
         path: PathBuf,
         /// Which option does not fit.
-        source: SpecError,
+        error: SpecError,
     },
     /// Names and shapes are not those of a known network.
     #[error("{}: cannot tell which network this is: {reason}", path.display())]
@@ -138,13 +147,17 @@ impl fmt::Display for Mismatch {
         if !self.wrong.is_empty() {
             write!(f, "; {}", listed("wrong", self.wrong.iter()))?;
         }
+        if self.missing.is_empty() && self.wrong.is_empty() && !self.unexpected.is_empty() {
+            write!(f, "; --ignore-extra NAME leaves out what is not needed")?;
+        }
         Ok(())
     }
 }
 
 impl fmt::Display for WrongTensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (expected {}, found {})", self.name, self.expected, self.found)
+        let (name, found) = (&self.name, &self.found);
+        write!(f, "{name} (expected {}, found {found})", self.expected)
     }
 }
 
@@ -155,7 +168,8 @@ pub(super) fn listed(
 ) -> String {
     const SHOWN: usize = 8;
     let count = items.len();
-    let shown: Vec<String> = items.take(SHOWN).map(|item| item.to_string()).collect();
+    let shown: Vec<String> =
+        items.take(SHOWN).map(|item| shortened(&item.to_string(), 200)).collect();
     let mut text = format!("{what} ({count}): {}", shown.join(", "));
     if count > SHOWN {
         text += &format!(" and {} more", count - SHOWN);

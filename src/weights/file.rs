@@ -1,197 +1,103 @@
 //! A file of named tensors, whatever its format and the network they belong to, and its numbers as f32.
+//!
+//! Values are read by position when they are asked for, into buffers that later reads use again.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
-use std::fs::File;
-use std::ops::{Deref, Range};
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Mutex;
 
-use memmap2::Mmap;
-
+use super::kind::{self, format_of};
+use super::source::{NotOpened, Source, open_regular};
+use super::stored::{
+    Contents, Dtype, Fault, FileFormat, FloatType, Indices, StoredTensor, as_floats,
+};
 use super::{WeightsError, safetensors, torch};
+use crate::model::SourceError;
 
-/// Bytes before and after those asked for that Linux maps along with them, at most.
-#[cfg(unix)]
-const MAPPED_AROUND: usize = 64 << 10;
-
-/// Element types that become f32. F32 is used in place; F16 and BF16 convert exactly, F64 rounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FloatType {
-    /// IEEE single precision.
-    F32,
-    /// IEEE half precision.
-    F16,
-    /// The upper half of an F32.
-    Bf16,
-    /// IEEE double precision.
-    F64,
-}
-
-impl FloatType {
-    /// Bytes of an element.
-    fn size(self) -> usize {
-        match self {
-            Self::F16 | Self::Bf16 => 2,
-            Self::F32 => 4,
-            Self::F64 => 8,
-        }
-    }
-
-    /// Elements, little-endian, as f32: borrowed if they are aligned F32.
-    fn decode(self, bytes: &[u8]) -> Cow<'_, [f32]> {
-        match self {
-            Self::F32 => match bytemuck::try_cast_slice(bytes) {
-                Ok(values) if cfg!(target_endian = "little") => Cow::Borrowed(values),
-                _ => convert(bytes, f32::from_le_bytes),
-            },
-            Self::F16 => convert(bytes, |b| half::f16::from_le_bytes(b).to_f32()),
-            Self::Bf16 => convert(bytes, |b| half::bf16::from_le_bytes(b).to_f32()),
-            Self::F64 => convert(bytes, |b| f64::from_le_bytes(b) as f32),
-        }
-    }
-}
-
-/// The type of a stored tensor's elements.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Dtype {
-    /// A type that weights may have.
-    Float(FloatType),
-    /// Any other, by the name that safetensors gives it, e.g. `I64`.
-    Other(String),
-}
-
-impl Dtype {
-    /// The type that safetensors calls `name`.
-    pub(super) fn named(name: &str) -> Self {
-        match name {
-            "F32" => Self::Float(FloatType::F32),
-            "F16" => Self::Float(FloatType::F16),
-            "BF16" => Self::Float(FloatType::Bf16),
-            "F64" => Self::Float(FloatType::F64),
-            other => Self::Other(other.to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for Dtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Float(FloatType::F32) => "F32",
-            Self::Float(FloatType::F16) => "F16",
-            Self::Float(FloatType::Bf16) => "BF16",
-            Self::Float(FloatType::F64) => "F64",
-            Self::Other(name) => name,
-        })
-    }
-}
-
-/// A tensor as the file describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredTensor {
-    /// The file's name for it.
-    pub name: String,
-    /// Element type.
-    pub dtype: Dtype,
-    /// Dimensions, outermost first.
-    pub shape: Vec<usize>,
-    /// Where its bytes are in the file, from its first element to its last; checked to lie within.
-    pub(super) bytes: Range<usize>,
-    /// Elements from one to the next in each dimension; none if they lie in order without gaps.
-    /// Checked to reach no further than `bytes`.
-    pub(super) strides: Option<Vec<usize>>,
-}
-
-impl StoredTensor {
-    /// Bytes it takes in the file, with the gaps between elements that do not lie side by side.
-    pub fn byte_len(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-/// What is in a file, whatever its format.
-pub(super) struct Contents {
-    pub(super) tensors: Vec<StoredTensor>,
-    pub(super) metadata: BTreeMap<String, String>,
-    /// What had to be chosen or left out, a sentence each.
-    pub(super) notes: Vec<String>,
-}
+/// Bytes that are read at a time where they are converted or only looked at.
+const PIECE: usize = 64 << 10;
+/// Bytes of a buffer that is kept for later, and how many are.
+const KEPT: usize = 1 << 20;
+const KEPT_BUFFERS: usize = 8;
 
 /// A file of tensors, safetensors or PyTorch's: the tensors and the metadata in it.
 #[derive(Debug)]
 pub struct TensorFile {
-    path: PathBuf,
-    bytes: Bytes,
+    source: Source,
+    format: FileFormat,
     tensors: Vec<StoredTensor>,
     metadata: BTreeMap<String, String>,
     notes: Vec<String>,
+    spare: Mutex<Vec<Buffers>>,
 }
 
-/// The bytes of a file.
-#[derive(Debug)]
-enum Bytes {
-    Mapped(Mmap),
-    Owned(Vec<u8>),
-}
-
-impl Deref for Bytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Mapped(map) => map,
-            Self::Owned(bytes) => bytes,
-        }
-    }
+/// What a read needs meanwhile.
+#[derive(Debug, Default)]
+struct Buffers {
+    raw: Vec<u8>,
+    values: Vec<f32>,
 }
 
 impl TensorFile {
-    /// Maps the file at `path` and reads what describes its tensors; values are read when they are
+    /// Opens the file at `path` and reads what describes its tensors; values are read when they are
     /// asked for. The content tells whether it is a safetensors file or one that `torch.save` wrote.
     ///
-    /// The file must not be overwritten or cut in place while it is open (replacing it by a rename,
-    /// as this library does, is fine): its bytes are the program's memory.
+    /// A file that is replaced by a rename while it is open is read as it was. If it is cut or
+    /// overwritten, all reads after that are errors.
     ///
     /// # Errors
     /// The file cannot be read or is not a complete file of tensors. A PyTorch file may ask for
     /// nothing but tensors and plain containers (`docs/weights.md`).
-    pub fn open(path: &Path) -> Result<Self, WeightsError> {
-        let io = |action| move |source| WeightsError::Io { path: path.to_owned(), action, source };
-        // Asked before opening, which would wait for ever on a pipe.
-        let attributes = std::fs::metadata(path).map_err(io("open"))?;
-        if !attributes.is_file() {
-            return Err(unreadable(path, "it is a folder or a device".to_owned()));
-        }
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
+        let path = path.as_ref();
+        let (file, attributes) = open_regular(path).map_err(|error| match error {
+            NotOpened::Io(error) => {
+                WeightsError::Io { path: path.to_owned(), action: "open", error }
+            }
+            NotOpened::Kind(kind) => unreadable(path, format!("it is {kind}{}", file_in(path))),
+        })?;
         if attributes.len() == 0 {
             return Err(unreadable(path, "it is empty".to_owned()));
         }
-        let file = File::open(path).map_err(io("open"))?;
-        // SAFETY: the mapping is read-only and lives as long as `map`. That no other process writes
-        // to or truncates the file meanwhile cannot be enforced by any platform's mapping; it is the
-        // documented condition of this function, and bytes are checked before they are relied on.
-        let map = unsafe { Mmap::map(&file) }.map_err(io("map"))?;
-        Self::parse(path, Bytes::Mapped(map))
+        Self::of_source(Source::of_file(path, file, &attributes))
     }
 
     /// As [`open`](Self::open), of a file's content. Errors call it `name`.
     ///
     /// # Errors
     /// It is not a complete file of tensors.
-    pub fn from_bytes(bytes: Vec<u8>, name: &Path) -> Result<Self, WeightsError> {
-        Self::parse(name, Bytes::Owned(bytes))
+    pub fn from_bytes(
+        bytes: impl Into<Vec<u8>>,
+        name: impl AsRef<Path>,
+    ) -> Result<Self, WeightsError> {
+        Self::of_source(Source::of_bytes(name.as_ref(), bytes.into()))
     }
 
-    fn parse(path: &Path, bytes: Bytes) -> Result<Self, WeightsError> {
-        let contents =
-            if torch::is_torch(&bytes) { torch::parse(&bytes) } else { safetensors::parse(&bytes) };
-        let Contents { tensors, metadata, notes } =
-            contents.map_err(|reason| unreadable(path, reason))?;
-        Ok(Self { path: path.to_owned(), bytes, tensors, metadata, notes })
+    fn of_source(source: Source) -> Result<Self, WeightsError> {
+        let start = source.read(0..source.len().min(kind::START))?;
+        let format = format_of(&start, source.len());
+        let format = format.map_err(|reason| unreadable(source.path(), reason))?;
+        let contents = match format {
+            FileFormat::Safetensors => safetensors::parse(&source),
+            FileFormat::PyTorch => torch::parse(&source, &start),
+        };
+        let Contents { tensors, metadata, notes } = contents.map_err(|fault| match fault {
+            Fault::Content(reason) => unreadable(source.path(), reason),
+            Fault::Read(error) => error.into(),
+        })?;
+        Ok(Self { source, format, tensors, metadata, notes, spare: Mutex::default() })
     }
 
     /// Where the file is.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.source.path()
+    }
+
+    /// What kind of file it is.
+    pub fn format(&self) -> FileFormat {
+        self.format
     }
 
     /// The tensors, in the order of their bytes (safetensors) or of the state dict (PyTorch).
@@ -209,23 +115,33 @@ impl TensorFile {
         &self.notes
     }
 
-    /// The values of one of [`TensorFile::tensors`], the last dimension varying fastest: borrowed from
-    /// the file if they are aligned F32 in that order, converted otherwise. `None` if they are not
-    /// floats.
-    pub fn values(&self, tensor: &StoredTensor) -> Option<Cow<'_, [f32]>> {
-        let Dtype::Float(float) = tensor.dtype else { return None };
-        let bytes = self.bytes(tensor);
-        Some(match &tensor.strides {
-            None => float.decode(bytes),
-            Some(strides) => {
-                let elements = float.decode(bytes);
-                Indices::new(&tensor.shape, strides).map(|at| elements[at]).collect()
-            }
-        })
+    /// The values of one of [`TensorFile::tensors`], the last dimension varying fastest. `None` if they
+    /// are not floats.
+    ///
+    /// # Errors
+    /// The file cannot be read any more, or has changed.
+    pub fn values(&self, tensor: &StoredTensor) -> Result<Option<Vec<f32>>, WeightsError> {
+        let Dtype::Float(_) = tensor.dtype else { return Ok(None) };
+        Ok(Some(self.all(tensor)?.into_owned()))
     }
 
-    /// Calls `read` with the values in `part` of a tensor of floats. Where they lie in order, they are
-    /// mapped at once, not page by page, and take memory only meanwhile.
+    /// The values of a tensor of floats: borrowed if they are in memory as they should be.
+    ///
+    /// # Panics
+    /// If the tensor is not of floats.
+    pub(super) fn all(&self, tensor: &StoredTensor) -> Result<Cow<'_, [f32]>, SourceError> {
+        let part = 0..tensor.element_count();
+        match self.in_memory(tensor, &part) {
+            Some(values) => Ok(Cow::Borrowed(values)),
+            None => {
+                let mut buffers = Buffers::default();
+                self.fill(tensor, part, &mut buffers)?;
+                Ok(Cow::Owned(buffers.values))
+            }
+        }
+    }
+
+    /// Calls `read` with the values in `part` of a tensor of floats, in memory that is used again.
     ///
     /// # Panics
     /// If the tensor has no such part or is not of floats.
@@ -234,67 +150,102 @@ impl TensorFile {
         tensor: &StoredTensor,
         part: Range<usize>,
         read: &mut dyn FnMut(&[f32]),
-    ) {
-        let Dtype::Float(float) = tensor.dtype else { panic!("{} is not of floats", tensor.name) };
-        let (Bytes::Mapped(map), None) = (&self.bytes, &tensor.strides) else {
-            return read(&self.values(tensor).expect("floats")[part]);
+    ) -> Result<(), SourceError> {
+        let count = tensor.element_count();
+        assert!(part.start <= part.end && part.end <= count, "{part:?} of {}", tensor.name);
+        if let Some(values) = self.in_memory(tensor, &part) {
+            read(values);
+            return Ok(());
+        }
+        let spare = || self.spare.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut buffers = spare().pop().unwrap_or_default();
+        let filled = self.fill(tensor, part, &mut buffers);
+        if filled.is_ok() {
+            read(&buffers.values);
+        }
+        let bytes = buffers.raw.capacity() + buffers.values.capacity() * size_of::<f32>();
+        let mut spare = spare();
+        if bytes <= KEPT && spare.len() < KEPT_BUFFERS {
+            spare.push(buffers);
+        }
+        filled
+    }
+
+    /// The values in `part`, if the bytes in memory are those.
+    fn in_memory(&self, tensor: &StoredTensor, part: &Range<usize>) -> Option<&[f32]> {
+        let (Dtype::Float(FloatType::F32), None) = (&tensor.dtype, &tensor.strides) else {
+            return None;
         };
-        let [start, end] = [part.start, part.end].map(|i| tensor.bytes.start + i * float.size());
-        assert!(start <= end && end <= tensor.bytes.end, "{part:?} of {}", tensor.name);
-        // Advice is a hint: where it is refused, pages come when they are touched and stay.
-        #[cfg(target_os = "linux")]
-        let _ = map.advise_range(memmap2::Advice::PopulateRead, start, end - start);
-        read(&float.decode(&map[start..end]));
-        #[cfg(unix)]
-        {
-            let (start, end) = (start.saturating_sub(MAPPED_AROUND), end + MAPPED_AROUND);
-            let advice = memmap2::UncheckedAdvice::DontNeed;
-            // SAFETY: the mapping is shared with the file and never written, so that pages which are
-            // dropped come back with the same bytes, also under a slice that is in use.
-            let _ =
-                unsafe { map.unchecked_advise_range(advice, start, end.min(map.len()) - start) };
+        as_floats(&self.source.memory()?[tensor.bytes.clone()])?.get(part.clone())
+    }
+
+    /// Reads the values in `part` of a tensor of floats.
+    fn fill(
+        &self,
+        tensor: &StoredTensor,
+        part: Range<usize>,
+        Buffers { raw, values }: &mut Buffers,
+    ) -> Result<(), SourceError> {
+        let Dtype::Float(float) = tensor.dtype else { panic!("{} is not of floats", tensor.name) };
+        let (first, size) = (tensor.bytes.start, float.size());
+        if let Some(strides) = &tensor.strides {
+            let indices = || Indices::new(&tensor.shape, strides, part.clone());
+            let (least, most) = (indices().min().unwrap_or(0), indices().max().unwrap_or(0));
+            raw.resize(if part.is_empty() { 0 } else { (most - least + 1) * size }, 0);
+            self.source.read_at(first + least * size, raw)?;
+            values.clear();
+            values.reserve(part.len());
+            indices().for_each(|at| float.decode(&raw[(at - least) * size..][..size], values));
+            return Ok(());
         }
-    }
-
-    /// The bytes of one of [`TensorFile::tensors`], from its first element to its last.
-    pub fn bytes(&self, tensor: &StoredTensor) -> &[u8] {
-        &self.bytes[tensor.bytes.clone()]
-    }
-}
-
-/// Where the elements of a strided tensor lie, in row-major order.
-struct Indices<'a> {
-    shape: &'a [usize],
-    strides: &'a [usize],
-    position: Vec<usize>,
-    left: usize,
-}
-
-impl<'a> Indices<'a> {
-    fn new(shape: &'a [usize], strides: &'a [usize]) -> Self {
-        Self { shape, strides, position: vec![0; shape.len()], left: shape.iter().product() }
-    }
-}
-
-impl Iterator for Indices<'_> {
-    type Item = usize;
-
-    fn next(&mut self) -> Option<usize> {
-        self.left = self.left.checked_sub(1)?;
-        let at = self.position.iter().zip(self.strides).map(|(i, stride)| i * stride).sum();
-        for (i, &n) in self.position.iter_mut().zip(self.shape).rev() {
-            *i += 1;
-            if *i < n {
-                break;
-            }
-            *i = 0;
+        let bytes = first + part.start * size..first + part.end * size;
+        if float == FloatType::F32 && cfg!(target_endian = "little") {
+            values.resize(part.len(), 0.0);
+            return self.source.read_at(bytes.start, bytemuck::cast_slice_mut(values));
         }
-        Some(at)
+        values.clear();
+        values.reserve(part.len());
+        for start in bytes.clone().step_by(PIECE) {
+            raw.resize(PIECE.min(bytes.end - start), 0);
+            self.source.read_at(start, raw)?;
+            float.decode(raw, values);
+        }
+        Ok(())
+    }
+
+    /// Calls `read` with the bytes of one of [`TensorFile::tensors`], from its first element to its last,
+    /// piece by piece.
+    ///
+    /// # Errors
+    /// The file cannot be read any more, or has changed.
+    pub fn read_bytes(
+        &self,
+        tensor: &StoredTensor,
+        mut read: impl FnMut(&[u8]),
+    ) -> Result<(), WeightsError> {
+        let mut buffer = vec![0; PIECE.min(tensor.byte_len())];
+        for start in tensor.bytes.clone().step_by(PIECE) {
+            let piece = &mut buffer[..PIECE.min(tensor.bytes.end - start)];
+            self.source.read_at(start, piece)?;
+            read(piece);
+        }
+        Ok(())
     }
 }
 
-fn convert<const N: usize>(bytes: &[u8], to_f32: impl Fn([u8; N]) -> f32) -> Cow<'static, [f32]> {
-    bytes.as_chunks::<N>().0.iter().map(|&chunk| to_f32(chunk)).collect()
+/// Which file in the folder `path` may be meant, to be said after that it is a folder.
+fn file_in(path: &Path) -> String {
+    const USUAL: [&str; 5] =
+        ["best.safetensors", "model.safetensors", "last.safetensors", "model.pth", "data.pkl"];
+    let there = USUAL.iter().find(|name| path.join(name).is_file());
+    match there {
+        Some(&"data.pkl") => ", an unpacked PyTorch file; name the file as it was".to_owned(),
+        Some(name) => format!("; name the file in it, {name}"),
+        None if path.join("saved_model.pb").is_file() => {
+            ", a TensorFlow SavedModel; only safetensors and PyTorch files are read".to_owned()
+        }
+        None => String::new(),
+    }
 }
 
 fn unreadable(path: &Path, reason: String) -> WeightsError {

@@ -1,26 +1,28 @@
 //! Opening a file of weights: which network it is, and every tensor checked.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::ops::Range;
 use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::file::{Dtype, StoredTensor, TensorFile};
+use super::error::listed;
+use super::file::TensorFile;
 use super::metadata::{CLASSES, Metadata};
-use super::names::{Canonical, PIXEL_MEAN, canonical};
+use super::names::PIXEL_MEAN;
+use super::publisher::{DataSet, data_set};
 use super::resolve::{Overrides, resolve};
+use super::sort::{Sorted, is_extra, sort};
 use super::stated::StatedPreprocess;
+use super::stored::{Dtype, StoredTensor};
 use super::{Mismatch, WeightsError, WrongTensor};
-use crate::model::{ModelSpec, Network, ParamSource, Role, TensorId, TensorInfo};
+use crate::model::{ModelSpec, Network, ParamSource, Role, SourceError, TensorId, TensorInfo};
 
-/// Values that one task checks.
-const CHECKED_TOGETHER: usize = 256 * 1024;
+/// Values that one task checks: what was read stays in its second-level cache.
+const CHECKED_TOGETHER: usize = 64 * 1024;
 const NOT_FINITE: &str = "NaN or infinite";
 
-/// A file of weights, mapped, with the network that it belongs to.
+/// A file of weights, open, with the network that it belongs to.
 #[derive(Debug)]
 pub struct WeightsFile {
     file: TensorFile,
@@ -28,8 +30,7 @@ pub struct WeightsFile {
     /// The file's tensor of each id, by its index; all are floats.
     views: Vec<StoredTensor>,
     metadata: Metadata,
-    /// Floats `[height, width, 3]`.
-    pixel_mean: Option<StoredTensor>,
+    pixel_mean: Option<PixelMean<'static>>,
     notes: Vec<String>,
 }
 
@@ -47,20 +48,40 @@ pub struct PixelMean<'a> {
 
 impl WeightsFile {
     /// Opens the file at `path`, finds out which network it holds and checks names, shapes and
-    /// values of all tensors.
-    ///
-    /// While it is open the file must not be changed in place, see [`TensorFile::open`].
+    /// values of all tensors. Values are read again when a network needs them; see
+    /// [`TensorFile::open`] for what happens when the file changes meanwhile.
     ///
     /// # Errors
     /// The file cannot be read or is not a file of tensors; its network is not known or contradicts
     /// `overrides`; tensors are missing, unexpected or wrong (one error lists all); values are not
     /// finite, or a running variance is negative.
-    pub fn open(path: &Path, overrides: &Overrides) -> Result<Self, WeightsError> {
-        let file = TensorFile::open(path)?;
+    pub fn open(path: impl AsRef<Path>, overrides: &Overrides) -> Result<Self, WeightsError> {
+        Self::of_file(TensorFile::open(path)?, overrides)
+    }
+
+    /// As [`open`](Self::open), of a file's content. Errors call it `name`.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open).
+    pub fn from_bytes(
+        bytes: impl Into<Vec<u8>>,
+        name: impl AsRef<Path>,
+        overrides: &Overrides,
+    ) -> Result<Self, WeightsError> {
+        Self::of_file(TensorFile::from_bytes(bytes, name)?, overrides)
+    }
+
+    /// As [`open`](Self::open), of a file that is open.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open).
+    pub fn of_file(file: TensorFile, overrides: &Overrides) -> Result<Self, WeightsError> {
+        let path = file.path();
         let stated = Metadata::parse(path, file.metadata())?;
-        let sorted = sort(file.tensors());
-        let (spec, assumed) = resolve(path, overrides, &stated, &sorted.tensors)?;
-        let mut notes = [file.notes(), &assumed].concat();
+        let mut sorted = sort(file.tensors(), &overrides.ignore_extra)
+            .map_err(|reason| WeightsError::Unrecognised { path: path.to_owned(), reason })?;
+        let (spec, assumed) = resolve(path, overrides, &stated, &sorted.tensors, file.tensors())?;
+        let mut notes = [file.notes(), &sorted.notes, &assumed].concat();
         if sorted.training_state > 0 {
             notes.push(format!("{} tensors of training state ignored", sorted.training_state));
         }
@@ -71,11 +92,15 @@ impl WeightsFile {
         }
         let network = Network::new(&spec);
         let pixel_mean =
-            sorted.pixel_mean.map(|stored| pixel_mean(path, &stated, stored)).transpose()?;
-        let views = match_tensors(&network, sorted).map_err(|mismatch| WeightsError::Mismatch {
-            path: path.to_owned(),
-            mismatch: Box::new(mismatch),
-        })?;
+            sorted.pixel_mean.map(|stored| pixel_mean(&file, &stated, stored)).transpose()?;
+        let views =
+            match_tensors(&network, &mut sorted, &overrides.ignore_extra).map_err(|mismatch| {
+                WeightsError::Mismatch { path: path.to_owned(), mismatch: Box::new(mismatch) }
+            })?;
+        if !sorted.extra.is_empty() {
+            let names = sorted.extra.iter().map(|tensor| &tensor.name);
+            notes.push(listed("tensors ignored as asked", names));
+        }
         let Metadata { preprocess, classes, .. } = stated;
         if let Some(names) = classes.as_ref().filter(|names| names.len() != spec.classes) {
             return Err(WeightsError::Metadata {
@@ -113,14 +138,19 @@ impl WeightsFile {
 
     /// The mean of each pixel of the training set, if the file has one.
     pub fn pixel_mean(&self) -> Option<PixelMean<'_>> {
-        let stored = self.pixel_mean.as_ref()?;
-        let values = self.file.values(stored)?;
-        Some(PixelMean { height: stored.shape[0], width: stored.shape[1], values })
+        let PixelMean { height, width, values } = self.pixel_mean.as_ref()?;
+        Some(PixelMean { height: *height, width: *width, values: Cow::Borrowed(values) })
     }
 
     /// Class names in order of index, if the metadata have them; as many as the network's classes.
     pub fn classes(&self) -> Option<&[String]> {
         self.metadata.classes.as_deref()
+    }
+
+    /// The data set that the network was trained on, if the layout of the file shows a publisher who is
+    /// known for it.
+    pub fn data_set(&self) -> Option<DataSet> {
+        data_set(&self.file, self.spec())
     }
 
     /// The metadata with the network as found: what a copy of this file should say.
@@ -136,21 +166,20 @@ impl WeightsFile {
     /// Reads every value once, in parallel: a single NaN would make every prediction NaN.
     fn check_values(&self) -> Result<(), WeightsError> {
         let tensors: Vec<(TensorId, &TensorInfo)> = self.network.table().iter().collect();
-        let found = tensors.par_iter().flat_map_iter(|&(id, info)| {
-            let negative = match info.role {
-                Role::RunningVar => self.count(id, |x| x < 0.0),
-                _ => 0,
-            };
-            let found = [(self.count(id, |x| !x.is_finite()), NOT_FINITE), (negative, "negative")];
-            let found = found.into_iter().filter(|&(count, _)| count > 0);
+        let counts: Vec<[usize; 2]> = tensors
+            .par_iter()
+            .map(|&(id, info)| self.unusable(id, info))
+            .collect::<Result<_, _>>()?;
+        let named = tensors.iter().zip(counts).flat_map(|(&(_, info), counts)| {
+            let found = counts.into_iter().zip([NOT_FINITE, "negative"]);
+            let found = found.filter(|&(count, _)| count > 0);
             found.map(|(count, what)| format!("{} ({count} {what} of {})", info.name, info.len()))
         });
-        let mut found: Vec<String> = found.collect();
-        if let Some(mean) = self.pixel_mean() {
-            let (bad, all) =
-                (mean.values.iter().filter(|x| !x.is_finite()).count(), mean.values.len());
+        let mut found: Vec<String> = named.collect();
+        if let Some(PixelMean { values, .. }) = &self.pixel_mean {
+            let bad = values.iter().filter(|x| !x.is_finite()).count();
             if bad > 0 {
-                found.push(format!("{PIXEL_MEAN} ({bad} {NOT_FINITE} of {all})"));
+                found.push(format!("{PIXEL_MEAN} ({bad} {NOT_FINITE} of {})", values.len()));
             }
         }
         if found.is_empty() {
@@ -159,85 +188,58 @@ impl WeightsFile {
         Err(WeightsError::Values { path: self.file.path().to_owned(), tensors: found })
     }
 
-    /// How many values of a tensor are `wrong`.
-    fn count(&self, id: TensorId, wrong: impl Fn(f32) -> bool + Sync) -> usize {
-        let len = self.network.table().info(id).len();
+    /// How many values of a tensor are not finite, and how many are negative where none may be.
+    fn unusable(&self, id: TensorId, info: &TensorInfo) -> Result<[usize; 2], SourceError> {
+        let (len, not_negative) = (info.len(), info.role == Role::RunningVar);
         let parts = (0..len).into_par_iter().step_by(CHECKED_TOGETHER);
         let count = parts.map(|start| {
-            let mut count = 0;
+            let mut count = [0; 2];
             // Counting without early exit lets the compiler use vectors.
-            let mut read = |values: &[f32]| count = values.iter().filter(|x| wrong(**x)).count();
-            self.read(id, start..len.min(start + CHECKED_TOGETHER), &mut read);
-            count
+            self.read(id, start..len.min(start + CHECKED_TOGETHER), &mut |values| {
+                count[0] = values.iter().filter(|x| !x.is_finite()).count();
+                if not_negative {
+                    count[1] = values.iter().filter(|x| **x < 0.0).count();
+                }
+            })?;
+            Ok(count)
         });
-        count.sum()
+        count.try_reduce(|| [0; 2], |a, b| Ok([a[0] + b[0], a[1] + b[1]]))
     }
 }
 
 impl ParamSource for WeightsFile {
-    fn tensor(&self, id: TensorId) -> Cow<'_, [f32]> {
-        self.file.values(&self.views[id.index()]).expect("checked to be floats")
+    fn tensor(&self, id: TensorId) -> Result<Cow<'_, [f32]>, SourceError> {
+        self.file.all(&self.views[id.index()])
     }
 
-    fn read(&self, id: TensorId, part: Range<usize>, read: &mut dyn FnMut(&[f32])) {
-        self.file.read(&self.views[id.index()], part, read);
+    fn read(
+        &self,
+        id: TensorId,
+        part: Range<usize>,
+        read: &mut dyn FnMut(&[f32]),
+    ) -> Result<(), SourceError> {
+        self.file.read(&self.views[id.index()], part, read)
     }
-}
-
-/// The tensors of a file under our names.
-struct Sorted<'a> {
-    tensors: BTreeMap<String, &'a StoredTensor>,
-    /// Names that mean the same tensor as another one.
-    repeated: Vec<String>,
-    pixel_mean: Option<&'a StoredTensor>,
-    /// How many belong to a checkpoint's state of training.
-    training_state: usize,
-}
-
-fn sort(stored: &[StoredTensor]) -> Sorted<'_> {
-    let mut sorted = Sorted {
-        tensors: BTreeMap::new(),
-        repeated: Vec::new(),
-        pixel_mean: None,
-        training_state: 0,
-    };
-    for tensor in stored {
-        match canonical(&tensor.name) {
-            Canonical::Tensor(name) => match sorted.tensors.entry(name) {
-                Entry::Vacant(place) => {
-                    place.insert(tensor);
-                }
-                Entry::Occupied(place) => sorted.repeated.push(format!(
-                    "{} (the same as {})",
-                    tensor.name,
-                    place.get().name
-                )),
-            },
-            Canonical::BatchCount => {}
-            Canonical::PixelMean => sorted.pixel_mean = Some(tensor),
-            Canonical::TrainingState => sorted.training_state += 1,
-        }
-    }
-    sorted
 }
 
 /// The per-pixel mean, after checking that it is a crop's.
 fn pixel_mean(
-    path: &Path,
+    file: &TensorFile,
     stated: &Metadata,
     stored: &StoredTensor,
-) -> Result<StoredTensor, WeightsError> {
+) -> Result<PixelMean<'static>, WeightsError> {
     let side = stated.preprocess.crop;
     match (&stored.dtype, &stored.shape[..]) {
         (Dtype::Float(_), &[height, width, 3])
             if side.is_none_or(|side| [height, width] == [side; 2]) =>
         {
-            Ok(stored.clone())
+            let values = Cow::Owned(file.all(stored)?.into_owned());
+            Ok(PixelMean { height, width, values })
         }
         (dtype, shape) => {
             let side = side.map_or("height, width".to_owned(), |side| format!("{side}, {side}"));
             Err(WeightsError::Metadata {
-                path: path.to_owned(),
+                path: file.path().to_owned(),
                 key: PIXEL_MEAN,
                 expected: format!("a tensor of floats [{side}, 3]"),
                 found: format!("{dtype} {shape:?}"),
@@ -246,9 +248,14 @@ fn pixel_mean(
     }
 }
 
-/// The file's tensor for each of the network's, or all that is wrong.
-fn match_tensors(network: &Network, sorted: Sorted<'_>) -> Result<Vec<StoredTensor>, Mismatch> {
-    let mut rest = sorted.tensors;
+/// The file's tensor for each of the network's, or all that is wrong. What is left over and may be
+/// ignored joins the extra tensors.
+fn match_tensors(
+    network: &Network,
+    sorted: &mut Sorted<'_>,
+    extras: &[String],
+) -> Result<Vec<StoredTensor>, Mismatch> {
+    let mut rest = std::mem::take(&mut sorted.tensors);
     let mut mismatch = Mismatch {
         network: network.spec.to_string(),
         expected: network.tensors().len(),
@@ -265,8 +272,15 @@ fn match_tensors(network: &Network, sorted: Sorted<'_>) -> Result<Vec<StoredTens
         }
     }
     mismatch.matched = views.len();
-    mismatch.unexpected = rest.into_values().map(|stored| stored.name.clone()).collect();
-    mismatch.unexpected.extend(sorted.repeated);
+    let repeated = std::mem::take(&mut sorted.repeated).into_iter();
+    let unexpected = rest.into_values().map(|stored| (stored, String::new()));
+    let repeated = repeated.map(|(stored, name)| (stored, format!(" (the same as {name})")));
+    for (stored, remark) in unexpected.chain(repeated) {
+        match is_extra(extras, &stored.name) {
+            true => sorted.extra.push(stored),
+            false => mismatch.unexpected.push(format!("{}{remark}", stored.name)),
+        }
+    }
     if mismatch.is_empty() { Ok(views) } else { Err(mismatch) }
 }
 

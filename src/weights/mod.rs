@@ -1,30 +1,42 @@
 //! Files of weights and the names in them.
 //!
 //! [`TensorFile`] lists what any safetensors or PyTorch file holds; [`WeightsFile`] finds out which network it
-//! is, checks every tensor and serves the values as a [`ParamSource`](crate::model::ParamSource)
-//! straight from the mapped file. Metadata decides what a network is; for bare weights names and
+//! is, checks every tensor and serves the values as a [`ParamSource`](crate::model::ParamSource), read
+//! from the file when they are asked for. Metadata decides what a network is; for bare weights names and
 //! shapes do, and [`WeightsFile::notes`] says what had to be assumed. Nothing in a file can make the
 //! program panic: whatever is wrong is a [`WeightsError`] that names the file and the tensor.
 
 mod error;
 mod file;
+mod kind;
+mod limits;
 mod load;
 mod metadata;
 mod names;
+mod publisher;
 mod resolve;
 mod safetensors;
+mod sort;
+mod source;
 mod stated;
+mod stored;
 mod structure;
 mod torch;
 mod write;
 
 pub use error::{Mismatch, WeightsError, WrongTensor};
-pub use file::{Dtype, FloatType, StoredTensor, TensorFile};
+pub use file::TensorFile;
 pub use load::{PixelMean, WeightsFile};
 pub use metadata::Metadata;
 pub use names::{Canonical, PIXEL_MEAN, canonical};
+pub use publisher::DataSet;
 pub use resolve::Overrides;
 pub use stated::{StatedPreprocess, parse_mean, parse_std};
+pub use stored::{Dtype, FileFormat, FloatType, StoredTensor};
 pub use write::{
     NamedTensor, network_tensors, write_safetensors, write_safetensors_to, write_weights,
+    write_weights_to,
 };
+
+pub(crate) use kind::{START, other};
+pub(crate) use source::{NotOpened, open_regular};

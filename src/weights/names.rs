@@ -1,8 +1,9 @@
 //! Foreign tensor names to ours, which are torchvision's.
 //!
 //! Understood: torchvision and timm (the same); wrappers' prefixes (`module.` of DataParallel,
-//! `_orig_mod.` of torch.compile, `model.`, `backbone.`, ...); CIFAR repositories (`linear` for the
-//! classifier, `shortcut.0`/`.1` for the projection); Hugging Face transformers.
+//! `_orig_mod.` of torch.compile, `model.`, `backbone.`, ...), also on some names only; CIFAR
+//! repositories (`linear` for the classifier, `shortcut.0`/`.1` for the projection); Hugging Face
+//! transformers. A prefix that all names have in common is removed before (`sort`).
 
 /// What a file's tensor is to us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,9 +31,32 @@ const CLASSIFIERS: [&str; 6] =
 
 const TRAINING_STATE: [&str; 3] = ["optimizer.", "ema.", "schedule."];
 
+/// Whether the tensor is of a checkpoint's state of training.
+pub(super) fn is_training_state(name: &str) -> bool {
+    TRAINING_STATE.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether names of a network's own begin with this word, which is no prefix then.
+pub(super) fn is_root(word: &str) -> bool {
+    const ROOTS: [&str; 11] = [
+        "conv1",
+        "bn1",
+        "fc",
+        "linear",
+        "classifier",
+        "head",
+        "last_linear",
+        "embedder",
+        "encoder",
+        "downsample",
+        "shortcut",
+    ];
+    ROOTS.contains(&word) || word.starts_with("layer")
+}
+
 /// What the tensor that a file calls `name` is to us.
 pub fn canonical(name: &str) -> Canonical {
-    if TRAINING_STATE.iter().any(|prefix| name.starts_with(prefix)) {
+    if is_training_state(name) {
         return Canonical::TrainingState;
     }
     if name == PIXEL_MEAN {

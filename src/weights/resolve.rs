@@ -10,8 +10,9 @@ use std::fmt::Display;
 use std::path::Path;
 
 use super::WeightsError;
-use super::file::StoredTensor;
+use super::limits::shown;
 use super::metadata::{ARCH, DOWNSAMPLE, Metadata, SHORTCUT, STRIDE_IN};
+use super::stored::StoredTensor;
 use super::structure::Structure;
 use crate::model::{BlockKind, Downsample, ModelSpec, Options, Shortcut, StrideIn};
 
@@ -26,6 +27,9 @@ pub struct Overrides {
     pub stride_in: Option<StrideIn>,
     /// How a plain network downsamples.
     pub downsample: Option<Downsample>,
+    /// Names of tensors that are not the network's and may be left out, e.g. `criterion.weight`; `*`
+    /// stands for any text.
+    pub ignore_extra: Vec<String>,
 }
 
 /// Who asks, if the user does.
@@ -34,16 +38,17 @@ const REQUEST: &str = "as requested";
 const SHAPES: &str = "by names and shapes of the tensors";
 
 /// The network that the file at `path` holds, and notes of what had to be assumed. `tensors` are
-/// keyed by our names.
+/// keyed by our names, `stored` are all that the file has.
 pub(super) fn resolve(
     path: &Path,
     asked: &Overrides,
     stated: &Metadata,
     tensors: &BTreeMap<String, &StoredTensor>,
+    stored: &[StoredTensor],
 ) -> Result<(ModelSpec, Vec<String>), WeightsError> {
-    let spec_error = |source| WeightsError::Spec { path: path.to_owned(), source };
+    let spec_error = |error| WeightsError::Spec { path: path.to_owned(), error };
     let structure = Structure::of(tensors);
-    let arch = agree(path, "arch", &asked.arch, &stated.arch, ARCH)?;
+    let arch = agree(path, "arch", &known(&asked.arch), &known(&stated.arch), ARCH)?;
     let shortcut = agree(path, "shortcut", &asked.shortcut, &stated.shortcut, SHORTCUT)?;
     let stride_in = agree(path, "stride-in", &asked.stride_in, &stated.stride_in, STRIDE_IN)?;
     let downsample = agree(path, "downsample", &asked.downsample, &stated.downsample, DOWNSAMPLE)?;
@@ -52,7 +57,7 @@ pub(super) fn resolve(
     let name = match &arch {
         Some((name, _)) => name.as_str(),
         None => {
-            let name = infer_arch(path, structure.as_ref(), tensors)?;
+            let name = infer_arch(path, structure.as_ref(), stored)?;
             notes.push(format!("architecture {name} inferred from names and shapes"));
             name
         }
@@ -93,6 +98,12 @@ pub(super) fn resolve(
     Ok((ModelSpec::new(name, options).map_err(spec_error)?, notes))
 }
 
+/// The name as we spell it, if it is known.
+fn known(name: &Option<String>) -> Option<String> {
+    let name = name.as_ref()?;
+    Some(ModelSpec::name_of(name).map_or_else(|| name.clone(), str::to_owned))
+}
+
 /// The statement of the request or of the metadata, with who made it; both must agree.
 fn agree<T: Clone + Display + PartialEq>(
     path: &Path,
@@ -126,7 +137,7 @@ fn same<T: Display + PartialEq>(
 fn infer_arch(
     path: &Path,
     structure: Option<&Structure>,
-    tensors: &BTreeMap<String, &StoredTensor>,
+    stored: &[StoredTensor],
 ) -> Result<&'static str, WeightsError> {
     let reason = match structure {
         Some(structure) => match structure.arch() {
@@ -134,7 +145,7 @@ fn infer_arch(
             None => format!("it has {}; no network of the paper has", structure.describe()),
         },
         None => {
-            let first: Vec<&str> = tensors.values().take(3).map(|t| t.name.as_str()).collect();
+            let first: Vec<String> = stored.iter().take(3).map(|t| shown(&t.name)).collect();
             let first = if first.is_empty() {
                 String::new()
             } else {
@@ -142,7 +153,7 @@ fn infer_arch(
             };
             format!(
                 "no tensor is named like layer1.0.conv1.weight; it has {} tensors{first}",
-                tensors.len()
+                stored.len()
             )
         }
     };

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::file::StoredTensor;
+use super::stored::StoredTensor;
 use crate::model::{BlockKind, ModelSpec, Shortcut};
 
 /// The skeleton of a network.

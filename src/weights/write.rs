@@ -4,6 +4,7 @@
 //! and tensors start on cache lines as far as their sizes allow.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
@@ -11,11 +12,13 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::{PIXEL_MEAN, PixelMean, WeightsError};
-use crate::model::{Network, ParamSource, TensorId, TensorInfo, TensorTable};
+use crate::model::{Network, ParamSource, Params, SourceError, TensorId, TensorInfo, TensorTable};
 use crate::runtime::{Disk, Storage, write_durably};
 
 /// The data start at a multiple of this many bytes.
 const ALIGN: usize = 64;
+/// Values that are read from a source and written at a time.
+const TOGETHER: usize = 256 * 1024;
 
 /// A tensor to write as F32.
 #[derive(Clone, Debug)]
@@ -30,36 +33,68 @@ pub struct NamedTensor<'a> {
 
 /// Writes the tensors of `network` under torchvision's names, the per-pixel mean that inputs have
 /// subtracted if there is one, and `metadata` (usually
-/// [`Metadata::entries`](super::Metadata::entries)).
+/// [`Metadata::entries`](super::Metadata::entries)). Values go from `source` to the file piece by piece.
 ///
 /// # Errors
-/// The file cannot be written. A file of that name is then whole: as it was, or (if only making the
-/// new name durable failed) the new one.
+/// The source cannot be read or the file cannot be written. A file of that name is then whole: as it
+/// was, or (if only making the new name durable failed) the new one.
 pub fn write_weights(
+    path: impl AsRef<Path>,
+    network: &Network,
+    source: &dyn ParamSource,
+    pixel_mean: Option<&PixelMean<'_>>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), WeightsError> {
+    write_weights_to(&Disk, path.as_ref(), network, source, pixel_mean, metadata)
+}
+
+/// As [`write_weights`], on any storage.
+///
+/// # Errors
+/// As of [`write_weights`].
+pub fn write_weights_to(
+    storage: &dyn Storage,
     path: &Path,
     network: &Network,
     source: &dyn ParamSource,
     pixel_mean: Option<&PixelMean<'_>>,
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), WeightsError> {
-    let mut tensors = network_tensors(network.table(), source);
-    tensors.extend(pixel_mean.map(|mean| NamedTensor {
-        name: PIXEL_MEAN.to_owned(),
-        shape: vec![mean.height, mean.width, 3],
-        values: Cow::Borrowed(&*mean.values),
-    }));
-    write_safetensors(path, &tensors, metadata)
+    let table = network.table();
+    let mut shapes: Vec<(&str, &[usize])> =
+        table.infos().iter().map(|info| (info.name.as_str(), &info.shape[..])).collect();
+    let mean_shape = pixel_mean.map(|mean| [mean.height, mean.width, 3]);
+    shapes.extend(mean_shape.as_ref().map(|shape| (PIXEL_MEAN, &shape[..])));
+    let header = header(&[], &shapes, metadata);
+    let failed: RefCell<Option<SourceError>> = RefCell::default();
+    let written = write_file(storage, path, &header, |out| {
+        for (id, info) in table.iter() {
+            for start in (0..info.len()).step_by(TOGETHER) {
+                let part = start..info.len().min(start + TOGETHER);
+                let mut written = Ok(());
+                let read = source.read(id, part, &mut |values| written = write_values(out, values));
+                if let Err(error) = read {
+                    let told = io::Error::other(error.to_string());
+                    *failed.borrow_mut() = Some(error);
+                    return Err(told);
+                }
+                written?;
+            }
+        }
+        pixel_mean.map_or(Ok(()), |mean| write_values(out, &mean.values))
+    });
+    match failed.into_inner() {
+        Some(error) => Err(error.into()),
+        None => written,
+    }
 }
 
-/// The tensors of `table` with the values that `source` has for them, under torchvision's names.
-pub fn network_tensors<'a>(
-    table: &TensorTable,
-    source: &'a dyn ParamSource,
-) -> Vec<NamedTensor<'a>> {
+/// The tensors of `table` with their values in `params`, under torchvision's names.
+pub fn network_tensors<'a>(table: &TensorTable, params: &'a Params) -> Vec<NamedTensor<'a>> {
     let tensor = |(id, info): (TensorId, &TensorInfo)| NamedTensor {
         name: info.name.clone(),
         shape: info.shape.clone(),
-        values: source.tensor(id),
+        values: Cow::Borrowed(params.get(id)),
     };
     table.iter().map(tensor).collect()
 }
@@ -74,11 +109,11 @@ pub fn network_tensors<'a>(
 /// # Panics
 /// A tensor's values are not as many as its shape says, or two have one name.
 pub fn write_safetensors(
-    path: &Path,
+    path: impl AsRef<Path>,
     tensors: &[NamedTensor<'_>],
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), WeightsError> {
-    write_safetensors_to(&Disk, path, &[], tensors, metadata)
+    write_safetensors_to(&Disk, path.as_ref(), &[], tensors, metadata)
 }
 
 /// As [`write_safetensors`], on any storage and with `counters`: scalars of type I64, which come
@@ -96,20 +131,36 @@ pub fn write_safetensors_to(
     tensors: &[NamedTensor<'_>],
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), WeightsError> {
-    let header = header(counters, tensors, metadata);
-    let result = write_durably(storage, path, |out| {
-        out.write_all(&(header.len() as u64).to_le_bytes())?;
-        out.write_all(header.as_bytes())?;
+    let shapes = tensors.iter().map(|NamedTensor { name, shape, values }| {
+        assert_eq!(values.len(), shape.iter().product::<usize>(), "values of {name}");
+        (name.as_str(), &shape[..])
+    });
+    let header = header(counters, &shapes.collect::<Vec<_>>(), metadata);
+    write_file(storage, path, &header, |out| {
         counters.iter().try_for_each(|(_, value)| out.write_all(&value.to_le_bytes()))?;
         tensors.iter().try_for_each(|tensor| write_values(out, &tensor.values))
+    })
+}
+
+/// Writes a file of `header` and what `write` adds.
+fn write_file(
+    storage: &dyn Storage,
+    path: &Path,
+    header: &str,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), WeightsError> {
+    let written = write_durably(storage, path, |out| {
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(header.as_bytes())?;
+        write(out)
     });
-    result.map_err(|source| WeightsError::Io { path: path.to_owned(), action: "write", source })
+    written.map_err(|error| WeightsError::Io { path: path.to_owned(), action: "write", error })
 }
 
 /// The header's JSON, padded with spaces as the format allows.
 fn header(
     counters: &[(String, i64)],
-    tensors: &[NamedTensor<'_>],
+    tensors: &[(&str, &[usize])],
     metadata: &BTreeMap<String, String>,
 ) -> String {
     let mut entries = Map::new();
@@ -117,18 +168,17 @@ fn header(
         entries.insert("__metadata__".to_owned(), json!(metadata));
     }
     let mut start = 0;
-    let mut entry = |name: &String, dtype: &str, shape: &[usize], bytes: usize| {
+    let mut entry = |name: &str, dtype: &str, shape: &[usize], bytes: usize| {
         let entry =
             json!({ "dtype": dtype, "shape": shape, "data_offsets": [start, start + bytes] });
-        assert!(entries.insert(name.clone(), entry).is_none(), "two tensors named {name}");
+        assert!(entries.insert(name.to_owned(), entry).is_none(), "two tensors named {name}");
         start += bytes;
     };
     for (name, _) in counters {
         entry(name, "I64", &[], size_of::<i64>());
     }
-    for NamedTensor { name, shape, values } in tensors {
-        assert_eq!(values.len(), shape.iter().product::<usize>(), "values of {name}");
-        entry(name, "F32", shape, size_of_val::<[f32]>(values));
+    for (name, shape) in tensors {
+        entry(name, "F32", shape, shape.iter().product::<usize>() * size_of::<f32>());
     }
     let mut text = Value::Object(entries).to_string();
     let prefix = size_of::<u64>();

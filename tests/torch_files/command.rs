@@ -131,7 +131,7 @@ fn pytorch_files_and_what_convert_makes_of_them_give_the_same_bits() {
         ] {
             assert_eq!(entries[&format!("resnet_cpu.{key}")], value);
         }
-        assert!(entries["resnet_cpu.classes"].contains("\"airplane\""));
+        assert!(!entries.contains_key("resnet_cpu.classes"));
     }
 }
 

@@ -1,6 +1,5 @@
 //! What PyTorch wrote is read as PyTorch reads it.
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use resnet_cpu::weights::TensorFile;
@@ -32,7 +31,7 @@ fn every_file_has_the_tensors_that_pytorch_put_in() {
             assert_eq!(found.dtype.to_string(), expected["dtype"].as_str().unwrap(), "{name}");
             let shape: Vec<usize> = serde_json::from_value(expected["shape"].clone()).unwrap();
             assert_eq!(found.shape, shape, "{name}: {}", found.name);
-            if let Some(values) = file.values(found) {
+            if let Some(values) = file.values(found).unwrap() {
                 let expected: Vec<f32> =
                     serde_json::from_value(expected["values"].clone()).unwrap();
                 assert_eq!(values[..], expected, "{name}: {}", found.name);
@@ -44,14 +43,4 @@ fn every_file_has_the_tensors_that_pytorch_put_in() {
         let owned = TensorFile::from_bytes(bytes, Path::new("bytes")).unwrap();
         assert_eq!(values(&owned), values(&file), "{name}");
     }
-}
-
-#[test]
-fn numbers_in_order_are_not_copied() {
-    let file = TensorFile::open(&data("zip_views.pth")).unwrap();
-    let borrowed = file.tensors().iter().filter_map(|tensor| {
-        matches!(file.values(tensor), Some(Cow::Borrowed(_))).then_some(tensor.name.as_str())
-    });
-    let borrowed: Vec<&str> = borrowed.collect();
-    assert_eq!(borrowed, ["base", "same", "row", "corner", "none", "ones"]);
 }

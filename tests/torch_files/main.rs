@@ -23,7 +23,7 @@ fn open(bytes: &[u8]) -> Result<TensorFile, String> {
 /// Names and values of the tensors of floats.
 fn values(file: &TensorFile) -> Vec<(String, Vec<f32>)> {
     let tensors = file.tensors().iter();
-    tensors.filter_map(|t| Some((t.name.clone(), file.values(t)?.into_owned()))).collect()
+    tensors.filter_map(|t| Some((t.name.clone(), file.values(t).unwrap()?))).collect()
 }
 
 /// In a second, and with an error that names the file and says all of `parts`.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use resnet_cpu::model::Shortcut;
-use resnet_cpu::train::{State, checkpoint};
+use resnet_cpu::train::{EpochMetrics, State, append_metrics, checkpoint, cut_metrics};
 
 use crate::disk::{Fault, MemoryDisk};
 use crate::parts;
@@ -101,4 +101,46 @@ fn a_full_disk_and_a_read_only_folder_are_reported_and_harm_nothing() {
         assert!(faulty.read(path).unwrap() == old);
         assert_eq!(faulty.names(), [path]);
     }
+}
+
+/// The end of an epoch, as a run does it: its line, then its checkpoint.
+#[test]
+fn the_record_of_epochs_is_never_behind_the_checkpoint() {
+    let (path, record) = (Path::new(PATH), Path::new("run/metrics.jsonl"));
+    let line = |epoch| EpochMetrics { epoch, step: epoch, ..EpochMetrics::default() };
+    let (disk, old, new, _) = old_and_new();
+    append_metrics(record, &line(1), &disk).unwrap();
+    let state = state(2, Shortcut::A);
+    let end_epoch = |disk: &MemoryDisk| {
+        append_metrics(record, &line(2), disk).is_ok()
+            && checkpoint::save(&state, path, disk).is_ok()
+    };
+    let whole = disk.with_fault(Fault::Never);
+    assert!(end_epoch(&whole));
+    let (mut ahead, mut spoilt) = (0, 0);
+    for k in 0..=whole.operations() {
+        let crashing = disk.with_fault(Fault::PowerAt(k));
+        assert_eq!(end_epoch(&crashing), k == whole.operations());
+        for seed in 0..8 {
+            let found = crashing.after_power_loss(seed * 1000 + k as u64);
+            let step = match found.read(path).expect("never neither") {
+                bytes if bytes == new => 2,
+                bytes => {
+                    assert!(bytes == old);
+                    1
+                }
+            };
+            let before = found.read(record).expect("the record was durable");
+            let metrics = cut_metrics(record, step, &found).unwrap();
+            let expected: Vec<EpochMetrics> = (1..=step).map(line).collect();
+            assert_eq!(metrics.epochs, expected, "operation {k}, seed {seed}");
+            spoilt += usize::from(!metrics.passed_over.is_empty());
+            ahead += usize::from(step == 1 && found.read(record).unwrap() != before);
+            // What was cut and what comes next are whole lines.
+            append_metrics(record, &line(9), &found).unwrap();
+            let lines = found.read(record).unwrap();
+            assert_eq!(lines.iter().filter(|&&byte| byte == b'\n').count() as u64, step + 1);
+        }
+    }
+    assert!(ahead > 8 && spoilt > 0, "{ahead} {spoilt}");
 }

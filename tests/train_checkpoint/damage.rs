@@ -79,7 +79,7 @@ fn refusal_of_changed(
         .map(|tensor| NamedTensor {
             name: tensor.name.clone(),
             shape: tensor.shape.clone(),
-            values: file.values(tensor).unwrap().into_owned().into(),
+            values: file.values(tensor).unwrap().unwrap().into(),
         })
         .collect();
     let mut metadata = file.metadata().clone();
@@ -141,7 +141,15 @@ fn well_formed_but_wrong() {
     assert_parts(&entry("config", "resnet20", "resnet32"), &["resnet20", "resnet32"]);
     assert_parts(&entry("config", "resnet20", "resnet21"), &["unknown architecture 'resnet21'"]);
     assert_parts(&entry("config", "\"batch\":128", "\"batch\":0"), &["batch: expected 1"]);
-    assert_parts(&entry("config", "\"seed\"", "\"sead\""), &["train.config", "sead"]);
+    let this = format!("resnet-cpu {}", env!("CARGO_PKG_VERSION"));
+    let unknown = entry("config", "\"seed\"", "\"mixup\":0.2,\"seed\"");
+    assert_parts(&unknown, &["train.config", "unknown field `mixup`", "was written by", &this]);
+    let text = refusal_of_changed(|_, metadata| {
+        metadata.insert("resnet_cpu.train.program".to_owned(), "9.1.0".to_owned());
+        let config = metadata.get_mut("resnet_cpu.train.config").unwrap();
+        *config = config.replace("\"seed\"", "\"mixup\":0.2,\"seed\"");
+    });
+    assert_parts(&text, &["unknown field `mixup`", "written by resnet-cpu 9.1.0", &this]);
     assert_parts(&entry("progress", "512", "512000"), &["cursor up to 50000, found 512000"]);
     assert_parts(&entry("progress", "512", "-1"), &["train.progress"]);
     let text = refusal_of_changed(|_, metadata| {

@@ -175,6 +175,22 @@ impl Storage for MemoryDisk {
         Ok(Box::new(MemoryFile { disk: self, node }))
     }
 
+    fn append(&self, path: &Path) -> io::Result<Box<dyn StorageFile + '_>> {
+        let node = self.inner.borrow().names.get(path).copied();
+        match node {
+            Some(node) => {
+                self.operation()?;
+                Ok(Box::new(MemoryFile { disk: self, node }))
+            }
+            None => self.create(path),
+        }
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.operation()?;
+        Self::read(self, path).ok_or(io::ErrorKind::NotFound.into())
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.change_names(|inner| {
             let node = inner.names.remove(from).ok_or(io::ErrorKind::NotFound)?;

@@ -1,7 +1,14 @@
 //! Files of weights as a user meets them: good ones, bare ones, contradictory ones, damaged ones.
 
+mod change;
+mod command;
+#[path = "../common/mod.rs"]
+mod common;
 mod damage;
 mod files;
+mod foreign;
+mod headers;
+mod kinds;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -12,6 +19,8 @@ use resnet_cpu::model::{
 };
 use resnet_cpu::weights::{NamedTensor, Overrides, WeightsError, WeightsFile, write_safetensors};
 use tempfile::TempDir;
+
+use common::test_data;
 
 type Entries = BTreeMap<String, String>;
 
@@ -40,7 +49,7 @@ impl Fixture {
             .map(|(id, info)| NamedTensor {
                 name: info.name.clone(),
                 shape: info.shape.clone(),
-                values: self.params.tensor(id),
+                values: self.params.tensor(id).unwrap(),
             })
             .collect()
     }

@@ -2,7 +2,7 @@
 
 use resnet_cpu::gemm::{Backend, Epilogue, Matrix, PackedB, gemm, kernels::Kernel};
 use resnet_cpu::model::{Layer, Network};
-use resnet_cpu::runtime::{AlignedBuf, Rng, pool};
+use resnet_cpu::runtime::{AlignedBuf, Crew, Rng, pool};
 
 use super::stats::{Times, measure};
 use super::{Args, Row, Table, beside_peak};
@@ -64,8 +64,8 @@ fn products(network: &Network, batch: usize, side: usize, sizes: &mut Vec<Size>)
 
 /// The microkernel on one thread, on operands that stay in its caches.
 fn kernel_alone(args: &Args, machine: &Machine) -> Result<Row, CliError> {
-    let kernel = Kernel::of(machine.isa);
-    let size = (KERNEL_TILES * kernel.mr, kernel.nr, KERNEL_STEPS);
+    let (rows, columns) = Kernel::of(machine.isa).tile();
+    let size = (KERNEL_TILES * rows, columns, KERNEL_STEPS);
     let mut product = Product::new(size, Backend::Native(machine.isa));
     let mut run = || (0..KERNEL_REPETITIONS).for_each(|_| product.run());
     let one = pool(Some(1)).map_err(CliError::failed)?;
@@ -93,7 +93,7 @@ fn compare(args: &Args, machine: &Machine, table: &mut Table, size: Size) -> Res
 fn row(machine: &Machine, (m, n, k): Size, backend: Backend, times: &Times) -> Row {
     let flops = 2.0 * m as f64 * n as f64 * k as f64;
     let (backend, kernel) = match backend {
-        Backend::Native(isa) => ("native", Kernel::of(isa).name),
+        Backend::Native(isa) => ("native", Kernel::of(isa).name()),
         Backend::Matrixmultiply => ("matrixmultiply", "sgemm"),
     };
     Row { backend, kernel, ..Row::new(machine, "gemm", format!("{m}x{n}x{k}"), flops, times) }
@@ -105,6 +105,7 @@ struct Product {
     a: AlignedBuf,
     b: PackedB,
     c: AlignedBuf,
+    crew: Crew,
 }
 
 impl Product {
@@ -112,16 +113,19 @@ impl Product {
         let mut rng = Rng::named(1, "A");
         let mut a = AlignedBuf::zeroed(m * k);
         a.fill_with(|| rng.uniform_in(-1.0, 1.0));
-        let b = PackedB::new(backend, k, n, |j, column| {
+        let column = |j: usize, column: &mut [f32]| {
             for (p, value) in column.iter_mut().enumerate() {
                 *value = ((p * 31 + j * 17) % 64) as f32 / 32.0 - 1.0;
             }
-        });
-        Self { size: (m, n, k), a, b, c: AlignedBuf::zeroed(m * n) }
+        };
+        let mut crew = Crew::default();
+        let b = crew.run(|team| PackedB::new(team, backend, k, n, column));
+        Self { size: (m, n, k), a, b, c: AlignedBuf::zeroed(m * n), crew }
     }
 
     fn run(&mut self) {
-        let (m, _, k) = self.size;
-        gemm(&Matrix::new(&self.a, m, k), &self.b, &mut self.c, &Epilogue::default());
+        let Self { size: (m, _, k), a, b, c, crew } = self;
+        let a = Matrix::new(a, *m, *k);
+        crew.run(|team| gemm(team, &a, b, c, &Epilogue::default()));
     }
 }

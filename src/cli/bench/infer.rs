@@ -1,10 +1,11 @@
 //! Whole networks, with random weights or those of a file, on random images, which are already in memory.
 
-use resnet_cpu::infer::Session;
+use resnet_cpu::infer::{Model, Session};
 use resnet_cpu::model::{InitOptions, Network, ParamSource, initialize};
 use resnet_cpu::runtime::Rng;
 use resnet_cpu::weights::WeightsFile;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::stats::measure;
 use super::{Args, Row, Table, beside_peak, rounded};
@@ -26,6 +27,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
 /// The network whose weights are in the file at `path`.
 fn file(args: &Args, machine: &Machine, path: &Path) -> Result<(), CliError> {
     let overrides = args.network.overrides(args.arch.first().map(|name| name.trim()))?;
+    let overrides = args.extra.and(overrides);
     machine.note_itself();
     let weights = WeightsFile::open(path, &overrides).map_err(CliError::failed)?;
     note_weights(machine, path, &weights);
@@ -61,8 +63,9 @@ fn rows(
     params: impl ParamSource + Send,
 ) -> Result<(), CliError> {
     let side = args.side(&network.spec);
-    let session = Session::new(network, params, machine.backend);
-    let mut session = session.with_convolutions(args.convolutions.choice());
+    let model = Model::new(network, params, machine.backend);
+    let model = model.with_convolutions(args.convolutions.choice());
+    let mut session = Session::of(&Arc::new(model));
     for batch in args.batch.iter().map(|&n| n as usize) {
         // The rule of data-tools/pytorch/fill.py, so that others can run on the same images.
         let mut rng = Rng::named(SEED, "input");

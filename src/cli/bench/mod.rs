@@ -19,6 +19,7 @@ use super::error::CliError;
 use super::machine::Machine;
 use super::network::NetworkArgs;
 use super::output::write_json;
+use super::weights::ExtraArgs;
 use stats::Times;
 
 #[derive(clap::Args)]
@@ -35,6 +36,8 @@ pub(super) struct Args {
     /// Weights instead of random ones, for inference with one network; --json has the batch's logits then
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    #[command(flatten)]
+    extra: ExtraArgs,
     #[command(flatten)]
     convolutions: ConvolutionArgs,
     /// Images a batch, comma-separated
@@ -193,7 +196,7 @@ impl Table {
 
     fn write(&mut self, row: &Row) -> Result<(), CliError> {
         if self.json {
-            return write_json(&mut self.out, row);
+            return Ok(write_json(&mut self.out, row)?);
         }
         let images = row.images_per_second.map_or_else(String::new, |n| format!("{n:.1}"));
         let Row { arch, batch, threads, backend, median_ms, p10_ms, p90_ms, gflops, .. } = row;

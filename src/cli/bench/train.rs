@@ -3,7 +3,7 @@
 
 use resnet_cpu::learn::{Batch, Learner, Sgd, SgdOptions};
 use resnet_cpu::model::{InitOptions, Network, initialize};
-use resnet_cpu::runtime::{AlignedBuf, Rng};
+use resnet_cpu::runtime::{AlignedBuf, Crew, Rng};
 
 use super::stats::measure;
 use super::{Args, Row, Table, beside_peak, rounded};
@@ -40,10 +40,13 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
                 label_smoothing: 0.0,
             };
             let mut learner = Learner::new(&network, machine.backend);
+            let mut crew = Crew::default();
             let mut step = || {
                 let loss = learner.batch(&mut params, &batch, images, &mut gradients);
                 let weights = params.learnable_mut();
-                sgd.step(machine.isa, weights, &mut momentum, &gradients, RATE);
+                crew.run(|team| {
+                    sgd.step(team, machine.isa, weights, &mut momentum, &gradients, RATE);
+                });
                 loss
             };
             step().map_err(CliError::usage)?;

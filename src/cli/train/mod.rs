@@ -1,26 +1,26 @@
 //! `resnet-cpu train`: from images to weights.
 
+mod activity;
 mod args;
 mod progress;
 mod result;
-mod units;
 
 pub(super) use args::Args;
 
+use indicatif::{DecimalBytes, HumanCount};
 use resnet_cpu::data::{self, Kind};
 use resnet_cpu::model::Options;
 use resnet_cpu::runtime::Disk;
 use resnet_cpu::train::{
-    Config, Interrupt, LAST, Outcome, Plan, Recipe, Run, RunError, RunOptions, TrainData,
+    Config, LAST, Outcome, Plan, Recipe, Run, RunError, RunOptions, TrainData,
 };
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::error::CliError;
 use super::machine::Machine;
-use super::output::grouped;
-use progress::Progress;
-use units::{bytes, duration};
+use activity::Activity;
+use progress::{Progress, duration};
 
 /// The longest side of images for which networks of 32 x 32 inputs are the default.
 const SMALL: usize = 64;
@@ -28,40 +28,56 @@ const SMALL: usize = 64;
 /// The network for larger ones.
 const PHOTOGRAPHS: &str = "resnet18";
 
+/// Where runs are, unless `--out` says otherwise.
+const RUNS: &str = "runs";
+
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     if let Some(arch) = &args.arch {
         args.network.spec(arch)?;
     }
-    let splits = data::open(args.data.as_deref()).map_err(CliError::failed)?;
+    let held_out = args.held_out()?;
+    let activity = Activity::begin(machine)?;
+    let splits =
+        data::open(args.data.as_deref()).map_err(|error| data_failure(error, &activity))?;
+    activity.check()?;
     machine.note_itself();
     splits.notes.iter().for_each(|note| machine.note(note));
-    let data = TrainData::new(splits, args.val_split)
+    let data = TrainData::new(splits, held_out)
         .map_err(|error| CliError::usage(format!("--val-split: {error}")))?;
-    let config = configure(args, &data)?;
+    let (recipe, config) = configure(args, &data)?;
+    let out = args.out.clone().unwrap_or_else(|| default_out(args, &config));
+    // What is stored is gone on with; a new run must be as its settings say.
+    if args.plan || !out.join(LAST).is_file() {
+        config.check().map_err(CliError::usage)?;
+        note_older(args, &config, &out, machine);
+    }
+    if config.data.val_images == 0 {
+        machine.note("no validation images: the weights of the last step are published");
+    }
+    let settings = if args.verbose { config.fields() } else { changes(&config, &recipe) };
     if args.plan {
-        return plan(config, &data, machine);
+        return plan(config, &settings, &data, machine, &activity);
     }
 
-    let out = args.out.clone().unwrap_or_else(|| default_out(&config));
-    // From here on an interrupted run is saved.
-    let interrupt = Interrupt::catch()
-        .map_err(|error| CliError::failed(format!("cannot catch signals: {error}")))?;
     let options = RunOptions { backend: machine.backend, save_every: args.save_every };
-    let mut run = Run::open(&out, config, &data, options, &Disk).map_err(failure)?;
+    let run = Run::open(&out, config, &data, options, &Disk, &activity);
+    let mut run = run.map_err(|error| failure(error, &activity))?;
+    activity.end();
+    run.notes().iter().for_each(|note| machine.note(note));
     let state = run.state();
     let (step, total) = (state.progress.step, state.config.total_steps());
     if run.is_finished() {
         machine.note(&format!("{}: finished, {step} of {total} steps done", out.display()));
     } else {
-        state.config.to_string().lines().for_each(|line| machine.note(line));
+        print_settings(&settings, machine);
         let verb = if run.is_resumed() { "goes on" } else { "begins" };
         machine.note(&format!("{}: {verb}, {step} of {total} steps done", out.display()));
     }
     let mut progress = Progress::new(machine, &state.config);
-    let outcome = run.train(&mut progress, &interrupt);
+    let outcome = run.train(&mut progress, &activity.interrupt);
     progress.finish();
-    match outcome.map_err(failure)? {
-        Outcome::Finished => result::print(&run, data.kind),
+    match outcome.map_err(|error| failure(error, &activity))? {
+        Outcome::Finished => result::print(&run, data.kind, machine),
         Outcome::Interrupted => Err(CliError::Interrupted(format!(
             "interrupted after step {} of {total}; saved to {}, the same command goes on",
             run.state().progress.step,
@@ -70,8 +86,14 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     }
 }
 
+/// 0.9123 to `91.23 %`.
+fn percent(fraction: f64) -> String {
+    format!("{:.2} %", 100.0 * fraction)
+}
+
 /// The configuration that recipe, data and flags make.
-fn configure(args: &Args, data: &TrainData) -> Result<Config, CliError> {
+/// Before it that of recipe and data alone.
+fn configure(args: &Args, data: &TrainData) -> Result<(Config, Config), CliError> {
     let recipe = args.recipe.unwrap_or(match data.kind {
         Kind::Demo => Recipe::Demo,
         Kind::Cifar10 | Kind::Idx | Kind::ClassFolders => Recipe::FastCifar,
@@ -85,8 +107,26 @@ fn configure(args: &Args, data: &TrainData) -> Result<Config, CliError> {
     let spec = recipe.spec(arch, options).map_err(CliError::usage)?;
     let mut config = recipe.config(&spec);
     data.fit(&mut config);
-    args.apply(&mut config)?;
-    Ok(config)
+    let mut changed = config.clone();
+    args.apply(&mut changed)?;
+    changed.validate().map_err(CliError::usage)?;
+    config.settle(|_| false);
+    Ok((config, changed))
+}
+
+/// What a run is, in short: recipe, network, data, and the settings that are not the recipe's.
+fn changes(config: &Config, recipe: &Config) -> Vec<(&'static str, String)> {
+    let short = ["recipe", "arch", "classes", "data", "training images", "validation images"];
+    let said = |name: &str| short.contains(&name) || name == "test images";
+    let fields = config.fields().into_iter().filter(|(name, _)| said(name));
+    let changed = config.changed_from(recipe).into_iter().filter(|(name, _)| !said(name));
+    fields.chain(changed).collect()
+}
+
+fn print_settings(settings: &[(&'static str, String)], machine: &Machine) {
+    for (name, value) in settings {
+        machine.note(&format!("{name:<17} = {value}"));
+    }
 }
 
 /// Whether the first image of class folders is too large for a network of 32 x 32 inputs.
@@ -98,42 +138,81 @@ fn has_photographs(data: &TrainData) -> Result<bool, CliError> {
     Ok(first.width().max(first.height()) > SMALL)
 }
 
-fn default_out(config: &Config) -> PathBuf {
-    Path::new("runs").join(format!("{}-{}", config.recipe, config.arch))
+/// `runs/<data>-<recipe>-<network>`, for the built-in images `runs/demo-<network>`.
+fn default_out(args: &Args, config: &Config) -> PathBuf {
+    let recipe = config.recipe.to_string();
+    let mut parts = vec![args.data.as_deref().map_or("demo".to_owned(), data_name)];
+    if parts[0] != recipe {
+        parts.push(recipe);
+    }
+    parts.push(config.arch.clone());
+    Path::new(RUNS).join(parts.join("-"))
 }
 
-fn plan(config: Config, data: &TrainData, machine: &Machine) -> Result<(), CliError> {
-    let text = config.to_string();
-    let plan = Plan::measure(config, data, machine.backend).map_err(failure)?;
-    text.lines().for_each(|line| machine.note(line));
+/// The name of the folder with the data, as a part of a file name.
+fn data_name(path: &Path) -> String {
+    // `.` and `..` have names, too.
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = whole.file_name().unwrap_or_default().to_string_lossy();
+    let plain = |c: char| if c.is_control() || c == '/' || c == '\\' { '_' } else { c };
+    let name: String = name.trim_start_matches('.').chars().map(plain).collect();
+    if name.is_empty() { "data".to_owned() } else { name }
+}
+
+/// Says where an earlier version put the run of this command.
+fn note_older(args: &Args, config: &Config, out: &Path, machine: &Machine) {
+    let older = Path::new(RUNS).join(format!("{}-{}", config.recipe, config.arch));
+    if args.out.is_none() && older != out && older.join(LAST).is_file() {
+        let (out, older) = (out.display(), older.display());
+        machine.note(&format!("{out} is new; there is also {older}, to go on with: --out {older}"));
+    }
+}
+
+fn plan(
+    config: Config,
+    settings: &[(&'static str, String)],
+    data: &TrainData,
+    machine: &Machine,
+    activity: &Activity,
+) -> Result<(), CliError> {
+    let plan = Plan::measure(config, data, machine.backend, activity);
+    let plan = plan.map_err(|error| failure(error, activity))?;
+    activity.end();
+    print_settings(settings, machine);
     let epochs = plan.steps as f64 / plan.steps_per_epoch as f64;
-    let memory = plan.memory.map_or("unknown on this system".to_owned(), bytes);
     let mut out = std::io::stdout().lock();
-    writeln!(out, "steps   {} ({epochs:.1} epochs)", grouped(plan.steps))?;
+    writeln!(out, "steps   {} ({epochs:.1} epochs)", HumanCount(plan.steps))?;
     writeln!(
         out,
-        "time    {} ({} a step, {} a validation)",
+        "time    about {} ({:.0} ms a step, {} to measure it after an epoch)",
         duration(plan.seconds()),
-        milliseconds(plan.step_seconds),
+        1e3 * plan.step_seconds,
         duration(plan.validation_seconds)
     )?;
-    writeln!(out, "memory  {memory}")?;
-    writeln!(out, "disk    {}", bytes(plan.disk))?;
+    writeln!(out, "memory  about {}", DecimalBytes(plan.memory))?;
+    writeln!(out, "disk    {}", DecimalBytes(plan.disk))?;
     Ok(())
 }
 
-fn milliseconds(seconds: f64) -> String {
-    format!("{:.0} ms", 1e3 * seconds)
-}
-
 /// What the user can set right is wrong usage.
-fn failure(error: RunError) -> CliError {
+fn failure(error: RunError, activity: &Activity) -> CliError {
     match error {
+        RunError::Data(error) => data_failure(error, activity),
         RunError::Config(_)
         | RunError::Spec(_)
         | RunError::Setting(_)
+        | RunError::Memory { .. }
         | RunError::NotARun { .. }
         | RunError::AnotherRun { .. } => CliError::usage(error),
+        _ => CliError::failed(error),
+    }
+}
+
+fn data_failure(error: data::Error, activity: &Activity) -> CliError {
+    match error {
+        data::Error::Interrupted => {
+            activity.check().err().unwrap_or_else(|| CliError::failed("interrupted"))
+        }
         _ => CliError::failed(error),
     }
 }

@@ -1,12 +1,12 @@
 //! How far a run is: a bar where stderr is a terminal, else a line an epoch and every half minute.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use resnet_cpu::train::{Config, EpochMetrics, Observer, StepReport};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use super::super::machine::Machine;
-use super::units::{duration, percent};
+use super::percent;
 
 /// Time between two lines where there is no bar.
 const LINES: Duration = Duration::from_secs(30);
@@ -20,6 +20,8 @@ pub(super) struct Progress<'a> {
     bar: Option<ProgressBar>,
     total_steps: u64,
     steps_per_epoch: u64,
+    /// What the images are called that the run is measured on.
+    measured: &'static str,
     /// Since this process began to train; how many steps it has done.
     start: Instant,
     steps: u64,
@@ -38,14 +40,7 @@ struct Recent {
 impl<'a> Progress<'a> {
     pub(super) fn new(machine: &'a Machine, config: &Config) -> Self {
         let (total_steps, steps_per_epoch) = (config.total_steps(), config.steps_per_epoch());
-        let bar = (!machine.quiet && std::io::stderr().is_terminal()).then(|| {
-            let bar = ProgressBar::new(steps_per_epoch);
-            let style = ProgressStyle::with_template("{prefix} [{bar:20}] {pos}/{len} {wide_msg}");
-            bar.set_style(
-                style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "),
-            );
-            bar
-        });
+        let bar = bar(machine, steps_per_epoch);
         let now = Instant::now();
         let (start, last_line) = (now, now);
         Self {
@@ -53,6 +48,7 @@ impl<'a> Progress<'a> {
             bar,
             total_steps,
             steps_per_epoch,
+            measured: if config.data.test { "test" } else { "validation" },
             start,
             steps: 0,
             last_line,
@@ -80,7 +76,7 @@ impl<'a> Progress<'a> {
         format!("epoch {}/{epochs}", step.div_ceil(self.steps_per_epoch))
     }
 
-    fn eta(&self, step: u64) -> String {
+    fn eta(&self, step: u64) -> HumanDuration {
         let a_step = self.start.elapsed().as_secs_f64() / self.steps.max(1) as f64;
         duration(self.total_steps.saturating_sub(step) as f64 * a_step)
     }
@@ -102,7 +98,36 @@ impl<'a> Progress<'a> {
     }
 }
 
+/// Seconds for people; what is longer than can be said is as long as can be said.
+pub(super) fn duration(seconds: f64) -> HumanDuration {
+    HumanDuration(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+}
+
+/// A bar, where stderr is a terminal and the machine not quiet.
+pub(super) fn bar(machine: &Machine, length: u64) -> Option<ProgressBar> {
+    (!machine.quiet && std::io::stderr().is_terminal()).then(|| {
+        let bar = ProgressBar::new(length);
+        let style = ProgressStyle::with_template("{prefix} [{bar:20}] {pos}/{len} {wide_msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+        bar
+    })
+}
+
 impl Observer for Progress<'_> {
+    fn starting(&mut self) {
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message("first step: buffers are made");
+                bar.tick();
+            }
+            None => self.machine.note("first step: buffers are made"),
+        }
+    }
+
+    fn warning(&mut self, text: &str) {
+        self.line(&format!("warning: {text}"));
+    }
+
     fn step(&mut self, report: &StepReport) {
         self.steps += 1;
         let now = Recent {
@@ -125,7 +150,7 @@ impl Observer for Progress<'_> {
         if let Some(bar) = &self.bar {
             bar.set_length(images as u64);
             bar.set_position(done as u64);
-            bar.set_message("validation");
+            bar.set_message(format!("{} images", self.measured));
         }
     }
 
@@ -137,8 +162,13 @@ impl Observer for Progress<'_> {
         }
         if let (Some(top1), Some(top5)) = (metrics.val_top1, metrics.val_top5) {
             let loss = metrics.val_loss.map_or("infinite".to_owned(), |loss| format!("{loss:.3}"));
-            let (top1, top5) = (percent(top1), percent(top5));
-            text += &format!("; validation loss {loss}, top-1 {top1}, top-5 {top5}");
+            let (measured, top5) = (self.measured, percent(top5));
+            text += &match measured {
+                "test" => {
+                    format!("; test error {}, loss {loss}, top-5 {top5}", percent(1.0 - top1))
+                }
+                _ => format!("; {measured} top-1 {}, loss {loss}, top-5 {top5}", percent(top1)),
+            };
         }
         if let Some(speed) = metrics.images_per_second {
             text += &format!("; {speed:.0} images/s");

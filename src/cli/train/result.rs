@@ -1,60 +1,98 @@
 //! What a finished run says on stdout, and the image that the demo ends with.
 
+use indicatif::HumanCount;
 use resnet_cpu::data::{Kind, demo};
-use resnet_cpu::train::{BEST, REPORT, Run};
-use std::io::Write;
+use resnet_cpu::runtime::{Disk, write_durably};
+use resnet_cpu::train::{BEST, LAST, REPORT, Run, Schedule};
+use std::io::{Cursor, Write};
 use std::path::Path;
 
 use super::super::error::CliError;
+use super::super::machine::Machine;
 use super::super::output::one_line;
-use super::units::percent;
+use super::percent;
 
 /// The drawn image that the demo's network is shown: a heart that is in no run's data.
-const DEMO_PICTURE: (u64, u64) = (2, 6);
+const DEMO_IMAGE: (u64, u64) = (2, 6);
 
 /// Prints the result of a run; the demo's ends with a command that shows what was learnt.
-pub(super) fn print(run: &Run, kind: Kind) -> Result<(), CliError> {
+pub(super) fn print(run: &Run, kind: Kind, machine: &Machine) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
-    let last = run.epochs().last();
     let state = run.state();
-    match (&state.best, last.and_then(|last| last.val_top1)) {
-        (Some(best), last) => {
-            let last = last.map_or(String::new(), |top1| format!(", last {}", percent(top1)));
-            let (top1, epoch) = (percent(best.top1), best.epoch);
-            writeln!(out, "best validation top-1 {top1} after epoch {epoch}{last}")?;
+    let (config, steps) = (&state.config, state.progress.step);
+    // The last result first: the best of many is better by chance alone.
+    match run.epochs().last().and_then(|last| last.val_top1) {
+        Some(top1) if config.data.test => {
+            let images = HumanCount(config.data.val_images);
+            writeln!(out, "test error {} of {images} images", percent(1.0 - top1))?;
         }
-        (None, _) => {
-            writeln!(out, "{} steps done, nothing to validate on", state.progress.step)?;
+        Some(top1) => {
+            let best = state.best.as_ref().map_or(String::new(), |best| {
+                format!(", best {} after epoch {}", percent(best.top1), best.epoch)
+            });
+            writeln!(out, "validation top-1 {}{best}", percent(top1))?;
         }
+        None => writeln!(out, "{steps} steps done, nothing to validate on")?,
     }
-    writeln!(out, "weights {}", shown(&run.path(BEST)))?;
-    writeln!(out, "report  {}", shown(&run.path(REPORT)))?;
+    if !config.lengthened.is_empty() {
+        let lengths: Vec<String> = config.lengthened.iter().map(ToString::to_string).collect();
+        let not = match config.schedule {
+            Schedule::Cosine => ", which is not a run that was as long from the beginning",
+            _ => "",
+        };
+        writeln!(out, "lengthened from {} to {}{not}", lengths.join(", "), config.length)?;
+    }
+    let weights = weights(run, machine);
+    writeln!(out, "weights {}", shown(&weights))?;
+    if run.path(REPORT).is_file() {
+        writeln!(out, "report  {}", shown(&run.path(REPORT)))?;
+    }
     if kind == Kind::Demo {
-        let (seed, index) = DEMO_PICTURE;
+        let (seed, index) = DEMO_IMAGE;
         let (image, label) = demo::image(seed, index);
         let path = run.path(&format!("demo-{}.png", demo::CLASSES[label]));
-        let side = demo::SIDE as u32;
-        image::save_buffer(&path, image.pixels(), side, side, image::ColorType::Rgb8)
-            .map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
+        write_image(&path, image.pixels(), demo::SIDE as u32)?;
         let program = std::env::args().next().unwrap_or("resnet-cpu".to_owned());
-        let (program, weights, path) =
-            (quoted(&program), quoted(&shown(&run.path(BEST))), quoted(&shown(&path)));
-        writeln!(out, "\nA image that it has not seen is drawn. What does it show?\n")?;
-        writeln!(out, "    {program} infer --weights {weights} {path}")?;
+        let (weights, path) = (shown(&weights), shown(&path));
+        let command = [&program, "infer", "--weights", &weights, &path];
+        // Texts of one line have no character that a shell could not take.
+        let command = shlex::try_join(command).unwrap_or_else(|_| command.join(" "));
+        writeln!(out, "\nAn image that it has not seen is drawn. What does it show?\n")?;
+        writeln!(out, "    {command}")?;
     }
     Ok(out.flush()?)
 }
 
-fn shown(path: &Path) -> String {
-    one_line(&path.to_string_lossy())
+/// The weights for inference, unless they were moved away: then the run's own.
+fn weights(run: &Run, machine: &Machine) -> std::path::PathBuf {
+    let best = run.path(BEST);
+    if best.is_file() {
+        return best;
+    }
+    machine.note(&format!(
+        "{}: not there any more; the weights of the last step are in {LAST}",
+        best.display()
+    ));
+    run.path(LAST)
 }
 
-/// As a shell takes it for one word.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./+=:,@%".contains(c);
-    if text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
+fn write_image(path: &Path, pixels: &[u8], side: u32) -> Result<(), CliError> {
+    let failed = |error: &dyn std::fmt::Display| {
+        CliError::failed(format!("{}: cannot write: {error}", path.display()))
+    };
+    let mut png = Cursor::new(Vec::new());
+    image::write_buffer_with_format(
+        &mut png,
+        pixels,
+        side,
+        side,
+        image::ExtendedColorType::Rgb8,
+        image::ImageFormat::Png,
+    )
+    .map_err(|error| failed(&error))?;
+    write_durably(&Disk, path, |out| out.write_all(png.get_ref())).map_err(|error| failed(&error))
+}
+
+fn shown(path: &Path) -> String {
+    one_line(&path.to_string_lossy())
 }

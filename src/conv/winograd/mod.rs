@@ -12,14 +12,13 @@ mod tiles;
 
 use super::ConvShape;
 use crate::gemm::{Backend, Epilogue, PackedB, Panels, gemm_batch, panel_stride};
-use crate::runtime::{AlignedBuf, RectMut};
+use crate::runtime::{RectMut, Scratch, Tasks, Team};
 use crate::simd::Isa;
 use filter::{Taps, transform_column};
-use rayon::prelude::*;
 use scheme::{F2, F4, Scheme};
-use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::sync::Mutex;
 use tiles::{FromTiles, Grid, ToTiles};
 
 /// How many outputs are computed together.
@@ -66,17 +65,17 @@ impl WinogradFilter {
         Self { tile, isa, packed, channels }
     }
 
-    /// Packs weights, `[out_channels, channels, 3, 3]`, each output channel times its `scale`; as
-    /// [`Filter::pack_from`](super::Filter::pack_from).
-    pub(super) fn pack_from(
-        &mut self,
-        scale: Option<&[f64]>,
-        read: impl Fn(Range<usize>, &mut dyn FnMut(&[f32])) + Sync,
-    ) {
+    /// The tasks that pack weights, `[out_channels, channels, 3, 3]`, each output channel times its
+    /// `scale`; as [`Filter::pack_from`](super::Filter::pack_from).
+    pub(super) fn pack_from<'a>(
+        &'a mut self,
+        scale: Option<&'a [f64]>,
+        read: impl Fn(Range<usize>, &mut dyn FnMut(&[f32])) + Sync + Send + 'a,
+    ) -> Tasks<'a> {
         let &mut Self { tile, isa, ref mut packed, channels } = self;
         assert!(scale.is_none_or(|scale| scale.len() == packed.n()), "number of scales");
         let len = 9 * channels;
-        packed.pack_panels(|outputs, columns| {
+        packed.pack_panels(move |outputs, columns| {
             read(outputs.start * len..outputs.end * len, &mut |weights| {
                 assert_eq!(weights.len(), outputs.len() * len, "number of weights");
                 let columns = columns.chunks_exact_mut(columns.len() / outputs.len());
@@ -88,19 +87,19 @@ impl WinogradFilter {
                     tile.transform_column(isa, taps, column);
                 }
             });
-        });
+        })
     }
 
-    /// Packs `weights`, `[channels, out_channels, 3, 3]`, turned round: for the gradient of the input
-    /// of the convolution that they make.
-    pub(super) fn pack_turned(&mut self, weights: &[f32]) {
+    /// The tasks that pack `weights`, `[channels, out_channels, 3, 3]`, turned round: for the gradient
+    /// of the input of the convolution that they make.
+    pub(super) fn pack_turned<'a>(&'a mut self, weights: &'a [f32]) -> Tasks<'a> {
         let &mut Self { tile, isa, ref mut packed, .. } = self;
         let channel_stride = packed.n() * 9;
-        packed.pack(|out, column| {
+        packed.pack(move |out, column| {
             let weights = &weights[out * 9..];
             let taps = Taps { weights, channel_stride, turned: true, scale: 1.0 };
             tile.transform_column(isa, taps, column);
-        });
+        })
     }
 
     pub(super) fn tile(&self) -> WinogradTile {
@@ -121,13 +120,9 @@ const TILES_FAR: usize = 128;
 /// the input then, but reads its own part of the filters.
 const TILES_A_THREAD: usize = 64;
 
-thread_local! {
-    /// Each thread's tiles of input and tiles of output, kept from call to call.
-    static SCRATCH: RefCell<[AlignedBuf; 2]> = RefCell::default();
-}
-
 /// output = epilogue(convolution of `input` with `filter`), stride 1; sizes as in [`super::forward()`].
 pub(super) fn forward(
+    team: &mut Team,
     shape: &ConvShape,
     input: &[f32],
     filter: &WinogradFilter,
@@ -140,12 +135,13 @@ pub(super) fn forward(
         return;
     }
     match filter.tile {
-        WinogradTile::F2 => by_blocks::<2, 4, F2>(shape, input, filter, epilogue, output),
-        WinogradTile::F4 => by_blocks::<4, 6, F4>(shape, input, filter, epilogue, output),
+        WinogradTile::F2 => by_blocks::<2, 4, F2>(team, shape, input, filter, epilogue, output),
+        WinogradTile::F4 => by_blocks::<4, 6, F4>(team, shape, input, filter, epilogue, output),
     }
 }
 
 fn by_blocks<const M: usize, const T: usize, P: Scheme<M, T>>(
+    team: &mut Team,
     shape: &ConvShape,
     input: &[f32],
     filter: &WinogradFilter,
@@ -155,7 +151,7 @@ fn by_blocks<const M: usize, const T: usize, P: Scheme<M, T>>(
     let grid = Grid::<M, T>::new(shape);
     let filter = filter.packed.panels().expect("packed for a kernel of ours");
     let panels = filter.count();
-    let (down, across) = task_grid(&grid, filter, rayon::current_num_threads());
+    let (down, across) = task_grid(&grid, filter, team.threads());
     let mut tasks = Vec::with_capacity(down * across);
     let mut output = RectMut::new(output, shape.out_channels);
     for i in 0..down {
@@ -166,14 +162,15 @@ fn by_blocks<const M: usize, const T: usize, P: Scheme<M, T>>(
             let panels = panels * j / across..panels * (j + 1) / across;
             let (part, right) = block.split_at_column(filter.columns(&panels).len());
             block = right;
-            tasks.push((rows.clone(), panels, part));
+            tasks.push(Mutex::new(Some((rows.clone(), panels, part))));
         }
     }
     let layer = Layer { grid, input, filter, epilogue, scheme: PhantomData::<P> };
-    tasks
-        .into_par_iter()
-        .with_max_len(1)
-        .for_each(|(rows, panels, output)| layer.block(rows, panels, output));
+    team.for_each(tasks.len(), |i, scratch| {
+        let task = tasks[i].lock().expect("taken once").take();
+        let (rows, panels, output) = task.expect("taken once");
+        layer.block(rows, panels, output, scratch);
+    });
 }
 
 /// How many tasks share out the rows of tiles, and how many the panels.
@@ -207,32 +204,27 @@ struct Layer<'a, const M: usize, const T: usize, P> {
 
 impl<const M: usize, const T: usize, P: Scheme<M, T>> Layer<'_, M, T, P> {
     /// All three steps for some rows of tiles, in the output's channels of some panels.
-    fn block(&self, rows: Range<usize>, panels: Range<usize>, mut output: RectMut) {
+    fn block(
+        &self,
+        rows: Range<usize>,
+        panels: Range<usize>,
+        mut output: RectMut,
+        mut scratch: Scratch,
+    ) {
         let Self { ref grid, input, filter, epilogue, scheme } = *self;
         let (channels, out_channels) = (grid.shape.in_channels, filter.columns(&panels));
         let tiles = rows.len() * grid.across;
         let (in_stride, out_stride) = (panel_stride(channels), panel_stride(out_channels.len()));
         let (in_len, out_len) = (tiles * in_stride, tiles * out_stride);
-        SCRATCH.with_borrow_mut(|[before, after]| {
-            let (before, after) =
-                (before.first_mut(T * T * in_len), after.first_mut(T * T * out_len));
-            let isa = filter.kernel.isa();
-            let (values, stride) = (&mut *before, in_stride);
-            isa.dispatch(ToTiles { grid, rows: rows.clone(), input, values, stride, scheme });
-            let (a, b) = ((&*before, in_stride, tiles), (filter, channels, panels));
-            gemm_batch(a, b, (after, out_stride));
-            let (values, stride, output) = (&*after, out_stride, &mut output);
-            let channels = out_channels;
-            isa.dispatch(FromTiles {
-                grid,
-                rows,
-                values,
-                stride,
-                channels,
-                epilogue,
-                output,
-                scheme,
-            });
-        });
+        let (before, mut scratch) = scratch.take(T * T * in_len);
+        let (after, _) = scratch.take(T * T * out_len);
+        let isa = filter.kernel.isa();
+        let (values, stride) = (&mut *before, in_stride);
+        isa.dispatch(ToTiles { grid, rows: rows.clone(), input, values, stride, scheme });
+        let (a, b) = ((&*before, in_stride, tiles), (filter, channels, panels));
+        gemm_batch(a, b, (after, out_stride));
+        let (values, stride, output) = (&*after, out_stride, &mut output);
+        let channels = out_channels;
+        isa.dispatch(FromTiles { grid, rows, values, stride, channels, epilogue, output, scheme });
     }
 }

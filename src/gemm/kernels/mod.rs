@@ -15,14 +15,13 @@ type TileFn = unsafe fn(&Tile);
 /// Its name says what it is: type, purpose, tile, instruction set.
 #[derive(Clone, Copy)]
 pub struct Kernel {
-    /// For example `f32_gemm_14x32_avx512`.
-    pub name: &'static str,
+    name: &'static str,
     /// The most rows of a tile. Each smaller number has an instance of its own.
-    pub mr: usize,
+    pub(super) mr: usize,
     /// The columns of a tile. Fewer columns take fewer vectors, the last one masked.
-    pub nr: usize,
+    pub(super) nr: usize,
     /// f32 in a vector.
-    pub lanes: usize,
+    pub(super) lanes: usize,
     isa: Isa,
     /// `instances[vectors - 1][rows - 1]`.
     instances: &'static [&'static [TileFn]],
@@ -46,6 +45,16 @@ impl Kernel {
     /// Every kernel that runs on this CPU.
     pub fn all() -> Vec<Kernel> {
         Isa::available().into_iter().map(Kernel::of).collect()
+    }
+
+    /// For example `f32_gemm_14x32_avx512`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The most rows of a tile, and its columns.
+    pub fn tile(&self) -> (usize, usize) {
+        (self.mr, self.nr)
     }
 
     /// The instruction set it is for.

@@ -11,8 +11,8 @@
 use super::super::channels::{BlockSums, Cut, Pixelwise, each_vector, sum_block};
 use super::super::narrow;
 use super::{Coefficients, Statistics, task_len};
+use crate::runtime::{ChunksMut, Team};
 use crate::simd::{Isa, Simd, SimdOp};
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// Which gradients pass the ReLU after the normalisation: those where its output is positive.
@@ -75,6 +75,7 @@ impl<'a> ReluMask<'a> {
 /// # Panics
 /// If the sizes do not fit together.
 pub fn backward_sums(
+    team: &mut Team,
     isa: Isa,
     x: &[f32],
     dout: &[f32],
@@ -88,16 +89,12 @@ pub fn backward_sums(
     mask.check(x.len(), channels);
     let cut = Cut::new(statistics.pixels, channels);
     let len = cut.chunk * channels;
-    let chunks: Vec<Sums<f64>> = x
-        .par_chunks(len)
-        .zip(dout.par_chunks(len))
-        .enumerate()
-        .map(|(chunk, (x, dout))| {
-            let mask = mask.part(chunk * len..chunk * len + x.len());
-            let mean = &statistics.mean;
-            isa.dispatch(Chunk { x, dout, mask, mean, block: cut.block * channels })
-        })
-        .collect();
+    let chunks: Vec<Sums<f64>> = team.map(x.len().div_ceil(len), |chunk, _| {
+        let range = chunk * len..x.len().min((chunk + 1) * len);
+        let (x, dout, mask) = (&x[range.clone()], &dout[range.clone()], mask.part(range));
+        let mean = &statistics.mean;
+        isa.dispatch(Chunk { x, dout, mask, mean, block: cut.block * channels })
+    });
     let mut total = Sums::new(channels);
     for chunk in &chunks {
         total.add(chunk);
@@ -257,6 +254,7 @@ impl Backward {
 /// # Panics
 /// If the sizes differ or are not whole pixels.
 pub fn backward_input(
+    team: &mut Team,
     isa: Isa,
     x: &[f32],
     dout: &[f32],
@@ -271,19 +269,12 @@ pub fn backward_input(
     assert!(dz.as_ref().is_none_or(|dz| dz.len() == x.len()), "size of the shortcut's gradient");
     mask.check(x.len(), channels);
     let len = task_len(channels);
-    let task = |task: usize, dx: &mut [f32], dz: Option<&mut [f32]>| {
+    let parts = (ChunksMut::new(dx, len), dz.map(|dz| ChunksMut::new(dz, len)));
+    team.for_each_part(parts, |task, (dx, dz), _| {
         let range = task * len..task * len + dx.len();
         let (x, dout, mask) = (&x[range.clone()], &dout[range.clone()], mask.part(range));
         isa.dispatch(Pixels { x, dout, mask, map, dx, dz });
-    };
-    let parts = dx.par_chunks_mut(len);
-    match dz {
-        None => parts.enumerate().for_each(|(i, dx)| task(i, dx, None)),
-        Some(dz) => {
-            let both = parts.zip(dz.par_chunks_mut(len));
-            both.enumerate().for_each(|(i, (dx, dz))| task(i, dx, Some(dz)));
-        }
-    }
+    });
 }
 
 struct Pixels<'a> {

@@ -2,8 +2,8 @@
 
 use super::super::channels::{Pixelwise, each_vector};
 use super::{Coefficients, task_len};
+use crate::runtime::Team;
 use crate::simd::{Isa, Simd, SimdOp};
-use rayon::prelude::*;
 
 /// out = relu(x · scale + shift + residual), residual and ReLU optional. `x`, `residual` and `out`
 /// are `[pixels, channels]`. NaN stays NaN.
@@ -11,6 +11,7 @@ use rayon::prelude::*;
 /// # Panics
 /// If their sizes differ or are not whole pixels.
 pub fn normalize(
+    team: &mut Team,
     isa: Isa,
     x: &[f32],
     coefficients: &Coefficients,
@@ -23,7 +24,8 @@ pub fn normalize(
     assert_eq!(out.len(), x.len(), "size of the output");
     assert!(residual.is_none_or(|r| r.len() == x.len()), "size of the residual");
     let len = task_len(channels);
-    x.par_chunks(len).zip(out.par_chunks_mut(len)).enumerate().for_each(|(task, (x, out))| {
+    team.for_each_chunk(out, len, |task, out, _| {
+        let x = &x[task * len..][..out.len()];
         let residual = residual.map(|r| &r[task * len..][..x.len()]);
         isa.dispatch(Pixels { x, coefficients, residual, relu, out });
     });

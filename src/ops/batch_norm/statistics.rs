@@ -6,8 +6,8 @@
 
 use super::super::channels::{BlockSums, Cut, sum_block};
 use super::super::narrow;
+use crate::runtime::Team;
 use crate::simd::{Isa, Simd, SimdOp};
-use rayon::prelude::*;
 
 /// Mean and variance of each channel of a batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,14 +31,15 @@ impl Statistics {
 ///
 /// # Panics
 /// If there are no pixels, or not a whole number of them.
-pub fn statistics(isa: Isa, x: &[f32], channels: usize) -> Statistics {
+pub fn statistics(team: &mut Team, isa: Isa, x: &[f32], channels: usize) -> Statistics {
     let pixels = x.len() / channels;
     assert!(pixels > 0 && x.len() == pixels * channels, "{} values of {channels}", x.len());
     let cut = Cut::new(pixels, channels);
-    let chunks: Vec<Moments> = x
-        .par_chunks(cut.chunk * channels)
-        .map(|x| isa.dispatch(Chunk { x, channels, block: cut.block }))
-        .collect();
+    let len = cut.chunk * channels;
+    let chunks: Vec<Moments> = team.map(x.len().div_ceil(len), |chunk, _| {
+        let x = &x[chunk * len..x.len().min((chunk + 1) * len)];
+        isa.dispatch(Chunk { x, channels, block: cut.block })
+    });
     let mut total = Moments::new(channels);
     for chunk in &chunks {
         total.join(chunk.count, |c| (chunk.mean[c], chunk.squares[c]));

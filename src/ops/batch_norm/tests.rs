@@ -4,6 +4,7 @@
 use super::super::testing::{assert_close, assert_gradient, everywhere, normals, wide};
 use super::reference::Layer;
 use super::*;
+use crate::runtime::team;
 use crate::simd::Isa;
 use proptest::prelude::*;
 
@@ -57,19 +58,30 @@ impl Case {
 
     /// Forward and backward: mean, var, out, dgamma, dbeta, dx, dz.
     fn run(&self, isa: Isa) -> Vec<Vec<f32>> {
-        let statistics = statistics(isa, &self.x, self.channels);
+        let statistics = team(|team| statistics(team, isa, &self.x, self.channels));
         let coefficients = Coefficients::new(&statistics, &self.gamma, &self.beta, EPSILON);
         let mut out = vec![f32::NAN; self.x.len()];
-        normalize(isa, &self.x, &coefficients, self.residual.as_deref(), self.relu, &mut out);
+        team(|team| {
+            normalize(
+                team,
+                isa,
+                &self.x,
+                &coefficients,
+                self.residual.as_deref(),
+                self.relu,
+                &mut out,
+            )
+        });
 
         let backward = |mask: ReluMask| {
             let (x, dout) = (&self.x, &self.dout);
-            let (dgamma, dbeta) = backward_sums(isa, x, dout, mask, &statistics, EPSILON);
+            let (dgamma, dbeta) =
+                team(|team| backward_sums(team, isa, x, dout, mask, &statistics, EPSILON));
             let map = Backward::new(&statistics, &self.gamma, EPSILON, &dgamma, &dbeta);
             let (mut dx, mut dz) = (vec![f32::NAN; x.len()], vec![f32::NAN; x.len()]);
-            backward_input(isa, x, dout, mask, &map, &mut dx, Some(&mut dz));
+            team(|team| backward_input(team, isa, x, dout, mask, &map, &mut dx, Some(&mut dz)));
             let mut alone = vec![f32::NAN; x.len()];
-            backward_input(isa, x, dout, mask, &map, &mut alone, None);
+            team(|team| backward_input(team, isa, x, dout, mask, &map, &mut alone, None));
             assert!(alone == dx, "dx with and without dz");
             [dgamma, dbeta, dx, dz]
         };
@@ -105,7 +117,7 @@ impl Case {
             })
             .collect();
         let bound = |i: usize| &bounds[i % self.channels];
-        for got in everywhere(|isa| self.run(isa)) {
+        for got in everywhere(|_, isa| self.run(isa)) {
             let [got_mean, got_var, out, dgamma, dbeta, dx, dz] = &got[..] else { unreachable!() };
             assert_close("mean", got_mean, &mean, |c| bound(c).mean);
             assert_close("var", got_var, &var, |c| bound(c).var);
@@ -213,7 +225,9 @@ fn the_variance_is_exact_far_from_zero_and_over_many_pixels() {
     let x: Vec<f32> = normals(1, 300_000).iter().map(|x| 1000.0 + x).collect();
     let layer = Case { x, channels: 1, ..Case::new(1, 1, false, false, 0) }.reference();
     let (mean, var) = layer.statistics();
-    let got = statistics(Isa::best(), &layer.x.iter().map(|&x| x as f32).collect::<Vec<_>>(), 1);
+    let got = team(|team| {
+        statistics(team, Isa::best(), &layer.x.iter().map(|&x| x as f32).collect::<Vec<_>>(), 1)
+    });
     assert_close("mean", &got.mean, &mean, |_| 0.5 * EPS * 1024.0);
     assert_close("var", &got.var, &var, |_| 2.0 * EPS);
 }
@@ -223,7 +237,7 @@ fn constant_and_tiny_inputs_stay_finite() {
     for value in [0.0, 1e-40, 1e-30, 0.1, 1e4, 1e10] {
         for isa in Isa::available() {
             let x = vec![value; 1000 * 3];
-            let found = statistics(isa, &x, 3);
+            let found = team(|team| statistics(team, isa, &x, 3));
             let spread = BLOCK * EPS * f64::from(value);
             for c in 0..3 {
                 assert!((f64::from(found.mean[c]) - f64::from(value)).abs() <= spread + 1e-38);
@@ -232,7 +246,7 @@ fn constant_and_tiny_inputs_stay_finite() {
             }
             let coefficients = Coefficients::new(&found, &[1.0; 3], &[0.5; 3], EPSILON);
             let mut out = vec![f32::NAN; x.len()];
-            normalize(isa, &x, &coefficients, None, true, &mut out);
+            team(|team| normalize(team, isa, &x, &coefficients, None, true, &mut out));
             assert!(out.iter().all(|v| v.is_finite()), "{value} on {isa}");
         }
     }
@@ -243,7 +257,7 @@ fn nan_passes_through_relu() {
     for isa in Isa::available() {
         let coefficients = Coefficients { scale: vec![1.0], shift: vec![0.0] };
         let mut out = [0.0; 2];
-        normalize(isa, &[f32::NAN, -1.0], &coefficients, None, true, &mut out);
+        team(|team| normalize(team, isa, &[f32::NAN, -1.0], &coefficients, None, true, &mut out));
         assert!(out[0].is_nan() && out[1] == 0.0, "{isa}");
     }
 }

@@ -54,10 +54,12 @@ pub(super) fn global(module: &str, name: &str) -> Result<Global, String> {
         _ => None,
     };
     known.ok_or_else(|| {
+        let of_model = ["torch.nn", "models", "resnet"].iter().any(|part| module.contains(part));
+        let hint =
+            if of_model { " (for a whole model, save its state_dict() instead)" } else { "" };
+        let (module, name) = (shown(module), shown(name));
         format!(
-            "the pickle asks for {}.{}, which is not a tensor or a plain container",
-            shown(module),
-            shown(name)
+            "the pickle asks for {module}.{name}, which is not a tensor or a plain container{hint}"
         )
     })
 }

@@ -18,9 +18,9 @@ mod zip;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::file::Contents;
-use super::safetensors::MAX_HEADER;
-use values::Pickle;
+use super::limits::{MAX_HEADER, shown};
+use super::source::Source;
+use super::stored::{Contents, Fault};
 
 /// Bytes of the file that hold one storage or one entry of an archive.
 struct Region {
@@ -29,83 +29,102 @@ struct Region {
     crc: Option<u32>,
 }
 
+/// Bytes that are read at a time to be checked.
+const PIECE: usize = 256 << 10;
+
 impl Region {
-    /// The bytes, unless their checksum says that they are damaged.
-    fn read<'a>(&self, file: &'a [u8], name: &str) -> Result<&'a [u8], String> {
-        let bytes = &file[self.bytes.clone()];
+    /// All bytes, unless their checksum says that they are damaged.
+    fn read(&self, source: &Source, name: &str) -> Result<Vec<u8>, Fault> {
+        let bytes = source.read(self.bytes.clone())?;
+        self.compare(crc32fast::hash(&bytes), name)?;
+        Ok(bytes)
+    }
+
+    /// Reads the bytes piece by piece to check them, if there is a checksum.
+    fn check(&self, source: &Source, name: &str) -> Result<(), Fault> {
+        if self.crc.is_none() {
+            return Ok(());
+        }
+        let mut hasher = crc32fast::Hasher::new();
+        let mut buffer = vec![0; PIECE.min(self.bytes.len())];
+        for start in self.bytes.clone().step_by(PIECE) {
+            let piece = &mut buffer[..PIECE.min(self.bytes.end - start)];
+            source.read_at(start, piece)?;
+            hasher.update(piece);
+        }
+        self.compare(hasher.finalize(), name)
+    }
+
+    fn compare(&self, found: u32, name: &str) -> Result<(), Fault> {
         match self.crc {
-            Some(crc) if crc != crc32fast::hash(bytes) => {
-                Err(format!("{} is damaged (its CRC-32 differs)", shown(name)))
+            Some(crc) if crc != found => {
+                Err(format!("{} is damaged (its CRC-32 differs)", shown(name)).into())
             }
-            _ => Ok(bytes),
+            _ => Ok(()),
         }
     }
 }
 
-/// Bytes that the pickle of an archive may have: sixteen times those of a ResNet-1202.
-const MAX_PICKLE: usize = 16 << 20;
 const BIG_ENDIAN: &str = "its numbers are big-endian; only little-endian ones are read";
 
 /// Storages by their keys.
-type Storages<'a> = HashMap<&'a str, Region>;
+type Storages = HashMap<String, Region>;
 
-/// Whether the file is a zip archive or a pickle, and so for [`parse`].
-pub(super) fn is_torch(file: &[u8]) -> bool {
-    // A safetensors file starts with the length of its header, which may look like a pickle.
-    let header = file.first_chunk().map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes));
-    is_zip(file) || (header > MAX_HEADER && matches!(file, [opcodes::PROTO, 2..=5, ..]))
-}
-
-/// Whether the file is a zip archive.
-fn is_zip(file: &[u8]) -> bool {
-    file.starts_with(b"PK\x03\x04")
-}
-
-/// Reads and checks all of `file` but the values; every byte range returned lies within `file`. The
-/// error is a reason for the user.
-pub(super) fn parse(file: &[u8]) -> Result<Contents, String> {
-    let (pickle, storages) = if is_zip(file) { archive(file)? } else { legacy::parse(file)? };
-    state_dict::read(file, &pickle, &storages)
+/// Reads and checks all of the file but the values; every byte range returned lies within it.
+pub(super) fn parse(source: &Source, start: &[u8]) -> Result<Contents, Fault> {
+    if start.starts_with(b"PK") { archive(source) } else { legacy::read(source) }
 }
 
 /// The layout since PyTorch 1.6: `NAME/data.pkl`, and a storage a file under `NAME/data/`.
-fn archive(file: &[u8]) -> Result<(Pickle<'_>, Storages<'_>), String> {
-    let entries = zip::entries(file)?;
-    if entries.keys().any(|name| name.ends_with("/constants.pkl")) {
+fn archive(source: &Source) -> Result<Contents, Fault> {
+    let directory = zip::Directory::read(source)?;
+    let names = directory.names()?;
+    if names.iter().any(|name| name.ends_with("/constants.pkl")) {
         return Err("a TorchScript archive (torch.jit.save), which holds a program; save the \
                     model's state_dict() with torch.save"
-            .to_owned());
+            .into());
     }
-    let mut pickles = entries.keys().copied().filter(|name| name.ends_with("/data.pkl"));
-    let (Some(name), None) = (pickles.next(), pickles.next()) else {
-        return Err("a zip archive without one data.pkl: torch.save did not write it".to_owned());
+    let mut pickles = names.iter().filter(|name| name.ends_with("/data.pkl"));
+    let (Some(&name), None) = (pickles.next(), pickles.next()) else {
+        return Err(other_archive(&names).into());
     };
     let folder = name.trim_end_matches("data.pkl");
-    if let Some(order) = entries.get(&*format!("{folder}byteorder"))
-        && order.read(file, "byteorder")? != b"little"
-    {
-        return Err(BIG_ENDIAN.to_owned());
+    let mut entries = directory.entries(source)?;
+    if let Some(order) = entries.get(&format!("{folder}byteorder")) {
+        let len = order.bytes.len();
+        if len > 16 || order.read(source, "byteorder")? != b"little" {
+            return Err(BIG_ENDIAN.into());
+        }
     }
-    let region = &entries[name];
-    if region.bytes.len() > MAX_PICKLE {
-        return Err(format!(
-            "its pickle takes {} bytes, more than {MAX_PICKLE}",
-            region.bytes.len()
-        ));
+    let region = entries.remove(name).expect("it is one of the names");
+    if region.bytes.len() > MAX_HEADER {
+        let len = region.bytes.len();
+        return Err(format!("its pickle takes {len} bytes, more than {MAX_HEADER}").into());
     }
-    let pickle = pickle::run(region.read(file, name)?)?;
+    let bytes = region.read(source, name)?;
+    let pickle = pickle::run(&bytes)?;
     let storages = entries.into_iter().filter_map(|(name, region)| {
-        Some((name.strip_prefix(folder)?.strip_prefix("data/")?, region))
+        Some((name.strip_prefix(folder)?.strip_prefix("data/")?.to_owned(), region))
     });
-    Ok((pickle, storages.collect()))
+    state_dict::read(source, &pickle, &storages.collect())
 }
 
-/// Text of the file, fit for an error.
-fn shown(text: &str) -> String {
-    const SHOWN: usize = 100;
-    let mut short: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
-    if text.chars().nth(SHOWN).is_some() {
-        short += " ...";
+/// What a zip archive is that `torch.save` did not write.
+fn other_archive(names: &[&str]) -> String {
+    let has = |end: &str| names.iter().find(|name| name.to_ascii_lowercase().ends_with(end));
+    if let Some(name) = [".safetensors", ".pth", ".pt", ".th"].iter().find_map(|end| has(end)) {
+        return format!("a zip archive with {} in it: unpack it and name that", shown(name));
     }
-    short
+    let what = if has("saved_model.pb").is_some() {
+        "a TensorFlow SavedModel in a zip archive"
+    } else if has("model.weights.h5").is_some() {
+        "a Keras model"
+    } else if has(".npy").is_some() {
+        "a NumPy archive (.npz)"
+    } else if has("[content_types].xml").is_some() {
+        "an Office document"
+    } else {
+        "a zip archive without one data.pkl"
+    };
+    format!("{what}: torch.save did not write it")
 }

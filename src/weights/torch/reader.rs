@@ -1,5 +1,8 @@
 //! The bytes of a pickle, one after another, none beyond the end.
 
+/// What is wrong where more is asked for than there is.
+pub(super) const ENDS: &str = "it ends within a value";
+
 /// A place in the bytes.
 pub(super) struct Reader<'a> {
     pub(super) bytes: &'a [u8],
@@ -10,7 +13,7 @@ impl<'a> Reader<'a> {
     pub(super) fn take(&mut self, len: u64) -> Result<&'a [u8], String> {
         let rest = &self.bytes[self.at..];
         let len = usize::try_from(len).ok().filter(|&len| len <= rest.len());
-        let bytes = &rest[..len.ok_or_else(|| damaged("it ends within a value"))?];
+        let bytes = &rest[..len.ok_or_else(|| damaged(ENDS))?];
         self.at += bytes.len();
         Ok(bytes)
     }
@@ -35,7 +38,7 @@ impl<'a> Reader<'a> {
     pub(super) fn line(&mut self) -> Result<&'a str, String> {
         let rest = &self.bytes[self.at..];
         let len = rest.iter().position(|&byte| byte == b'\n');
-        let len = len.ok_or_else(|| damaged("it ends within a name"))?;
+        let len = len.ok_or_else(|| damaged(ENDS))?;
         self.at += len + 1;
         utf8(&rest[..len])
     }

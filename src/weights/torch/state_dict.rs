@@ -7,26 +7,22 @@ use rayon::prelude::*;
 use super::values::{Pickle, Tuple, Value, View};
 use super::{Storages, shown};
 use crate::weights::error::listed;
-use crate::weights::file::{Contents, Dtype, StoredTensor};
+use crate::weights::limits::{MAX_DIMENSIONS, MAX_NAME, MAX_TENSORS};
+use crate::weights::source::Source;
+use crate::weights::stored::{Contents, Dtype, Fault, StoredTensor};
 
 /// Under which training scripts keep the state dict of the model, in order of precedence.
 const WRAPPERS: [&str; 4] = ["state_dict", "model_state_dict", "model", "net"];
-/// Tensors that a state dict may have: seven times those of a ResNet-1202.
-const MAX_TENSORS: usize = 50_000;
-/// Dimensions that a tensor may have.
-const MAX_DIMENSIONS: usize = 8;
-/// Bytes that a tensor's name may have.
-const MAX_NAME: usize = 1000;
 
 /// The tensors of the state dict, and a note of what is ignored.
 ///
 /// # Errors
 /// There is none, a tensor does not fit its storage, or a storage is damaged.
 pub(super) fn read(
-    file: &[u8],
+    source: &Source,
     pickle: &Pickle<'_>,
-    storages: &Storages<'_>,
-) -> Result<Contents, String> {
+    storages: &Storages,
+) -> Result<Contents, Fault> {
     let root = pickle.dict(pickle.root).ok_or("what torch.save wrote is not a state dict")?;
     let tensors_of = |value| {
         let entries = pickle.dict(value)?;
@@ -42,7 +38,9 @@ pub(super) fn read(
         (None, None) => {
             let entries = listed("entries", root.iter().map(|&(key, _)| key_text(key)));
             let wrappers = WRAPPERS.join(", ");
-            return Err(format!("no state dict at the top or under {wrappers}; it has {entries}"));
+            return Err(
+                format!("no state dict at the top or under {wrappers}; it has {entries}").into()
+            );
         }
     };
 
@@ -55,13 +53,13 @@ pub(super) fn read(
             continue;
         };
         if names.len() == MAX_TENSORS {
-            return Err(format!("the state dict has more than {MAX_TENSORS} tensors"));
+            return Err(format!("the state dict has more than {MAX_TENSORS} tensors").into());
         }
         if name.len() > MAX_NAME {
-            return Err(format!("a tensor's name is longer than {MAX_NAME} bytes"));
+            return Err(format!("a tensor's name is longer than {MAX_NAME} bytes").into());
         }
         if !names.insert(name) {
-            return Err(format!("two tensors are called {}", shown(name)));
+            return Err(format!("two tensors are called {}", shown(name)).into());
         }
         let view = pickle.view(tensor);
         let tensor = stored(name, view, pickle, storages)
@@ -77,9 +75,9 @@ pub(super) fn read(
     if !ignored.is_empty() {
         contents.notes.push(listed("entries ignored", ignored.into_iter().map(key_text)));
     }
-    let damaged = |key: &&str| storages[*key].read(file, &format!("storage {}", shown(key))).err();
-    match used.par_iter().find_map_first(damaged) {
-        Some(reason) => Err(reason),
+    let check = |key: &&str| storages[*key].check(source, &format!("storage {}", shown(key)));
+    match used.par_iter().find_map_first(|key| check(key).err()) {
+        Some(fault) => Err(fault),
         None => Ok(contents),
     }
 }
@@ -97,7 +95,7 @@ fn stored(
     name: &str,
     view: View,
     pickle: &Pickle<'_>,
-    storages: &Storages<'_>,
+    storages: &Storages,
 ) -> Result<StoredTensor, String> {
     let storage = pickle.storages[view.storage];
     let (key, size) = (shown(storage.key), storage.element.size);

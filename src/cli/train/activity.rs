@@ -1,0 +1,78 @@
+//! What happens before the first step, as it is shown, and how it is stopped.
+
+use indicatif::ProgressBar;
+use resnet_cpu::runtime::{Interrupt, Watch};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::super::error::CliError;
+use super::super::machine::Machine;
+use super::super::output::print_line;
+use super::progress::bar;
+
+/// Time after which work is worth a line where there is no bar, and between two lines.
+const LINES: Duration = Duration::from_secs(5);
+
+/// Shows scanning and reading on stderr, and ends it when a signal comes.
+pub(super) struct Activity<'a> {
+    machine: &'a Machine,
+    bar: Option<ProgressBar>,
+    said: Mutex<Instant>,
+    pub(super) interrupt: Interrupt,
+    saves: Arc<AtomicBool>,
+}
+
+impl<'a> Activity<'a> {
+    /// Catches signals from now on.
+    pub(super) fn begin(machine: &'a Machine) -> Result<Self, CliError> {
+        let saves = Arc::new(AtomicBool::new(false));
+        let saving = Arc::clone(&saves);
+        let interrupt = Interrupt::catch(move || {
+            let what =
+                if saving.load(Ordering::Relaxed) { "saving, then" } else { "not begun yet," };
+            print_line(&format!("interrupted: {what} ending; once more to end at once"));
+        })
+        .map_err(|error| CliError::failed(format!("cannot catch signals: {error}")))?;
+        let (bar, said) = (bar(machine, 0), Mutex::new(Instant::now()));
+        Ok(Self { machine, bar, said, interrupt, saves })
+    }
+
+    /// The run is saved from now on. Removes the bar.
+    pub(super) fn end(&self) {
+        self.saves.store(true, Ordering::Relaxed);
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// An error if a signal has come.
+    pub(super) fn check(&self) -> Result<(), CliError> {
+        if self.stopped() {
+            Err(CliError::failed("interrupted; nothing was saved"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Watch for Activity<'_> {
+    fn progress(&self, what: &'static str, done: u64, total: Option<u64>) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(total.unwrap_or(done));
+            bar.set_position(done);
+            bar.set_message(what);
+            return;
+        }
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.elapsed() >= LINES {
+            *said = Instant::now();
+            let of = total.map_or(String::new(), |total| format!(" of {total}"));
+            self.machine.note(&format!("{done}{of} {what}"));
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.interrupt.is_raised()
+    }
+}

@@ -1,0 +1,53 @@
+//! Why there is no prediction.
+
+use super::MAX_INPUT_SIDE;
+use crate::model::SourceError;
+
+/// Why there is no prediction.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InferError {
+    /// Some layer would have no pixels left.
+    #[error("images of {width} x {height} pixels are too small for this network")]
+    TooSmall {
+        /// Height of the images, in pixels.
+        height: usize,
+        /// Width of the images, in pixels.
+        width: usize,
+    },
+    /// Inputs for which memory would hardly suffice.
+    #[error("images of {side} x {side} pixels are too large; at most {MAX_INPUT_SIDE} a side")]
+    TooLarge {
+        /// Side of the images, in pixels.
+        side: usize,
+    },
+    /// Class names that cannot be those of the network.
+    #[error("expected {classes} labels, one a class, found {found}")]
+    Labels {
+        /// Classes of the network.
+        classes: usize,
+        /// Names given.
+        found: usize,
+    },
+    /// A per-pixel mean that is not of the input's size.
+    #[error("the weights' per-pixel mean has {found} numbers; an input of {side} x {side} needs {expected}",
+            expected = side * side * 3)]
+    PixelMean {
+        /// Side of the input, in pixels.
+        side: usize,
+        /// Numbers in the mean.
+        found: usize,
+    },
+    /// One output, which is no choice among classes.
+    #[error(
+        "the network has one output, for yes or no; at least two classes are needed to name what an \
+         image shows (the softmax of one is always 100 %)"
+    )]
+    OneOutput,
+    /// The network gave infinities or NaN.
+    #[error("the network's output is not finite: the numbers overflow with this preprocessing")]
+    NotFinite,
+    /// The weights cannot be read any more, or have changed since they were opened.
+    #[error(transparent)]
+    Weights(#[from] SourceError),
+}

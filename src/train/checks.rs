@@ -1,0 +1,231 @@
+//! What settings mean together, with the data and the length of the run: what a recipe leaves open is
+//! filled in, and what would silently do something else is refused. Done once all flags are applied.
+
+use super::config::Config;
+use super::schedule::{Schedule, Warmup, default_milestones};
+use super::settings::SETTINGS;
+
+/// A setting that no run can have, or that would have no effect in this one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: expected {expected}, found {found}")]
+#[non_exhaustive]
+pub struct ConfigError {
+    /// The setting's name.
+    pub field: &'static str,
+    /// What it could be.
+    pub expected: String,
+    /// What it is.
+    pub found: String,
+}
+
+impl Config {
+    /// Fits what a recipe says of warm-up, milestones and micro-batch to a run of this batch and length.
+    /// A setting whose name is `given` by the user stays as it is.
+    pub fn settle(&mut self, given: impl Fn(&str) -> bool) {
+        let total = self.total_steps();
+        if let Warmup::Linear { steps } = self.warmup
+            && !given("warmup")
+            && steps > total
+        {
+            let steps = total / 2;
+            self.warmup = if steps == 0 { Warmup::None } else { Warmup::Linear { steps } };
+        }
+        if let Schedule::MultiStep { milestones, .. } = &mut self.schedule
+            && !given("milestones")
+            && milestones.last().is_none_or(|&last| last >= total)
+        {
+            *milestones = default_milestones(total);
+        }
+        if !given("micro-batch") && self.micro_batch.is_some_and(|micro| micro >= self.batch) {
+            self.micro_batch = None;
+        }
+    }
+
+    /// Checks each setting by itself: the numbers that flags or a file may have set.
+    ///
+    /// # Errors
+    /// Names the first setting whose value is impossible.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let Some(wrong) = SETTINGS.iter().find(|setting| !(setting.valid)(self)) else {
+            return Ok(());
+        };
+        let found = wrong.text(self).unwrap_or_default();
+        Err(ConfigError { field: wrong.name, expected: wrong.expected.to_owned(), found })
+    }
+
+    /// Checks that each setting does in this run what it says. Runs of early versions may have passed
+    /// without this, so it is for new ones.
+    ///
+    /// # Errors
+    /// As of [`validate`](Self::validate), or names the first setting that would silently do something
+    /// else, with what to do.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.validate()?;
+        let total = self.total_steps();
+        let spared = |field, expected: String| {
+            let setting = SETTINGS.iter().find(|setting| setting.name == field);
+            let found = setting.and_then(|setting| setting.text(self)).unwrap_or_default();
+            Err(ConfigError { field, expected, found })
+        };
+        match &self.schedule {
+            Schedule::Plateau { .. } if !self.data.can_choose() => {
+                let why = if self.data.test {
+                    "only test images, and nothing is chosen by those"
+                } else {
+                    "no validation images"
+                };
+                return spared(
+                    "schedule",
+                    format!(
+                        "constant, steps or cosine, or --val-split N to hold training images out, \
+                         since there are {why}"
+                    ),
+                );
+            }
+            Schedule::MultiStep { milestones, .. }
+                if milestones.iter().any(|step| !(1..total).contains(step)) =>
+            {
+                return spared(
+                    "milestones",
+                    format!("weight updates 1 to {} of the run's {total}", total.saturating_sub(1)),
+                );
+            }
+            Schedule::MultiStep { factor, .. } | Schedule::Plateau { factor, .. }
+                if *factor >= 1.0 =>
+            {
+                return spared("factor", "a number below 1, since the rate shall fall".to_owned());
+            }
+            _ => {}
+        }
+        if matches!(self.warmup, Warmup::Linear { steps } if steps > total) {
+            let expected = format!("at most the {total} weight updates of the run");
+            return spared("warmup", expected);
+        }
+        if let Some(micro) = self.micro_batch.filter(|&micro| !self.batch.is_multiple_of(micro)) {
+            let divisor = (1..=micro).rev().find(|&n| self.batch.is_multiple_of(n)).unwrap_or(1);
+            let batch = self.batch;
+            let expected = format!(
+                "a number that divides the batch of {batch}, for example {divisor} (a smaller rest \
+                 would be trained on with other statistics)"
+            );
+            return spared("micro-batch", expected);
+        }
+        if self.zero_init && self.spec().is_ok_and(|spec| spec.is_plain()) {
+            let expected = "false, since a plain network has no residual blocks".to_owned();
+            return spared("zero-init", expected);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Options;
+    use crate::train::{Length, Recipe};
+
+    fn config(recipe: Recipe) -> Config {
+        let spec = recipe.spec(recipe.default_arch(), Options::default()).unwrap();
+        let mut config = recipe.config(&spec);
+        (config.data.train_images, config.data.val_images) = (50_000, 10_000);
+        config
+    }
+
+    fn settled(recipe: Recipe, change: impl Fn(&mut Config)) -> Config {
+        let mut config = config(recipe);
+        change(&mut config);
+        config.settle(|_| false);
+        config
+    }
+
+    #[test]
+    fn impossible_values_are_named() {
+        for recipe in Recipe::ALL {
+            config(recipe).check().unwrap();
+        }
+        type Change = fn(&mut Config);
+        let changes: [(&str, Change); 7] = [
+            ("lr: expected a positive number, found NaN", |c| c.lr = f64::NAN),
+            ("batch: expected 1 to 1048576 images, found 0", |c| c.batch = 0),
+            ("micro-batch", |c| c.micro_batch = Some(256)),
+            ("epochs", |c| c.length = Length::Epochs(0)),
+            ("iterations", |c| c.length = Length::Iterations(0)),
+            ("ema", |c| c.ema_decay = Some(1.0)),
+            ("milestones", |c| {
+                c.schedule = Schedule::MultiStep { milestones: vec![3, 2], factor: 0.1 };
+            }),
+        ];
+        for (expected, change) in changes {
+            let mut config = config(Recipe::FastCifar);
+            change(&mut config);
+            let text = config.validate().unwrap_err().to_string();
+            assert!(text.starts_with(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_recipe_leaves_open_fits_every_run() {
+        for recipe in Recipe::ALL {
+            for n in (1..=12).chain([100, 391, 5000]) {
+                for batch in [1, 2, 7, 16, 100, 1024] {
+                    let config = settled(recipe, |c| {
+                        (c.length, c.batch, c.micro_batch) = (Length::Iterations(n), batch, None);
+                    });
+                    config
+                        .check()
+                        .unwrap_or_else(|error| panic!("{recipe}, {n}, {batch}: {error}"));
+                }
+            }
+        }
+        let short = settled(Recipe::PaperCifar, |c| c.length = Length::Epochs(2));
+        let milestones = short.fields().into_iter().find(|(name, _)| *name == "milestones");
+        assert_eq!(milestones.unwrap().1, "390,585", "the paper's proportions");
+        let long = settled(Recipe::PaperCifar, |c| c.length = Length::Iterations(128_000));
+        let stays = Schedule::MultiStep { milestones: vec![32_000, 48_000], factor: 0.1 };
+        assert_eq!(long.schedule, stays, "a longer run can go on");
+        // The batch is known before the warm-up is fitted.
+        let large = settled(Recipe::FastCifar, |c| {
+            (c.batch, c.length) = (25_000, Length::Epochs(4));
+        });
+        assert_eq!(large.warmup, Warmup::Linear { steps: 4 });
+        let small = settled(Recipe::PaperImagenet, |c| c.batch = 16);
+        assert_eq!(small.micro_batch, None);
+    }
+
+    #[test]
+    fn what_would_silently_do_something_else_is_refused() {
+        type Change = fn(&mut Config);
+        let plateau = Schedule::Plateau { factor: 0.1, patience: 5, threshold: 0.001 };
+        let cases: [(&[&str], Change); 9] = [
+            (&["schedule: ", "--val-split", "no validation images"], |c| c.data.val_images = 0),
+            (&["schedule: ", "--val-split", "test images"], |c| c.data.test = true),
+            (&["milestones: ", "1 to 9 of the run's 10", "found 5,10"], |c| {
+                c.length = Length::Iterations(10);
+                c.schedule = Schedule::MultiStep { milestones: vec![5, 10], factor: 0.1 };
+            }),
+            (&["milestones: ", "found 0,5"], |c| {
+                c.schedule = Schedule::MultiStep { milestones: vec![0, 5], factor: 0.1 };
+            }),
+            (&["factor: ", "below 1", "found 10"], |c| {
+                c.schedule = Schedule::MultiStep { milestones: vec![5], factor: 10.0 };
+            }),
+            (&["warmup: ", "at most the 10", "found 11"], |c| {
+                (c.length, c.warmup) = (Length::Iterations(10), Warmup::Linear { steps: 11 });
+            }),
+            (&["micro-batch: ", "batch of 100, for example 25", "found 32"], |c| c.batch = 100),
+            (&["micro-batch: ", "batch of 65, for example 13", "found 32"], |c| c.batch = 65),
+            (&["zero-init: ", "plain"], |c| {
+                (c.zero_init, c.arch, c.shortcut) = (true, "plain34".to_owned(), None);
+                (c.stride_in, c.classes) = (None, 1000);
+            }),
+        ];
+        for (parts, change) in cases {
+            let mut config = config(Recipe::PaperImagenet);
+            config.schedule = plateau.clone();
+            change(&mut config);
+            let text = config.check().unwrap_err().to_string();
+            assert!(parts.iter().all(|part| text.contains(part)), "{parts:?}: {text}");
+            config.validate().unwrap();
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What a run takes of memory and disk, known before it takes it.
+
+use super::config::Config;
+use super::error::RunError;
+use super::trainer::VALIDATION_BATCH;
+use crate::gemm::Backend;
+use crate::infer::activation_bytes;
+use crate::learn::training_bytes;
+use crate::model::Network;
+
+/// Bytes of memory that a run takes, within about a fifth; its images in memory are there already.
+pub(super) fn needed(config: &Config, network: &Network, backend: Backend) -> u64 {
+    let micro_batch = config.micro_batch.unwrap_or(config.batch);
+    let training = training_bytes(network, config.batch, micro_batch, config.side);
+    let weights = weights(network);
+    let averages = if config.ema_decay.is_some() { weights } else { 0 };
+    let measured = VALIDATION_BATCH.min(config.data.val_images as usize);
+    let validation = if measured == 0 {
+        0
+    } else {
+        let side = config.side;
+        let image = 3 * side * side * size_of::<f32>();
+        // Filters are packed for at most four times their size.
+        activation_bytes(network, backend, measured, side, side).unwrap_or(0) as u64
+            + (measured * image) as u64
+            + 4 * weights
+    };
+    training.saturating_add(averages).saturating_add(validation)
+}
+
+/// An error if a run needs more memory than is `available`.
+pub(super) fn check(needed: u64, available: Option<u64>, config: &Config) -> Result<(), RunError> {
+    match available {
+        Some(available) if needed > available => {
+            Err(RunError::Memory { needed, available, batch: config.batch })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Bytes of a run's folder at most: its files, and a new checkpoint beside the old one.
+pub(super) fn disk(config: &Config, network: &Network) -> u64 {
+    let weights = weights(network);
+    let averages = if config.ema_decay.is_some() { weights } else { 0 };
+    let velocity = network.table().learnable_len() as u64 * 4;
+    2 * (weights + velocity + averages) + weights
+}
+
+fn weights(network: &Network) -> u64 {
+    let table = network.table();
+    4 * (table.learnable_len() + table.statistics_len()) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Options;
+    use crate::simd::Isa;
+    use crate::train::Recipe;
+
+    #[test]
+    fn a_run_that_does_not_fit_is_refused_with_what_to_change() {
+        let recipe = Recipe::FastCifar;
+        let spec = recipe.spec("resnet18", Options::default()).unwrap();
+        let mut config = recipe.config(&spec);
+        let (network, backend) = (Network::new(&spec), Backend::Native(Isa::best()));
+        let small = needed(&config, &network, backend);
+        assert!((500 << 20..4 << 30).contains(&small), "{small}");
+        config.data.val_images = 1000;
+        assert!(needed(&config, &network, backend) > small);
+        check(small, Some(small), &config).unwrap();
+        check(u64::MAX, None, &config).unwrap();
+        config.batch = 1024;
+        let large = needed(&config, &network, backend);
+        assert!(large > 20 * small, "{large}");
+        let error = check(large, Some(8 << 30), &config).unwrap_err().to_string();
+        for part in ["8.6 GB", "--batch", "1024", "--micro-batch"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+}

@@ -1,0 +1,483 @@
+//! Every setting of a run in one table: its name on the command line and in print, what is stored of
+//! it, how it is spelled and read, which values are possible, and its line of help.
+//!
+//! Flags, the printed configuration, the report, the difference between two runs and the checks of
+//! single values all follow this table. What settings mean together is in `checks`.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use super::config::{Augment, Config, Length, Normalize};
+use super::schedule::{Schedule, Warmup};
+
+/// Under which heading the help lists a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heading {
+    /// Not a flag, or one of another kind (the data, the network).
+    NoFlag,
+    /// What the run is.
+    Run,
+    /// How weights are changed.
+    Optimiser,
+    /// What is done to images.
+    Images,
+}
+
+/// A setting of a run.
+pub struct Setting {
+    /// The flag's name, without dashes.
+    pub name: &'static str,
+    /// The field that stores it in a checkpoint's configuration.
+    pub stored: &'static str,
+    /// Where the help lists its flag.
+    pub heading: Heading,
+    /// The short flag, if there is one.
+    pub short: Option<char>,
+    /// What the help calls its value; `BOOL` may be left out and is then `true`.
+    pub value: &'static str,
+    /// What the help says of it.
+    pub help: &'static str,
+    /// What is possible.
+    pub(super) expected: &'static str,
+    text: fn(&Config) -> Option<String>,
+    set: Set,
+    pub(super) valid: fn(&Config) -> bool,
+}
+
+type Set = fn(&mut Config, &str) -> Result<(), String>;
+
+impl Setting {
+    /// How it is spelled; `None` if it does not apply.
+    pub fn text(&self, config: &Config) -> Option<String> {
+        (self.text)(config)
+    }
+
+    /// Changes it to what `text` says.
+    ///
+    /// # Errors
+    /// What was expected and what found.
+    pub fn set(&self, config: &mut Config, text: &str) -> Result<(), String> {
+        (self.set)(config, text)
+    }
+
+    /// Whether a run cannot be continued with another value.
+    pub(super) fn is_fixed(&self) -> bool {
+        !["recipe", "length", "lengthened", "numerics"].contains(&self.stored)
+    }
+
+    const fn shown(
+        name: &'static str,
+        stored: &'static str,
+        text: fn(&Config) -> Option<String>,
+    ) -> Self {
+        Self {
+            name,
+            stored,
+            heading: Heading::NoFlag,
+            short: None,
+            value: "",
+            help: "",
+            expected: "",
+            text,
+            set: |_, _| Err("it cannot be set".to_owned()),
+            valid: |_| true,
+        }
+    }
+
+    const fn flag(
+        self,
+        heading: Heading,
+        value: &'static str,
+        help: &'static str,
+        set: Set,
+    ) -> Self {
+        Self { heading, value, help, set, ..self }
+    }
+
+    const fn short(self, short: char) -> Self {
+        Self { short: Some(short), ..self }
+    }
+
+    const fn valid(self, expected: &'static str, valid: fn(&Config) -> bool) -> Self {
+        Self { expected, valid, ..self }
+    }
+}
+
+/// All settings, in the order in which they are printed; flags are heeded in this order, too.
+pub static SETTINGS: &[Setting] = &[
+    Setting::shown("recipe", "recipe", |c| Some(c.recipe.to_string())),
+    Setting::shown("arch", "arch", |c| Some(c.arch.clone())),
+    Setting::shown("shortcut", "shortcut", |c| spelled(c.shortcut)),
+    Setting::shown("downsample", "downsample", |c| spelled(c.downsample)),
+    Setting::shown("stride-in", "stride_in", |c| spelled(c.stride_in)),
+    Setting::shown("classes", "classes", |c| Some(c.classes.to_string())),
+    Setting::shown("data", "data", |c| Some(c.data.kind.clone())),
+    Setting::shown("data fingerprint", "data", |c| Some(c.data.fingerprint.clone())),
+    Setting::shown("training images", "data", |c| Some(c.data.train_images.to_string())),
+    Setting::shown("validation images", "data", |c| {
+        (!c.data.test).then(|| c.data.val_images.to_string())
+    }),
+    Setting::shown("test images", "data", |c| c.data.test.then(|| c.data.val_images.to_string())),
+    Setting::shown("side", "side", |c| Some(c.side.to_string()))
+        .valid("1 to 16384 px", |c| (1..=16_384).contains(&c.side)),
+    Setting::shown("numerics", "numerics", |c| (c.numerics != 1).then(|| c.numerics.to_string())),
+    Setting::shown("epochs", "length", |c| match c.length {
+        Length::Epochs(n) => Some(n.to_string()),
+        Length::Iterations(_) => None,
+    })
+    .flag(Heading::Run, "N", "Length of the run in passes over the training images", |c, text| {
+        put(&mut c.length, parse(text, "a whole number").map(Length::Epochs))
+    })
+    .valid("at least 1", |c| c.length != Length::Epochs(0)),
+    Setting::shown("iterations", "length", |c| match c.length {
+        Length::Epochs(_) => None,
+        Length::Iterations(n) => Some(n.to_string()),
+    })
+    .flag(Heading::Run, "N", "Length of the run in weight updates", |c, text| {
+        put(&mut c.length, parse(text, "a whole number").map(Length::Iterations))
+    })
+    .valid("at least 1", |c| c.length != Length::Iterations(0)),
+    Setting::shown("lengthened", "lengthened", |c| {
+        let lengths: Vec<String> = c.lengthened.iter().map(Length::to_string).collect();
+        (!lengths.is_empty()).then(|| format!("from {}", lengths.join(", then from ")))
+    }),
+    Setting::shown("batch", "batch", |c| Some(c.batch.to_string()))
+        .flag(Heading::Run, "N", "Images per weight update", |c, text| {
+            put(&mut c.batch, parse(text, "a whole number"))
+        })
+        .short('b')
+        .valid("1 to 1048576 images", |c| (1..=1 << 20).contains(&c.batch)),
+    Setting::shown("micro-batch", "micro_batch", |c| {
+        Some(c.micro_batch.unwrap_or(c.batch).to_string())
+    })
+    .flag(
+        Heading::Run,
+        "N",
+        "Images that go through the network together, a divisor of the batch; batch norm sees only \
+         these, so this changes results, but it takes less memory",
+        |c, text| put(&mut c.micro_batch, parse(text, "a whole number").map(Some)),
+    )
+    .valid("1 image up to the batch", |c| {
+        c.micro_batch.is_none_or(|n| (1..=c.batch.max(1)).contains(&n))
+    }),
+    Setting::shown("val-split", "held_out", |c| Some(c.held_out.to_string())).flag(
+        Heading::Run,
+        "N",
+        "Training images to hold out and validate on, instead of the data's own validation or test \
+         images (the paper on CIFAR-10 held out 5000 to choose its schedule)",
+        |c, text| put(&mut c.held_out, parse(text, "a whole number")),
+    ),
+    Setting::shown("seed", "seed", |c| Some(c.seed.to_string())).flag(
+        Heading::Run,
+        "N",
+        "Where all random numbers come from",
+        |c, text| put(&mut c.seed, parse(text, "a whole number")),
+    ),
+    Setting::shown("lr", "lr", |c| Some(c.lr.to_string()))
+        .flag(Heading::Optimiser, "X", "Learning rate", |c, text| put(&mut c.lr, number(text)))
+        .valid("a positive number", |c| positive(c.lr)),
+    Setting::shown("schedule", "schedule", |c| Some(c.schedule.to_string())).flag(
+        Heading::Optimiser,
+        "KIND",
+        "How the learning rate falls: constant, steps, cosine or plateau",
+        |c, text| {
+            let asked: Schedule = text.parse().map_err(|error| format!("{error}"))?;
+            // The recipe's own numbers stay if it is of this kind already.
+            if asked.name() != c.schedule.name() {
+                c.schedule = asked;
+            }
+            Ok(())
+        },
+    ),
+    Setting::shown("milestones", "schedule", |c| match &c.schedule {
+        Schedule::MultiStep { milestones, .. } => Some(list(milestones)),
+        _ => None,
+    })
+    .flag(
+        Heading::Optimiser,
+        "N,..",
+        "Schedule steps: weight updates after which the rate drops [default: as the recipe says, else \
+         a half and three quarters of the run]",
+        |c, text| match &mut c.schedule {
+            Schedule::MultiStep { milestones, .. } => {
+                let parts = text.split(',').map(|part| parse(part.trim(), "whole numbers"));
+                put(milestones, parts.collect())
+            }
+            other => Err(other_schedule("steps", other)),
+        },
+    )
+    .valid("milestones in order", |c| match &c.schedule {
+        Schedule::MultiStep { milestones, .. } => milestones.is_sorted_by(|a, b| a < b),
+        _ => true,
+    }),
+    Setting::shown("factor", "schedule", |c| match c.schedule {
+        Schedule::MultiStep { factor, .. } | Schedule::Plateau { factor, .. } => {
+            Some(factor.to_string())
+        }
+        _ => None,
+    })
+    .flag(
+        Heading::Optimiser,
+        "X",
+        "Schedules steps and plateau: what the rate is multiplied by when it drops [default: 0.1]",
+        |c, text| match &mut c.schedule {
+            Schedule::MultiStep { factor, .. } | Schedule::Plateau { factor, .. } => {
+                put(factor, number(text))
+            }
+            other => Err(other_schedule("steps or plateau", other)),
+        },
+    )
+    .valid("a positive number", |c| match c.schedule {
+        Schedule::MultiStep { factor, .. } | Schedule::Plateau { factor, .. } => positive(factor),
+        _ => true,
+    }),
+    Setting::shown("patience", "schedule", |c| match c.schedule {
+        Schedule::Plateau { patience, .. } => Some(patience.to_string()),
+        _ => None,
+    })
+    .flag(
+        Heading::Optimiser,
+        "N",
+        "Schedule plateau: epochs without improvement before the rate drops [default: 5]",
+        |c, text| match &mut c.schedule {
+            Schedule::Plateau { patience, .. } => put(patience, parse(text, "a whole number")),
+            other => Err(other_schedule("plateau", other)),
+        },
+    ),
+    Setting::shown("threshold", "schedule", |c| match c.schedule {
+        Schedule::Plateau { threshold, .. } => Some(threshold.to_string()),
+        _ => None,
+    })
+    .flag(
+        Heading::Optimiser,
+        "X",
+        "Schedule plateau: by how much the validation error, 0..1, must fall to count as an \
+         improvement [default: 0.001]",
+        |c, text| match &mut c.schedule {
+            Schedule::Plateau { threshold, .. } => put(threshold, number(text)),
+            other => Err(other_schedule("plateau", other)),
+        },
+    )
+    .valid("0 up to but not 1", |c| match c.schedule {
+        Schedule::Plateau { threshold, .. } => share(threshold),
+        _ => true,
+    }),
+    Setting::shown("warmup", "warmup", |c| match c.warmup {
+        Warmup::None => Some("0".to_owned()),
+        Warmup::Linear { steps } => Some(steps.to_string()),
+        Warmup::UntilError { .. } => None,
+    })
+    .flag(
+        Heading::Optimiser,
+        "N",
+        "Weight updates in which the learning rate rises from near 0 to its value; 0: none",
+        |c, text| {
+            let steps = parse(text, "a whole number")?;
+            c.warmup = if steps == 0 { Warmup::None } else { Warmup::Linear { steps } };
+            Ok(())
+        },
+    ),
+    Setting::shown("warmup-lr", "warmup", |c| match c.warmup {
+        Warmup::UntilError { lr, .. } => Some(lr.to_string()),
+        _ => None,
+    })
+    .flag(
+        Heading::Optimiser,
+        "X",
+        "Learning rate until the training error is below --warmup-error",
+        |c, text| {
+            let error = match c.warmup {
+                Warmup::UntilError { error, .. } => error,
+                _ => 0.8,
+            };
+            put(&mut c.warmup, number(text).map(|lr| Warmup::UntilError { lr, error }))
+        },
+    )
+    .valid("a positive number", |c| match c.warmup {
+        Warmup::UntilError { lr, .. } => positive(lr),
+        _ => true,
+    }),
+    Setting::shown("warmup-error", "warmup", |c| match c.warmup {
+        Warmup::UntilError { error, .. } => Some(error.to_string()),
+        _ => None,
+    })
+    .flag(
+        Heading::Optimiser,
+        "X",
+        "Training error, 0..1, that ends --warmup-lr [default: 0.8]",
+        |c, text| match &mut c.warmup {
+            Warmup::UntilError { error, .. } => put(error, number(text)),
+            _ => Err("expected --warmup-lr beside it".to_owned()),
+        },
+    )
+    .valid("0 to 1", |c| match c.warmup {
+        Warmup::UntilError { error, .. } => (0.0..=1.0).contains(&error),
+        _ => true,
+    }),
+    Setting::shown("momentum", "momentum", |c| Some(c.momentum.to_string()))
+        .flag(
+            Heading::Optimiser,
+            "X",
+            "Share of the last update that is kept in the next",
+            |c, text| put(&mut c.momentum, number(text)),
+        )
+        .valid("0 up to but not 1", |c| share(c.momentum)),
+    Setting::shown("nesterov", "nesterov", |c| Some(c.nesterov.to_string())).flag(
+        Heading::Optimiser,
+        "BOOL",
+        "Nesterov's momentum; --nesterov=false for the plain one",
+        |c, text| put(&mut c.nesterov, switch(text)),
+    ),
+    Setting::shown("weight-decay", "weight_decay", |c| Some(c.weight_decay.to_string()))
+        .flag(Heading::Optimiser, "X", "Weight decay", |c, text| {
+            put(&mut c.weight_decay, number(text))
+        })
+        .valid("a number, not negative", |c| c.weight_decay.is_finite() && c.weight_decay >= 0.0),
+    Setting::shown("decay-bn", "decay_bn", |c| Some(c.decay_bn.to_string())).flag(
+        Heading::Optimiser,
+        "BOOL",
+        "Whether weight decay acts on batch norm and biases, too; --decay-bn=false spares them",
+        |c, text| put(&mut c.decay_bn, switch(text)),
+    ),
+    Setting::shown("label-smoothing", "label_smoothing", |c| Some(c.label_smoothing.to_string()))
+        .flag(
+            Heading::Optimiser,
+            "X",
+            "Share of the target that is spread over all classes",
+            |c, text| put(&mut c.label_smoothing, number(text)),
+        )
+        .valid("0 up to but not 1", |c| share(c.label_smoothing)),
+    Setting::shown("ema", "ema_decay", |c| spelled(c.ema_decay))
+        .flag(
+            Heading::Optimiser,
+            "X",
+            "Keep a moving average of the weights, with this decay per update; it is what is then \
+             validated and published",
+            |c, text| put(&mut c.ema_decay, number(text).map(Some)),
+        )
+        .valid("0 up to but not 1", |c| c.ema_decay.is_none_or(share)),
+    Setting::shown("zero-init", "zero_init", |c| Some(c.zero_init.to_string())).flag(
+        Heading::Optimiser,
+        "BOOL",
+        "Start each residual block's last batch norm with scale 0",
+        |c, text| put(&mut c.zero_init, switch(text)),
+    ),
+    Setting::shown("augment", "augment", |c| Some(c.augment.to_string())).flag(
+        Heading::Images,
+        "KIND",
+        "What happens to training images at random: none, crop, crop-flip or scale-crop-flip-colour",
+        |c, text| put(&mut c.augment, named(text, &Augment::ALL)),
+    ),
+    Setting::shown("mean-mode", "normalize", |c| Some(c.normalize.to_string())).flag(
+        Heading::Images,
+        "KIND",
+        "What is subtracted from images: channel (the mean of each colour; its deviation divides) or \
+         pixel-mean (the paper)",
+        |c, text| put(&mut c.normalize, named(text, &Normalize::ALL)),
+    ),
+];
+
+fn spelled(value: Option<impl Display>) -> Option<String> {
+    value.map(|value| value.to_string())
+}
+
+fn list(values: &[u64]) -> String {
+    if values.is_empty() {
+        return "none".to_owned();
+    }
+    values.iter().map(u64::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn positive(x: f64) -> bool {
+    x.is_finite() && x > 0.0
+}
+
+fn share(x: f64) -> bool {
+    (0.0..1.0).contains(&x)
+}
+
+/// Puts a value in its place, if there is one.
+fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *place = value?;
+    Ok(())
+}
+
+fn parse<T: FromStr>(text: &str, expected: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("expected {expected}, found {text}"))
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    parse(text, "a number")
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    parse(text, "true or false")
+}
+
+/// The one of `all` that is spelled `text`.
+fn named<T: Copy + Display>(text: &str, all: &[T]) -> Result<T, String> {
+    let found = all.iter().copied().find(|value| value.to_string().eq_ignore_ascii_case(text));
+    found.ok_or_else(|| {
+        let names: Vec<String> = all.iter().map(T::to_string).collect();
+        format!("expected {}, found {text}", names.join(", "))
+    })
+}
+
+fn other_schedule(kinds: &str, found: &Schedule) -> String {
+    format!("expected --schedule {kinds}, found {found}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Options;
+    use crate::train::Recipe;
+    use std::collections::BTreeSet;
+
+    fn config() -> Config {
+        let recipe = Recipe::FastCifar;
+        recipe.config(&recipe.spec("resnet20", Options::default()).unwrap())
+    }
+
+    #[test]
+    fn every_stored_field_is_a_setting() {
+        let mut config = config();
+        // Left out where they are as in the first version.
+        (config.numerics, config.lengthened) = (2, vec![Length::Epochs(1)]);
+        let json = serde_json::to_value(&config).unwrap();
+        let fields: BTreeSet<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        let stored: BTreeSet<&str> = SETTINGS.iter().map(|setting| setting.stored).collect();
+        assert_eq!(fields, stored);
+        let names: BTreeSet<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+        assert_eq!(names.len(), SETTINGS.len(), "a name twice");
+    }
+
+    #[test]
+    fn what_is_printed_can_be_set() {
+        for name in Schedule::KINDS.map(|kind| kind.name().to_owned()) {
+            let mut config = config();
+            let find = |name: &str| SETTINGS.iter().find(|setting| setting.name == name).unwrap();
+            find("schedule").set(&mut config, &name).unwrap();
+            if name == "steps" {
+                find("milestones").set(&mut config, "3, 5").unwrap();
+            }
+            for setting in SETTINGS.iter().filter(|setting| setting.heading != Heading::NoFlag) {
+                let Some(text) = setting.text(&config) else { continue };
+                let mut same = config.clone();
+                setting.set(&mut same, &text).unwrap();
+                assert!(same.changed_from(&config).is_empty(), "{}: {text}", setting.name);
+                assert!(setting.set(&mut same, "!").is_err(), "{}", setting.name);
+            }
+        }
+    }
+
+    #[test]
+    fn flags_of_another_schedule_are_refused() {
+        let mut config = config();
+        let find = |name: &str| SETTINGS.iter().find(|setting| setting.name == name).unwrap();
+        let error = find("patience").set(&mut config, "3").unwrap_err();
+        assert_eq!(error, "expected --schedule plateau, found cosine");
+        assert!(find("milestones").set(&mut config, "3").is_err());
+        assert!(find("warmup-error").set(&mut config, "0.5").is_err());
+    }
+}
