@@ -16,16 +16,16 @@ const ISA_VARIABLE: &str = "RESNET_CPU_ISA";
 #[command(next_help_heading = "Everywhere")]
 pub(super) struct MachineArgs {
     /// Threads [default: physical cores within CPU affinity and cgroup quota]
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(short = 'j', long, global = true, value_name = "N")]
     threads: Option<usize>,
     /// Instruction set: auto, avx512, avx2, neon or portable [default: $RESNET_CPU_ISA, else auto]
     #[arg(long, global = true, value_name = "ISA")]
     isa: Option<String>,
-    /// Who multiplies: the kernels of this program, or the matrixmultiply crate
+    /// Matrix products: the built-in kernels or the matrixmultiply crate
     #[arg(long, global = true, value_enum, default_value_t)]
     backend: BackendName,
     /// No notes on stderr, only errors
-    #[arg(long, global = true)]
+    #[arg(short, long, global = true)]
     quiet: bool,
 }
 
