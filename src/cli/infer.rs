@@ -19,7 +19,7 @@ use super::limits::{LimitArgs, advice};
 use super::machine::Machine;
 use super::network::NetworkArgs;
 use super::preprocessing::PreprocessingArgs;
-use super::weights::{ExtraArgs, find_weights, weights_notes};
+use super::weights::{ExtraArgs, explains, find_weights, weights_notes};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -94,6 +94,11 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         machine.note_itself();
         notes.iter().for_each(|note| machine.note(note));
     } else {
+        let all = notes.len();
+        notes.retain(|note| !explains(note));
+        if notes.len() < all {
+            notes.push("more with -v".to_owned());
+        }
         machine.note(&notes.join("; "));
     }
     let images = (args.batch as usize / args.crops.crops().count()).max(1);

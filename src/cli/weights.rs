@@ -52,6 +52,11 @@ pub(super) fn weights_notes(path: &Path, weights: &WeightsFile) -> Vec<String> {
     [&[first], weights.notes()].concat()
 }
 
+/// Whether a note only explains what the lines about network and preprocessing say anyway.
+pub(super) fn explains(note: &str) -> bool {
+    ["architecture ", "assumed ", "the file does not state "].iter().any(|s| note.starts_with(s))
+}
+
 /// Says it.
 pub(super) fn note_weights(machine: &Machine, path: &Path, weights: &WeightsFile) {
     weights_notes(path, weights).iter().for_each(|note| machine.note(note));
