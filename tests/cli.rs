@@ -90,9 +90,13 @@ fn one_image_is_a_table_and_notes_are_apart() {
     let run = fixture.infer(&["--top", "2", "images/a.png"]);
     assert_eq!((run.code, run.out.lines().count()), (0, 2));
     assert!(run.out.starts_with("  1  ") && run.out.contains(" %  "), "{}", run.out);
-    for note in ["weights.safetensors: resnet20", "assumed", "resize 32, crop 32", "threads"] {
+    assert_eq!(run.err.lines().count(), 1, "{}", run.err);
+    for note in ["weights.safetensors: resnet20", "assumed", "resize 32, crop 32"] {
         assert!(run.err.contains(note), "{note}: {}", run.err);
     }
+    let all = fixture.infer(&["-v", "-k", "2", "images/a.png"]);
+    assert!(all.out == run.out && all.err.contains("threads"), "{}", all.err);
+    assert!(all.err.contains("inferred from names and shapes"), "{}", all.err);
     let run = fixture.infer(&["--quiet", "--top", "100", "images/a.png"]);
     assert_eq!((run.out.lines().count(), run.err.as_str()), (10, ""));
 }
@@ -118,7 +122,7 @@ fn preprocessing_and_labels_can_be_given() {
     let given = ["--mean", "0.5,0.5,0.5", "--std", "1,1,1", "--resize", "40", "--crop", "36"];
     let run = fixture.infer(&[&["--labels", "labels.txt", "images/a.png"], &given[..]].concat());
     assert_eq!(run.code, 0, "{}", run.err);
-    let note = "resize 40, crop 36, mean 0.5,0.5,0.5, std 1,1,1\n";
+    let note = "resize 40, crop 36, mean 0.5,0.5,0.5, std 1,1,1;";
     assert!(run.err.contains(note), "{}", run.err);
     let plain = fixture.infer(&["images/a.png"]);
     assert_ne!(run.out, plain.out);

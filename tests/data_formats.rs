@@ -4,6 +4,7 @@
 mod common;
 
 use resnet_cpu::data::{Error, Limits, RgbImage, read_image};
+use resnet_cpu::runtime::Unwatched;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -132,7 +133,7 @@ fn what_is_refused_says_why() {
         assert!(message.starts_with(&expected) && message.contains(words), "{message}");
         assert!(!message.contains('\n'), "{message}");
     }
-    let files = resnet_cpu::data::collect_images(&[folder()]).len();
+    let files = resnet_cpu::data::collect_images(&[folder()], &Unwatched).unwrap().images.len();
     assert_eq!(files, refused.len() + golden().cases.len(), "every file is tested");
 }
 

@@ -10,6 +10,7 @@ use resnet_cpu::data::{
     CifarRecords, Error, Limits, Preprocess, RgbImage, collect_images, read_image,
 };
 use resnet_cpu::infer::labels;
+use resnet_cpu::runtime::Unwatched;
 use resnet_cpu::weights::DataSet;
 
 /// The folder of real data.
@@ -59,7 +60,8 @@ fn inputs_equal_the_reference_up_to_the_jpeg_decoder() {
 #[test]
 fn every_sample_of_imagenet_decodes() {
     let Some(folder) = data_folder() else { return };
-    let found = collect_images(&[folder.join("imagenet-samples/images")]);
+    let found = collect_images(&[folder.join("imagenet-samples/images")], &Unwatched);
+    let found = found.unwrap().images;
     // The extension is .JPEG, in capitals.
     assert_eq!(found.len(), 167);
     for path in found {

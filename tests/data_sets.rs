@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::test_data;
-use resnet_cpu::data::{self, Dataset, Kind, MemoryDataset, Splits, Subset, cifar};
+use resnet_cpu::data::{
+    self, Dataset, Error, Kind, Limits, MemoryDataset, Splits, Subset, ValidationOrigin, View,
+    cifar,
+};
 
 const RECORD: usize = 3073;
 
@@ -133,8 +136,11 @@ fn idx_files_plain_and_gzipped() {
     assert_eq!((splits.kind, splits.train.classes()), (Kind::Idx, 3));
     assert!(splits.val.is_none() && !splits.kind.may_flip());
     assert_eq!(labels(&*splits.train), [2, 0, 1]);
-    // Two by one pixels in the middle of black.
+    assert_eq!(splits.train.class_names().unwrap(), ["0", "1", "2"]);
+    // Two by one pixels; a network sees them in the middle of black.
     let image = splits.train.image(1).unwrap();
+    assert_eq!((image.width(), image.height(), splits.train.pad()), (1, 2, Some(32)));
+    let image = View { pad: splits.train.pad(), ..View::cifar() }.center(&image);
     let inside: Vec<usize> = (0..3072).filter(|&i| image.pixels()[i] != 0).collect();
     let [first, second] = [15, 16].map(|y| (y * 32 + 15) * 3);
     assert_eq!(inside, [first, first + 1, first + 2, second, second + 1, second + 2]);
@@ -221,7 +227,9 @@ fn class_folders_with_validation() {
     assert_eq!(splits.train.class_names().unwrap(), ["a", "b"]);
     assert_eq!((labels(&*splits.train), labels(&*val)), (vec![0, 1, 1], vec![0, 1]));
     assert_eq!(first_bytes(&*splits.train), [3, 1, 2]);
-    assert!(splits.notes.is_empty());
+    assert_eq!(splits.origin, ValidationOrigin::Val);
+    assert_eq!(splits.notes.len(), 1, "{:?}", splits.notes);
+    assert!(splits.notes[0].starts_with("1 hidden or system file"), "{:?}", splits.notes);
 
     put_image(path, "validation/c/6.png", 6);
     std::fs::rename(path.join("validation/a"), path.join("validation/d")).unwrap();
@@ -294,7 +302,10 @@ fn what_is_no_data_set() {
     for name in ["data_batch_1.bin", "train*.bin", "train-images-idx3-ubyte", "train/CLASS"] {
         assert!(message.contains(name), "{message}");
     }
-    assert!(error(&root.path().join("readme.txt")).ends_with("expected a folder, found a file"));
+    assert!(
+        error(&root.path().join("readme.txt"))
+            .contains("expected a folder, found a file; give the folder")
+    );
     assert!(error(&PathBuf::from("nowhere")).ends_with("nowhere: no such file or folder"));
 }
 
@@ -321,4 +332,228 @@ fn images_can_be_held_out() {
             format!("expected to hold out 1 to 49 images for validation, found {held_out}");
         assert_eq!(error, expected);
     }
+}
+
+#[test]
+fn parts_have_many_names() {
+    for (train, val, origin) in [
+        ("Train", "Test", ValidationOrigin::Test),
+        ("training_set", "test_set", ValidationOrigin::Test),
+        ("train", "valid", ValidationOrigin::Val),
+        ("trn", "DEV", ValidationOrigin::Val),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        for (part, grey) in [(train, 1), (val, 2)] {
+            ["a", "b"].iter().for_each(|class| {
+                put_image(root.path(), &format!("{part}/{class}/x.png"), grey);
+            });
+        }
+        put(root.path(), "annotations/list.txt", b"");
+        let splits = open(root.path()).unwrap();
+        assert_eq!((splits.origin, splits.train.class_names().unwrap().len()), (origin, 2));
+        assert_eq!(first_bytes(&*splits.train), [1, 1]);
+        assert_eq!(first_bytes(&*splits.val.unwrap()), [2, 2]);
+        assert!(splits.notes[0].ends_with("not used: annotations"), "{:?}", splits.notes);
+    }
+}
+
+#[test]
+fn a_test_folder_beside_validation_is_left_alone() {
+    let root = tempfile::tempdir().unwrap();
+    for part in ["train", "val", "test"] {
+        ["a", "b"]
+            .iter()
+            .for_each(|class| put_image(root.path(), &format!("{part}/{class}/x.png"), 1));
+    }
+    let splits = open(root.path()).unwrap();
+    assert_eq!(splits.origin, ValidationOrigin::Val);
+    assert!(splits.notes[0].ends_with("not used: test"), "{:?}", splits.notes);
+}
+
+#[test]
+fn parts_that_cannot_be_told_are_refused_by_name() {
+    let make = |names: &[&str]| {
+        let root = tempfile::tempdir().unwrap();
+        names.iter().for_each(|name| put_image(root.path(), name, 1));
+        root
+    };
+    for (names, words) in [
+        (&["train/a/1.png", "train/b/1.png", "val/a/1.png", "valid/a/1.png"][..], "val and valid"),
+        (&["train/a/1.png", "Training/a/1.png"], "Training and train"),
+        (&["val/a/1.png", "test/a/1.png"], "val and test without a folder of training images"),
+        (&["train/a/1.png", "train/b/1.png", "bus/1.png"], "beside it are bus"),
+        (&["Train/1.png", "Test/1.png"], "Train: expected a folder for each class"),
+    ] {
+        let root = make(names);
+        let message = error(root.path());
+        assert!(message.contains(words), "{message}");
+    }
+    // A class of trains is a class.
+    let root = make(&["train/1.png", "bus/1.png", "bus/2.png"]);
+    assert_eq!(open(root.path()).unwrap().train.class_names().unwrap(), ["bus", "train"]);
+}
+
+#[test]
+fn what_is_not_the_users_data_is_passed_over_and_counted() {
+    let root = tempfile::tempdir().unwrap();
+    for class in ["ant", "bee"] {
+        (0..3).for_each(|i| put_image(root.path(), &format!("{class}/deep/{i}.png"), i));
+    }
+    let before = open(root.path()).unwrap().train.fingerprint();
+    for name in [
+        "__MACOSX/ant/._0.png",
+        "ant/._0.png",
+        "ant/@eaDir/0.png",
+        "ant/.ipynb_checkpoints/0.png",
+        "bee/deep/Thumbs.db",
+        "lost+found/0.png",
+        "$RECYCLE.BIN/0.png",
+        ".DS_Store",
+    ] {
+        put(root.path(), name, b"x");
+    }
+    put(root.path(), "runs/fast-cifar-resnet20/last.safetensors", b"");
+    put(root.path(), "bee/mine/last.safetensors", b"");
+    put(root.path(), "bee/one.heic", b"");
+    let splits = open(root.path()).unwrap();
+    assert_eq!(splits.train.fingerprint(), before);
+    let notes = splits.notes.join("\n");
+    for words in [
+        "8 hidden or system files and folders",
+        "runs: training runs, passed over",
+        "mine: training runs",
+        "1 HEIC file, a format that is not read here",
+    ] {
+        assert!(notes.contains(words), "{words} is not in: {notes}");
+    }
+    // A folder that `train` made and was stopped in before it saved anything.
+    std::fs::remove_file(root.path().join("runs/fast-cifar-resnet20/last.safetensors")).unwrap();
+    put(root.path(), "runs/fast-cifar-resnet20/.lock", b"");
+    assert_eq!(open(root.path()).unwrap().train.classes(), 2);
+}
+
+#[test]
+fn one_image_of_each_class_leaves_nothing_to_validate_on() {
+    let root = tempfile::tempdir().unwrap();
+    ["a", "b"].iter().for_each(|class| put_image(root.path(), &format!("{class}/x.png"), 1));
+    let splits = open(root.path()).unwrap();
+    assert!(splits.val.is_none() && splits.train.len() == 2);
+    assert!(splits.notes[0].contains("every class has a single image"), "{:?}", splits.notes);
+    put_image(root.path(), "A/x.png", 1);
+    let notes = open(root.path()).unwrap().notes.join(" ");
+    assert!(notes.contains("classes that differ in case only: A, a"), "{notes}");
+}
+
+#[test]
+fn forms_that_are_not_read_are_named_with_what_to_do() {
+    let cases: [(&[&str], &str); 6] = [
+        (&["data_batch_1", "batches.meta"], "CIFAR-10 in its Python version"),
+        (
+            &["cifar-10-batches-py/data_batch_1", "cifar-10-batches-py/batches.meta"],
+            "Python version",
+        ),
+        (
+            &["cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta"],
+            "CIFAR-100 in its Python",
+        ),
+        (&["train.bin", "fine_label_names.txt"], "CIFAR-100 in its binary version"),
+        (&["archive.zip"], "archive.zip, a zip archive (or .npz); unpack it"),
+        (&["notes.txt"], "found none; looked for"),
+    ];
+    for (files, words) in cases {
+        let root = tempfile::tempdir().unwrap();
+        files.iter().for_each(|file| {
+            let content = if file.ends_with("zip") { &b"PK\x03\x04"[..] } else { b"" };
+            put(root.path(), file, content);
+        });
+        let message = error(root.path());
+        assert!(message.contains(words), "{message}");
+    }
+    let root = tempfile::tempdir().unwrap();
+    put(root.path(), "train.bin", &vec![0; 3074 * 4]);
+    assert!(error(root.path()).contains("CIFAR-100 in its binary version"));
+    put(root.path(), "data.tar.gz", &gzip(b"x"));
+    assert!(
+        error(&root.path().join("data.tar.gz"))
+            .contains("a gzip file (.tar.gz, .tgz or .gz); unpack")
+    );
+    let root = tempfile::tempdir().unwrap();
+    put_image(root.path(), "1.png", 1);
+    assert!(error(root.path()).contains("1 images without a folder for each class"));
+}
+
+#[test]
+fn idx_files_where_torchvision_puts_them_and_of_several_gzip_members() {
+    let root = tempfile::tempdir().unwrap();
+    let images = idx(&[2, 1, 2], &[1, 2, 3, 4]);
+    let members = [gzip(&images[..7]), gzip(&images[7..])].concat();
+    put(root.path(), "MNIST/raw/train-images-idx3-ubyte.gz", &members);
+    put(root.path(), "MNIST/raw/train-labels-idx1-ubyte", &idx(&[2], &[0, 1]));
+    put(root.path(), "MNIST/processed/training.pt", b"");
+    for folder in ["", "MNIST", "MNIST/raw"] {
+        let splits = open(&root.path().join(folder)).unwrap();
+        assert_eq!((splits.kind, first_bytes(&*splits.train)), (Kind::Idx, vec![1, 3]));
+    }
+    put(root.path(), "KMNIST/raw/train-images-idx3-ubyte", &images);
+    let message = error(root.path());
+    assert!(
+        message.contains("KMNIST/raw and ") && message.contains("give one of them"),
+        "{message}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn special_files_are_never_read() {
+    let root = tempfile::tempdir().unwrap();
+    ["a", "b"].iter().for_each(|class| put_image(root.path(), &format!("{class}/x.png"), 1));
+    let fifo = |name: &str| {
+        let path = root.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    fifo("a/readme");
+    assert!(open(root.path()).is_ok());
+    fifo("a/y.jpg");
+    assert!(
+        error(root.path())
+            .ends_with("y.jpg: expected a file, found a FIFO (named pipe), which is not read")
+    );
+    fifo("train-images-idx3-ubyte");
+    assert!(error(root.path()).contains("train-images-idx3-ubyte: expected a file, found a FIFO"));
+    assert!(error(Path::new("/dev/zero")).ends_with("found a device, which is not read"));
+}
+
+/// Stops at once and says so, wherever opening is.
+#[test]
+fn opening_can_be_stopped() {
+    struct Stop;
+    impl resnet_cpu::runtime::Watch for Stop {
+        fn progress(&self, _: &'static str, _: u64, _: Option<u64>) {}
+        fn stopped(&self) -> bool {
+            true
+        }
+    }
+    let root = tempfile::tempdir().unwrap();
+    put_image(root.path(), "folders/a/x.png", 1);
+    put(root.path(), "idx/train-images-idx3-ubyte", &idx(&[1, 1, 1], &[1]));
+    put(root.path(), "cifar/train.bin", &records(&[1, 2]));
+    for folder in ["folders", "idx", "cifar"] {
+        let path = root.path().join(folder);
+        let result = data::open_with(Some(&path), Limits::default(), &Stop);
+        assert!(matches!(result, Err(Error::Interrupted)), "{folder}");
+    }
+}
+
+/// Images beyond the limits are refused by name, and read where the limits are raised.
+#[test]
+fn limits_reach_the_images() {
+    let root = tempfile::tempdir().unwrap();
+    ["a", "b"].iter().for_each(|class| put_image(root.path(), &format!("{class}/x.png"), 1));
+    let open = |bytes| {
+        let limits = Limits { bytes, ..Limits::default() };
+        let splits = data::open_with(Some(root.path()), limits, &resnet_cpu::runtime::Unwatched);
+        splits.unwrap().train.image(0)
+    };
+    assert!(matches!(open(5), Err(Error::TooLarge { .. })));
+    assert!(open(1000).is_ok());
 }

@@ -1,22 +1,25 @@
 //! `resnet-cpu infer`: what do these images show?
 
 use clap::ValueEnum;
+use indicatif::DecimalBytes;
 use resnet_cpu::data::{self, Crops, Limits};
-use resnet_cpu::infer::{Classifier, InferError, Model, Prediction, Session, class_names, labels};
+use resnet_cpu::infer::{
+    Classifier, InferError, Model, Prediction, Session, activation_bytes, class_names, labels,
+};
+use resnet_cpu::runtime::{Unwatched, available_memory};
 use resnet_cpu::weights::WeightsFile;
-use serde::Serialize;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::answers::Answers;
 use super::convolutions::ConvolutionArgs;
 use super::error::CliError;
 use super::layer_times::print_warm_layer_times;
+use super::limits::{LimitArgs, advice};
 use super::machine::Machine;
 use super::network::NetworkArgs;
-use super::output::{one_line, print_error, write_json};
 use super::preprocessing::PreprocessingArgs;
-use super::weights::{ExtraArgs, find_weights, note_weights};
+use super::weights::{ExtraArgs, explains, find_weights, weights_notes};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -26,7 +29,7 @@ pub(super) struct Args {
     paths: Vec<PathBuf>,
     /// Weights, a safetensors or PyTorch file [default: $RESNET_CPU_WEIGHTS, else the newest
     /// runs/*/best.safetensors]
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Network that the weights belong to [default: as the file says]
     #[arg(long, value_name = "NAME")]
@@ -38,7 +41,7 @@ pub(super) struct Args {
     #[command(flatten)]
     convolutions: ConvolutionArgs,
     /// How many classes to name [default: 5]
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = 'k', long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     top: Option<u32>,
     /// One JSON object a line; `ms` is the wall time of a batch, from file to prediction, over its
     /// images
@@ -53,17 +56,13 @@ pub(super) struct Args {
     /// mirrored, whose probabilities are averaged
     #[arg(long, value_enum, default_value_t)]
     crops: CropsName,
-    /// Pixels that a side of an image may have
-    #[arg(long, value_name = "N", default_value_t = Limits::default().side, value_parser = clap::value_parser!(u32).range(1..))]
-    max_side: u32,
-    /// Bytes that an image may have, decoded and as a file
-    #[arg(long, value_name = "N", default_value_t = Limits::default().bytes, value_parser = clap::value_parser!(u64).range(1..=2 << 30))]
-    max_bytes: u64,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Crops that run together; changes speed and memory, and the last digits at most
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(short, long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     batch: u32,
-    /// Print where the time of a batch like the last one goes, layer by layer, to stderr
-    #[arg(long, conflicts_with = "quiet")]
+    /// All notes on stderr, and where the time of a batch like the last one goes, layer by layer
+    #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
 }
 
@@ -79,31 +78,6 @@ fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// The line of JSON for an image.
-#[derive(Serialize)]
-struct Answer<'a> {
-    image: &'a str,
-    arch: &'a str,
-    ms: f64,
-    predictions: Vec<Guess<'a>>,
-}
-
-#[derive(Serialize)]
-struct Guess<'a> {
-    index: usize,
-    label: Option<&'a str>,
-    probability: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    logit: Option<f32>,
-}
-
-/// The line of JSON for an image that cannot be read.
-#[derive(Serialize)]
-struct Failure<'a> {
-    image: &'a str,
-    error: &'a str,
-}
-
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     if args.paths.iter().filter(|path| is_stdin(path)).count() > 1 {
         return Err(CliError::usage("stdin (-) can be given once"));
@@ -112,15 +86,27 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let path = find_weights(args.weights.as_deref())?;
     let names = args.labels.as_ref().map(labels::read_labels).transpose();
     let names = names.map_err(CliError::failed)?;
-    machine.note_itself();
     let weights = WeightsFile::open(&path, &overrides).map_err(CliError::failed)?;
-    let (classifier, arch) = prepare(args, machine, &path, weights, names)?;
-
-    let found: Vec<_> = args.paths.iter().flat_map(|path| find(path)).collect();
-    let mut report = Report::new(args, arch, found.len() > 1);
-    let limits = Limits { side: args.max_side, bytes: args.max_bytes };
-    let mut runner = Runner { classifier, limits, top: args.top.unwrap_or(5) as usize };
+    let mut notes = Vec::new();
+    let (classifier, arch) = prepare(args, machine, &path, weights, names, &mut notes)?;
+    let found = find(&args.paths, &mut notes)?;
+    if args.verbose {
+        machine.note_itself();
+        notes.iter().for_each(|note| machine.note(note));
+    } else {
+        let all = notes.len();
+        notes.retain(|note| !explains(note));
+        if notes.len() < all {
+            notes.push("more with -v".to_owned());
+        }
+        machine.note(&notes.join("; "));
+    }
     let images = (args.batch as usize / args.crops.crops().count()).max(1);
+    check_memory(args, &classifier, images.min(found.len()), machine)?;
+
+    let mut answers = Answers::new(args.json, arch, found.len() > 1);
+    let limits = args.limits.limits();
+    let mut runner = Runner { classifier, limits, top: args.top.unwrap_or(5) as usize };
     let mut read = 0;
     for batch in found.chunks(images) {
         let start = Instant::now();
@@ -129,9 +115,9 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         read = results.iter().filter(|result| result.is_ok()).count();
         for (file, result) in batch.iter().zip(results) {
             let path = file.as_deref().unwrap_or_else(|error| error.path());
-            report.add(path, ms, result, &runner.classifier)?;
+            answers.add(path, ms, result, &runner.classifier)?;
         }
-        report.out.flush()?;
+        answers.flush()?;
     }
     if args.verbose && read > 0 {
         let inputs = read * args.crops.crops().count();
@@ -139,14 +125,49 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         let side = classifier.preprocess().view.crop;
         print_warm_layer_times(&mut Session::of(classifier.model()), inputs, side, machine);
     }
-    if report.failed { Err(CliError::Reported) } else { Ok(()) }
+    if answers.failed { Err(CliError::Reported) } else { Ok(()) }
 }
 
-/// The images at a path that the user gives, or what is wrong with it.
-fn find(path: &Path) -> Vec<Result<PathBuf, data::Error>> {
-    match is_stdin(path) {
-        true => vec![Ok(path.to_owned())],
-        false => data::collect_images(&[path.to_owned()]),
+/// The images at the paths, stdin among them.
+fn find(
+    paths: &[PathBuf],
+    notes: &mut Vec<String>,
+) -> Result<Vec<Result<PathBuf, data::Error>>, CliError> {
+    let mut found = Vec::new();
+    for path in paths {
+        if is_stdin(path) {
+            found.push(Ok(path.clone()));
+            continue;
+        }
+        let list = data::collect_images(std::slice::from_ref(path), &Unwatched);
+        let list = list.map_err(CliError::failed)?;
+        notes.extend(list.notes);
+        found.extend(list.images);
+    }
+    Ok(found)
+}
+
+/// Refuses a batch for which there is no memory, where the system tells what there is.
+fn check_memory(
+    args: &Args,
+    classifier: &Classifier,
+    images: usize,
+    machine: &Machine,
+) -> Result<(), CliError> {
+    let (network, side) = (classifier.model().network(), classifier.preprocess().view.crop);
+    let crops = images * args.crops.crops().count();
+    let activations = activation_bytes(network, machine.backend, crops, side, side);
+    let inputs = crops * classifier.preprocess().input_len() * size_of::<f32>();
+    let needed = (activations.map_err(CliError::failed)? + inputs) as u64;
+    match available_memory() {
+        Some(available) if needed > available => Err(CliError::usage(format!(
+            "--batch {}: {crops} inputs of {side}x{side} pixels need about {}, and {} are available; \
+             choose a smaller --batch or --crop",
+            args.batch,
+            DecimalBytes(needed),
+            DecimalBytes(available)
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -157,22 +178,24 @@ fn prepare(
     path: &Path,
     weights: WeightsFile,
     names: Option<Vec<String>>,
+    notes: &mut Vec<String>,
 ) -> Result<(Classifier, String), CliError> {
     let spec = weights.spec().clone();
-    note_weights(machine, path, &weights);
-    let preprocessing = args.preprocessing.resolve(machine, path, &weights)?;
+    notes.extend(weights_notes(path, &weights));
     let crops = args.crops.crops();
     if crops == Crops::Ten {
-        machine.note("ten crops of each image, whose probabilities are averaged");
+        notes.push("ten crops of each image, whose probabilities are averaged".to_owned());
     }
 
     let names = names.or_else(|| class_names(&weights));
+    let (preprocess, preparation) = args.preprocessing.resolve(path, &weights)?;
     let model = Model::new(&weights.network().clone(), weights, machine.backend)
         .with_convolutions(args.convolutions.choice());
     if names.is_none() {
-        machine.note(&format!("no names are known for the {} classes; see --labels", spec.classes));
+        notes.push(format!("no names are known for the {} classes, see --labels", spec.classes));
     }
-    let classifier = Classifier::new(model, preprocessing, names);
+    let classifier = Classifier::new(model, preprocess, names);
+    notes.push(preparation);
     let classifier = classifier.map_err(|error| match (&error, &args.labels) {
         (InferError::Labels { .. }, Some(file)) => {
             CliError::failed(format!("{}: {error}", file.display()))
@@ -217,85 +240,13 @@ impl Reason {
         let text = error.to_string();
         let path = format!("{}: ", error.path().display());
         let reason = text.strip_prefix(&path).unwrap_or(&text);
-        match error {
-            data::Error::TooLarge { .. } => Self(format!("{reason} (see --max-side, --max-bytes)")),
-            _ => Self(reason.to_owned()),
-        }
+        Self(format!("{reason}{}", advice(error)))
     }
 }
 
 impl From<InferError> for Reason {
     fn from(error: InferError) -> Self {
         Self(error.to_string())
-    }
-}
-
-/// Writes results in the form that was asked for.
-struct Report<W: Write> {
-    out: W,
-    json: bool,
-    arch: String,
-    /// Each image's rows follow a line with its path.
-    headed: bool,
-    failed: bool,
-}
-
-impl Report<BufWriter<std::io::Stdout>> {
-    fn new(args: &Args, arch: String, headed: bool) -> Self {
-        let out = BufWriter::new(std::io::stdout());
-        Self { out, json: args.json, arch, headed, failed: false }
-    }
-}
-
-impl<W: Write> Report<W> {
-    fn add(
-        &mut self,
-        path: &Path,
-        ms: f64,
-        result: Result<Vec<Prediction>, String>,
-        classifier: &Classifier,
-    ) -> Result<(), CliError> {
-        let image = &*path.to_string_lossy();
-        let predictions = match result {
-            Ok(predictions) => predictions,
-            Err(error) => {
-                self.failed = true;
-                // What stdout already has comes before the error where both are a terminal.
-                self.out.flush()?;
-                print_error(&format!("{image}: {error}"));
-                if self.json {
-                    write_json(&mut self.out, &Failure { image, error: &error })?;
-                }
-                return Ok(());
-            }
-        };
-        let guess = |p: &Prediction| Guess {
-            index: p.index,
-            label: classifier.label(p.index),
-            probability: p.probability,
-            logit: p.logit,
-        };
-        let predictions: Vec<Guess> = predictions.iter().map(guess).collect();
-        if self.json {
-            let answer = Answer { image, arch: &self.arch, ms, predictions };
-            return Ok(write_json(&mut self.out, &answer)?);
-        }
-        if self.headed {
-            writeln!(self.out, "{}", one_line(image))?;
-        }
-        self.write_table(&predictions)
-    }
-
-    fn write_table(&mut self, rows: &[Guess]) -> Result<(), CliError> {
-        for (rank, row) in rows.iter().enumerate() {
-            let (rank, percent, index) = (rank + 1, row.probability * 100.0, row.index);
-            let class = match row.label {
-                Some(label) => format!("{} ({index})", one_line(label)),
-                None => format!("class {index}"),
-            };
-            writeln!(self.out, "{rank:3}  {percent:6.2} %  {class}")?;
-        }
-        Ok(())
     }
 }
 

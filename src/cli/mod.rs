@@ -5,6 +5,7 @@
 //! 130 interrupted after saving.
 //! An error is one line on stderr. A reader that closes the pipe early ends the run quietly.
 
+mod answers;
 mod bench;
 mod convert;
 mod convolutions;
@@ -13,6 +14,7 @@ mod error;
 mod infer;
 mod inspect;
 mod layer_times;
+mod limits;
 mod machine;
 mod network;
 mod output;

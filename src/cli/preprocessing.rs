@@ -7,7 +7,6 @@ use resnet_cpu::infer::preprocess;
 use resnet_cpu::weights::{StatedPreprocess, WeightsFile, parse_mean, parse_std};
 
 use super::error::CliError;
-use super::machine::Machine;
 
 #[derive(clap::Args)]
 pub(super) struct PreprocessingArgs {
@@ -26,14 +25,13 @@ pub(super) struct PreprocessingArgs {
 }
 
 impl PreprocessingArgs {
-    /// The preprocessing that these options and the file at `path` ask for; a note says what it is
-    /// and what of it was assumed.
+    /// The preprocessing that these options and the file at `path` ask for; and a note that says what it
+    /// is and what of it was assumed.
     pub(super) fn resolve(
         &self,
-        machine: &Machine,
         path: &Path,
         weights: &WeightsFile,
-    ) -> Result<Preprocess, CliError> {
+    ) -> Result<(Preprocess, String), CliError> {
         let asked = StatedPreprocess {
             mean: self.mean,
             std: self.std,
@@ -43,12 +41,20 @@ impl PreprocessingArgs {
         };
         let (used, assumed) = preprocess(weights, &asked)
             .map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
-        note(machine, &used, &assumed);
-        Ok(used)
+        let View { resize, crop, .. } = used.view;
+        let given = self.resize.is_some() || self.crop.is_some();
+        if let Some(resize) = resize.filter(|&resize| given && resize < crop) {
+            return Err(CliError::usage(format!(
+                "--resize: expected at least the crop of {crop}, found {resize}; give both --resize and \
+                 --crop"
+            )));
+        }
+        let note = note(&used, &assumed);
+        Ok((used, note))
     }
 }
 
-fn note(machine: &Machine, used: &Preprocess, assumed: &[&str]) {
+fn note(used: &Preprocess, assumed: &[&str]) -> String {
     let triple = |[r, g, b]: [f32; 3]| format!("{r},{g},{b}");
     let View { pad, resize, crop } = used.view;
     let pad = pad.map_or(String::new(), |side| format!("pad to {side}, "));
@@ -61,5 +67,5 @@ fn note(machine: &Machine, used: &Preprocess, assumed: &[&str]) {
         [] => String::new(),
         fields => format!(" (assumed: {})", fields.join(", ")),
     };
-    machine.note(&format!("preprocessing: {pad}{resize}, crop {crop}, {mean}{assumed}"));
+    format!("preprocessing: {pad}{resize}, crop {crop}, {mean}{assumed}")
 }

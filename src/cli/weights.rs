@@ -45,13 +45,21 @@ pub(super) fn find_weights(given: Option<&Path>) -> Result<PathBuf, CliError> {
     })
 }
 
-/// Says which network the file at `path` holds, and what had to be assumed for that.
-pub(super) fn note_weights(machine: &Machine, path: &Path, weights: &WeightsFile) {
+/// Which network the file at `path` holds, and what had to be assumed for that.
+pub(super) fn weights_notes(path: &Path, weights: &WeightsFile) -> Vec<String> {
     let spec = weights.spec();
-    machine.note(&format!("weights {}: {spec}, {} classes", path.display(), spec.classes));
-    for note in weights.notes() {
-        machine.note(note);
-    }
+    let first = format!("weights {}: {spec}, {} classes", path.display(), spec.classes);
+    [&[first], weights.notes()].concat()
+}
+
+/// Whether a note only explains what the lines about network and preprocessing say anyway.
+pub(super) fn explains(note: &str) -> bool {
+    ["architecture ", "assumed ", "the file does not state "].iter().any(|s| note.starts_with(s))
+}
+
+/// Says it.
+pub(super) fn note_weights(machine: &Machine, path: &Path, weights: &WeightsFile) {
+    weights_notes(path, weights).iter().for_each(|note| machine.note(note));
 }
 
 fn newest_run(runs: &Path) -> Option<PathBuf> {

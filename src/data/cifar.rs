@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use super::memory::{MemoryDataset, SIDE};
-use super::{Error, RgbImage};
+use super::{Error, RgbImage, regular};
+use crate::runtime::{Unwatched, Watch};
 
 /// Class names, in label order.
 pub const CLASSES: [&str; 10] =
@@ -43,8 +44,17 @@ impl CifarRecords {
     /// # Errors
     /// As for [`open`](Self::open), of the first file that is missing or wrong.
     pub fn open_files(paths: &[PathBuf]) -> Result<Self, Error> {
+        Self::open_watched(paths, &Unwatched)
+    }
+
+    /// As [`open_files`](Self::open_files), unless `watch` stops it.
+    pub(super) fn open_watched(paths: &[PathBuf], watch: &dyn Watch) -> Result<Self, Error> {
         let mut records = Self { bytes: Vec::new() };
-        for path in paths {
+        for (done, path) in paths.iter().enumerate() {
+            if watch.stopped() {
+                return Err(Error::Interrupted);
+            }
+            watch.progress("files read", done as u64, Some(paths.len() as u64));
             records.append(path)?;
         }
         Ok(records)
@@ -60,8 +70,9 @@ impl CifarRecords {
 
     /// The images as a set for training or evaluation.
     pub fn into_dataset(self) -> MemoryDataset {
-        let mut set = MemoryDataset::with_capacity("CIFAR-10", CLASSES.len(), self.len())
-            .with_names(&CLASSES);
+        let mut set =
+            MemoryDataset::with_capacity("CIFAR-10", CLASSES.len(), self.len(), [SIDE; 2])
+                .with_names(&CLASSES);
         let mut pixels = [0; 3 * PLANE];
         for record in self.bytes.chunks_exact(RECORD) {
             interleave(&record[1..], &mut pixels);
@@ -103,7 +114,7 @@ impl CifarRecords {
     }
 
     fn append(&mut self, path: &Path) -> Result<(), Error> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+        let bytes = regular::read(path)?;
         let wrong = |detail| Error::Cifar { path: path.to_path_buf(), detail };
         if bytes.is_empty() || !bytes.len().is_multiple_of(RECORD) {
             let whole = bytes.len() / RECORD;

@@ -38,6 +38,12 @@ pub trait Dataset: Send + Sync {
     /// If `index` is not below [`len`](Self::len).
     fn image(&self, index: usize) -> Result<RgbImage, Error>;
 
+    /// Side of the black square in whose middle smaller images of the set stand before all else, as
+    /// [`View::pad`](super::View::pad); none if images are taken as they are.
+    fn pad(&self) -> Option<usize> {
+        None
+    }
+
     /// One line that says which data this is: kind, counts, and a hash over the contents of small
     /// sets, over names, sizes and labels of the files of others. It does not depend on where the
     /// data lies, so a run may be continued where the same data has another path.
@@ -98,6 +104,10 @@ impl Dataset for Subset {
 
     fn image(&self, index: usize) -> Result<RgbImage, Error> {
         self.data.image(self.indices[index])
+    }
+
+    fn pad(&self) -> Option<usize> {
+        self.data.pad()
     }
 
     fn fingerprint(&self) -> String {

@@ -6,29 +6,13 @@
 //! without a colour profile. Of an animation the first frame counts, of several pages the first. The
 //! EXIF orientation is applied. `docs/formats.md` has all of it, with the differences to Pillow.
 
-use std::fs::File;
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::path::Path;
 
-use image::error::{ImageError, UnsupportedErrorKind};
-use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader};
+use image::ImageFormat;
 
-use super::{Error, RgbImage, gif, jpeg, webp};
-
-/// How large an image may be; checked against the header, before memory is allocated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Pixels of the longer side.
-    pub side: u32,
-    /// Bytes of the decoded image, in the file's own depth and channels, and of the file itself.
-    pub bytes: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { side: 16_384, bytes: 256 << 20 }
-    }
-}
+use super::library::{by_library, upright};
+use super::{Error, Limits, RgbImage, foreign, gif, jpeg_pixels, regular, webp};
 
 /// Reads and decodes the file at `path`.
 ///
@@ -36,12 +20,7 @@ impl Default for Limits {
 /// [`Error`] if the file cannot be read, is not an image, is of an unsupported kind, truncated,
 /// damaged or beyond `limits`.
 pub fn read_image(path: &Path, limits: &Limits) -> Result<RgbImage, Error> {
-    let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
-    if metadata.is_dir() {
-        return Err(Error::IsFolder { path: path.to_path_buf() });
-    }
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
-    read_image_from(file, path, limits)
+    read_image_from(regular::open(path)?, path, limits)
 }
 
 /// Reads `reader` to its end and decodes what it gives; `path` is only the name that errors carry.
@@ -67,10 +46,7 @@ pub fn decode(bytes: &[u8], path: &Path, limits: &Limits) -> Result<RgbImage, Er
     let format = format_of(bytes, path)?;
     let bytes = match format {
         ImageFormat::Gif => return gif::decode(bytes, path, limits),
-        ImageFormat::Jpeg => {
-            jpeg::check(bytes, path)?;
-            bytes.into()
-        }
+        ImageFormat::Jpeg => return jpeg_pixels::decode(bytes, path, limits),
         ImageFormat::WebP => {
             webp::overwriting(webp::image(bytes).ok_or_else(|| Error::Truncated {
                 path: path.to_path_buf(),
@@ -79,97 +55,37 @@ pub fn decode(bytes: &[u8], path: &Path, limits: &Limits) -> Result<RgbImage, Er
         }
         _ => bytes.into(),
     };
-    let translate = |error| translate(error, path, limits);
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    reader.limits(limits.of_memory());
-    let mut decoder = reader.into_decoder().map_err(translate)?;
-    let (width, height) = decoder.dimensions();
-    check_size(width, height, decoder.color_type().bytes_per_pixel().into(), path, limits)?;
-    // A damaged EXIF block is no reason to refuse the image.
-    let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
-    let rgb = DynamicImage::from_decoder(decoder).map_err(translate)?.into_rgb8();
-    let mut image = DynamicImage::from(rgb);
-    image.apply_orientation(orientation);
-    let rgb = image.into_rgb8();
-    Ok(RgbImage::new(rgb.width() as usize, rgb.height() as usize, rgb.into_raw()))
-}
-
-impl Limits {
-    /// What the decoder is held to. The sides are checked here, where a message can name them.
-    fn of_memory(&self) -> image::Limits {
-        let mut limits = image::Limits::no_limits();
-        limits.max_alloc = Some(self.bytes);
-        limits
-    }
+    let (rgb, orientation) = by_library(bytes, format, path, limits)?;
+    Ok(upright(rgb, orientation))
 }
 
 fn format_of(bytes: &[u8], path: &Path) -> Result<ImageFormat, Error> {
     if bytes.is_empty() {
         return Err(Error::Empty { path: path.to_path_buf() });
     }
+    if let Some(found) = foreign::format(bytes) {
+        let detail = format!("{found}, a format that is not read here; convert it to JPEG or PNG");
+        return Err(Error::Unsupported { path: path.to_path_buf(), detail });
+    }
     if bytes.starts_with(b"II+\0") || bytes.starts_with(b"MM\0+") {
         return Ok(ImageFormat::Tiff); // BigTIFF, whose first bytes the library does not know.
     }
-    let Ok(format) = image::guess_format(bytes) else {
-        let found = bytes[..bytes.len().min(8)].escape_ascii().to_string();
-        return Err(Error::NotAImage { path: path.to_path_buf(), found: format!("\"{found}\"") });
-    };
-    if format != ImageFormat::Gif && !format.reading_enabled() {
-        return Err(Error::Unsupported {
+    match image::guess_format(bytes) {
+        Ok(format) if format == ImageFormat::Gif || format.reading_enabled() => Ok(format),
+        Ok(format) => Err(Error::Unsupported {
             path: path.to_path_buf(),
             detail: format!("expected JPEG, PNG, GIF, WebP, BMP or TIFF, found {format:?}"),
-        });
-    }
-    Ok(format)
-}
-
-/// Refuses an image without pixels, and one beyond `limits`; `depth` is bytes a pixel.
-pub(super) fn check_size(
-    width: u32,
-    height: u32,
-    depth: u64,
-    path: &Path,
-    limits: &Limits,
-) -> Result<(), Error> {
-    let path = || path.to_path_buf();
-    if width == 0 || height == 0 {
-        let detail = format!("expected pixels, found {width}x{height}");
-        return Err(Error::Damaged { path: path(), detail });
-    }
-    if width.max(height) > limits.side {
-        let limit = format!("at most {} pixels a side", limits.side);
-        return Err(Error::TooLarge { path: path(), limit, found: format!("{width}x{height}") });
-    }
-    let bytes = u128::from(width) * u128::from(height) * u128::from(depth);
-    if bytes > limits.bytes.into() {
-        let limit = format!("at most {} bytes decoded", limits.bytes);
-        let found = format!("{width}x{height}, {bytes} bytes");
-        return Err(Error::TooLarge { path: path(), limit, found });
-    }
-    Ok(())
-}
-
-fn translate(error: ImageError, path: &Path, limits: &Limits) -> Error {
-    // Some decoders' messages have several lines.
-    let detail = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-    let path = path.to_path_buf();
-    match error {
-        ImageError::Limits(_) => {
-            let limit =
-                format!("at most {} pixels a side and {} bytes decoded", limits.side, limits.bytes);
-            Error::TooLarge { path, limit, found: detail }
-        }
-        ImageError::Unsupported(error) => match error.kind() {
-            UnsupportedErrorKind::Color(ExtendedColorType::Unknown(bits)) => Error::Unsupported {
-                path,
-                detail: format!("{} pixels of {bits} bits", error.format_hint()),
-            },
-            _ => Error::Unsupported { path, detail },
-        },
-        ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Error::Truncated { path, detail }
-        }
-        _ => Error::Damaged { path, detail },
+        }),
+        Err(_) => Err(Error::NotAImage {
+            path: path.to_path_buf(),
+            found: foreign::no_image(bytes).map_or_else(
+                || {
+                    let start = bytes[..bytes.len().min(8)].escape_ascii();
+                    format!("a file that starts with \"{start}\"")
+                },
+                str::to_owned,
+            ),
+        }),
     }
 }
 
@@ -177,6 +93,8 @@ fn translate(error: ImageError, path: &Path, limits: &Limits) -> Error {
 mod tests {
     use super::*;
     use crate::runtime::Rng;
+    use image::DynamicImage;
+    use std::io::Cursor;
 
     const FORMATS: [ImageFormat; 5] = [
         ImageFormat::Jpeg,
@@ -278,8 +196,14 @@ mod tests {
     #[test]
     fn a_jpeg_cut_anywhere_is_an_error() {
         let bytes = encoded(gradient(), ImageFormat::Jpeg);
+        let whole = decode(&bytes).unwrap();
         for length in 0..bytes.len() {
-            assert!(decode(&bytes[..length]).is_err(), "{length} of {} bytes", bytes.len());
+            let missing = bytes.len() - length;
+            match decode(&bytes[..length]) {
+                // The end marker, and perhaps a few last bits, change no pixel.
+                Ok(image) => assert!(image == whole && missing < 8, "{missing} bytes missing"),
+                Err(error) => assert!(missing > 2, "{missing} bytes missing: {error}"),
+            }
         }
         // What follows the image does not matter.
         assert!(decode(&[&bytes[..], b"more"].concat()).is_ok());

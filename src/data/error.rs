@@ -25,11 +25,21 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// A file where a folder was expected.
-    #[error("{}: expected a folder, found a file", path.display())]
+    /// A file where a folder of data was expected.
+    #[error("{}: expected a folder, found {found}", path.display())]
     IsFile {
         /// The file.
         path: PathBuf,
+        /// What it is, and what to do.
+        found: String,
+    },
+    /// Neither a regular file nor a folder: it is not opened, since reading it might never end.
+    #[error("{}: expected a file, found {found}, which is not read", path.display())]
+    Special {
+        /// What was given or found.
+        path: PathBuf,
+        /// What it is, e.g. a FIFO.
+        found: &'static str,
     },
     /// The operating system refused to read.
     #[error("{}: cannot read: {source}", path.display())]
@@ -40,12 +50,14 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A folder without a single image in it, at any depth.
-    #[error("{}: expected images ({extensions}), found none in this folder", path.display())]
+    #[error("{}: expected images ({extensions}), found none in this folder{also}", path.display())]
     NoImages {
         /// The folder.
         path: PathBuf,
         /// The file name extensions that were looked for.
         extensions: String,
+        /// Images in formats that are not read, if there are any.
+        also: String,
     },
     /// A file of zero bytes.
     #[error("{}: expected an image, found an empty file", path.display())]
@@ -54,11 +66,11 @@ pub enum Error {
         path: PathBuf,
     },
     /// No format of images starts with these bytes.
-    #[error("{}: expected an image, found a file that starts with {found}", path.display())]
+    #[error("{}: expected an image, found {found}", path.display())]
     NotAImage {
         /// The file.
         path: PathBuf,
-        /// Its first bytes, readable.
+        /// What it is, or its first bytes.
         found: String,
     },
     /// An image of a kind that is not read here.
@@ -112,12 +124,32 @@ pub enum Error {
         detail: String,
     },
     /// A folder that holds no data set of a known kind.
-    #[error("{}: expected a data set, found none; looked for {looked_for}", path.display())]
+    #[error("{}: expected a data set, found {found}; looked for {looked_for}", path.display())]
     UnknownData {
         /// The folder.
         path: PathBuf,
+        /// What is there, and what to do.
+        found: String,
         /// The kinds that are known, by the names of their files.
-        looked_for: String,
+        looked_for: &'static str,
+    },
+    /// A data set in a form that is not read.
+    #[error("{}: {found} is not read; {advice}", path.display())]
+    UnreadData {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Folders of which one part of the data set could be any.
+    #[error("{}: cannot tell which folder is meant: {found}", path.display())]
+    Ambiguous {
+        /// The folder they are in.
+        path: PathBuf,
+        /// Their names, and what to do.
+        found: String,
     },
     /// A folder that should hold a folder for each class.
     #[error("{}: expected a folder for each class, found none", path.display())]
@@ -195,7 +227,10 @@ impl Error {
             | Self::TooLarge { path, .. }
             | Self::Cifar { path, .. }
             | Self::Idx { path, .. }
-            | Self::IsFile { path }
+            | Self::IsFile { path, .. }
+            | Self::Special { path, .. }
+            | Self::UnreadData { path, .. }
+            | Self::Ambiguous { path, .. }
             | Self::UnknownData { path, .. }
             | Self::NoClasses { path }
             | Self::SingleClass { path, .. }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use gif::{ColorOutput, DecodeOptions, DecodingError};
 
-use super::decode::check_size;
+use super::limits::check_size;
 use super::{Error, Limits, RgbImage};
 
 /// Decodes `bytes`; `path` is only the name that errors carry.

@@ -30,10 +30,10 @@ impl Hash {
         self.bytes(&number.to_le_bytes());
     }
 
-    /// Appends `text` and its length, so that what follows cannot be taken for a part of it.
-    pub(super) fn text(&mut self, text: &str) {
+    /// Appends a name and its length, so that what follows cannot be taken for a part of it.
+    pub(super) fn text(&mut self, text: &[u8]) {
         self.number(text.len() as u64);
-        self.bytes(text.as_bytes());
+        self.bytes(text);
     }
 
     /// Appends another hash.

@@ -1,16 +1,18 @@
 //! idx files, the format of MNIST and Fashion-MNIST: a magic number, sizes, bytes; plain or gzipped
 //! (contents decide).
 //!
-//! Images are grey: the value is repeated in three channels. They stand in the middle of 32 x 32
-//! black pixels, so 28 x 28 gets two on each side.
+//! Images are grey: the value is repeated in three channels. A network sees them in the middle of
+//! 32 x 32 black pixels ([`View::pad`](super::View::pad)), so 28 x 28 gets two on each side. Classes
+//! are called by their numbers.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 
-use super::Error;
 use super::memory::{MemoryDataset, SIDE};
+use super::{Error, regular};
+use crate::runtime::Watch;
 
 /// Images that a file may have; the largest set in this format has 697,932 (EMNIST). A thousandth
 /// of the memory they take can be enough to announce them in gzip.
@@ -22,7 +24,29 @@ pub(super) fn find(folder: &Path, stem: &str, dimensions: usize) -> Option<PathB
     let names = ["-", "."].into_iter().flat_map(|separator| {
         ["", ".gz"].map(|suffix| format!("{stem}{separator}idx{dimensions}-ubyte{suffix}"))
     });
-    names.map(|name| folder.join(name)).find(|path| path.is_file())
+    names.map(|name| folder.join(name)).find(|path| path.exists() && !path.is_dir())
+}
+
+/// Where in `folder` idx files of training images are: in itself, in `raw`, or in `NAME/raw` as
+/// torchvision unpacks MNIST and its relatives; the folder and the file of images.
+///
+/// # Errors
+/// There are several such data sets in it.
+pub(super) fn locate(folder: &Path) -> Result<Option<(PathBuf, PathBuf)>, Error> {
+    let images = |folder: PathBuf| find(&folder, "train-images", 3).map(|path| (folder, path));
+    if let Some(found) = images(folder.to_path_buf()).or_else(|| images(folder.join("raw"))) {
+        return Ok(Some(found));
+    }
+    let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))?;
+    let below = entries.filter_map(Result::ok).map(|entry| entry.path().join("raw"));
+    let mut found: Vec<(PathBuf, PathBuf)> = below.filter_map(images).collect();
+    found.sort();
+    if found.len() > 1 {
+        let names: Vec<String> = found.iter().map(|(raw, _)| raw.display().to_string()).collect();
+        let found = format!("{}; give one of them", names.join(" and "));
+        return Err(Error::Ambiguous { path: folder.to_path_buf(), found });
+    }
+    Ok(found.pop())
 }
 
 /// Reads a file of images and the file of their labels. With `classes`, labels must be below it;
@@ -35,8 +59,9 @@ pub(super) fn open(
     images: &Path,
     labels: &Path,
     classes: Option<usize>,
+    watch: &dyn Watch,
 ) -> Result<MemoryDataset, Error> {
-    let ([count, height, width], pixels) = read(images, |[count, height, width]| {
+    let ([count, height, width], pixels) = read(images, watch, |[count, height, width]| {
         let sides = 1..=SIDE;
         let fits = sides.contains(&height) && sides.contains(&width);
         (!fits || !(1..=MOST).contains(&count)).then(|| {
@@ -44,7 +69,7 @@ pub(super) fn open(
             format!("expected {expected}, found {count} of {height}x{width}")
         })
     })?;
-    let ([_], bytes) = read(labels, |[labelled]| {
+    let ([_], bytes) = read(labels, watch, |[labelled]| {
         (labelled != count)
             .then(|| format!("expected {count} labels for {}, found {labelled}", images.display()))
     })?;
@@ -57,19 +82,14 @@ pub(super) fn open(
         let detail = format!("expected labels of 0 to {last}, found {found} (label {at})");
         return Err(wrong(labels, detail));
     }
-    let mut set = MemoryDataset::with_capacity("idx", classes, count);
-    let (top, left) = ((SIDE - height) / 2, (SIDE - width) / 2);
-    let mut padded = [0; SIDE * SIDE * 3];
+    let mut set = MemoryDataset::with_capacity("idx", classes, count, [height, width]);
+    let mut rgb = vec![0; height * width * 3];
     for (&label, image) in bytes.iter().zip(pixels.chunks_exact(height * width)) {
-        for (y, row) in image.chunks_exact(width).enumerate() {
-            let row_of = &mut padded[((top + y) * SIDE + left) * 3..][..width * 3];
-            for (pixel, &grey) in row_of.chunks_exact_mut(3).zip(row) {
-                pixel.fill(grey);
-            }
-        }
-        set.push(label, &padded);
+        rgb.chunks_exact_mut(3).zip(image).for_each(|(pixel, &grey)| pixel.fill(grey));
+        set.push(label, &rgb);
     }
-    Ok(set)
+    let names: Vec<String> = (0..classes).map(|class| class.to_string()).collect();
+    Ok(set.with_names(&names))
 }
 
 /// Number of classes, if every label up to the largest occurs.
@@ -91,6 +111,7 @@ fn count_classes(path: &Path, labels: &[u8]) -> Result<usize, Error> {
 /// with the sizes before memory is taken for the bytes.
 fn read<const N: usize>(
     path: &Path,
+    watch: &dyn Watch,
     refuse: impl FnOnce([usize; N]) -> Option<String>,
 ) -> Result<([usize; N], Vec<u8>), Error> {
     let io = |e: std::io::Error| match e.kind() {
@@ -100,9 +121,12 @@ fn read<const N: usize>(
         }
         _ => Error::io(path, e),
     };
-    let file = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    if watch.stopped() {
+        return Err(Error::Interrupted);
+    }
+    let file = regular::read(path)?;
     let mut reader: Box<dyn Read + '_> = if file.starts_with(&[0x1F, 0x8B]) {
-        Box::new(GzDecoder::new(&file[..]))
+        Box::new(MultiGzDecoder::new(&file[..]))
     } else {
         Box::new(&file[..])
     };

@@ -5,8 +5,10 @@
 use std::path::{Path, PathBuf};
 
 use super::hash::Hash;
-use super::paths::collect_images;
+use super::names::name_of;
+use super::paths::Search;
 use super::{Dataset, Error, Limits, RgbImage, read_image};
+use crate::runtime::Unwatched;
 
 /// The images of a folder of class folders.
 #[derive(Debug)]
@@ -29,22 +31,32 @@ struct File {
 
 impl ImageFolder {
     /// Lists the images of `folder`. Its subfolders are the classes, in the order of their names;
-    /// those whose names begin with a dot do not count.
+    /// hidden and system folders and those of training runs do not count.
     ///
     /// # Errors
     /// [`Error`] if something cannot be listed, a class has no images, or there are fewer than two
     /// classes.
     pub fn open(folder: &Path, limits: Limits) -> Result<Self, Error> {
-        let subfolders = subfolders(folder)?;
+        Self::search(folder, limits, &mut Search::new(&Unwatched))
+    }
+
+    /// As [`open`](Self::open), with a search that hears what is passed over.
+    pub(super) fn search(
+        folder: &Path,
+        limits: Limits,
+        search: &mut Search<'_>,
+    ) -> Result<Self, Error> {
+        let subfolders = search.subfolders(folder)?;
         let mut files = Vec::new();
         for (label, class) in subfolders.iter().enumerate() {
-            for path in collect_images(std::slice::from_ref(class)) {
+            search.folder(class)?;
+            for path in std::mem::take(&mut search.found) {
                 let path = path?;
                 let size = std::fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
                 let mut name = Hash::new();
                 // Components, so that the hash is the same on every platform.
                 let below = path.strip_prefix(folder).unwrap_or(&path);
-                below.iter().for_each(|part| name.text(&part.to_string_lossy()));
+                below.iter().for_each(|part| name.text(part.as_encoded_bytes()));
                 files.push(File { path, label, name, size });
             }
         }
@@ -73,23 +85,6 @@ impl ImageFolder {
         validation.sort_unstable();
         (training, validation)
     }
-}
-
-/// The folders in `folder`, sorted, without those whose names begin with a dot.
-pub(super) fn subfolders(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let entries = std::fs::read_dir(folder)
-        .and_then(|entries| {
-            entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()
-        })
-        .map_err(|e| Error::io(folder, e))?;
-    let counts = |path: &PathBuf| path.is_dir() && !name_of(path).starts_with('.');
-    let mut folders: Vec<PathBuf> = entries.into_iter().filter(counts).collect();
-    folders.sort();
-    Ok(folders)
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 impl Dataset for ImageFolder {

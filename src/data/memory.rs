@@ -5,21 +5,20 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::hash::Hash;
-use super::{Dataset, Error, RgbImage, demo};
+use super::{Dataset, Error, RgbImage, View, demo};
 
-/// Side of every image of a small set.
+/// Side of the images of small sets; idx images may be smaller and are then padded to it.
 pub(super) const SIDE: usize = 32;
 
-/// Bytes of an image.
-const IMAGE: usize = SIDE * SIDE * 3;
-
-/// Labelled images of 32 x 32 in memory.
+/// Labelled images of one size in memory, at most 32 x 32.
 pub struct MemoryDataset {
     kind: &'static str,
     classes: usize,
     names: Option<Vec<String>>,
     labels: Vec<u8>,
-    /// `[len, 32, 32, 3]`.
+    height: usize,
+    width: usize,
+    /// `[len, height, width, 3]`.
     pixels: Vec<u8>,
 }
 
@@ -28,27 +27,34 @@ impl MemoryDataset {
     /// do not overlap.
     pub fn demo(seed: u64, range: Range<u64>) -> Self {
         let images: Vec<_> = range.into_par_iter().map(|index| demo::image(seed, index)).collect();
-        let mut set = Self::with_capacity("demo", demo::CLASSES.len(), 0);
+        let mut set = Self::with_capacity("demo", demo::CLASSES.len(), 0, [SIDE; 2]);
         set.names = Some(demo::CLASSES.map(String::from).to_vec());
         set.labels = images.iter().map(|(_, label)| *label as u8).collect();
         set.pixels = images.iter().flat_map(|(image, _)| image.pixels()).copied().collect();
         set
     }
 
-    /// A set without images yet, and memory for `count`.
-    pub(super) fn with_capacity(kind: &'static str, classes: usize, count: usize) -> Self {
-        let (labels, pixels) = (Vec::with_capacity(count), Vec::with_capacity(count * IMAGE));
-        Self { kind, classes, names: None, labels, pixels }
+    /// A set without images yet, and memory for `count` of `height` x `width`.
+    pub(super) fn with_capacity(
+        kind: &'static str,
+        classes: usize,
+        count: usize,
+        [height, width]: [usize; 2],
+    ) -> Self {
+        let pixels = Vec::with_capacity(count * height * width * 3);
+        let labels = Vec::with_capacity(count);
+        Self { kind, classes, names: None, labels, height, width, pixels }
     }
 
     /// The same with names of the classes.
-    pub(super) fn with_names(mut self, names: &[&str]) -> Self {
-        self.names = Some(names.iter().map(|&name| name.to_owned()).collect());
+    pub(super) fn with_names<S: ToString>(mut self, names: &[S]) -> Self {
+        self.names = Some(names.iter().map(S::to_string).collect());
         self
     }
 
-    /// Appends an image, `[32, 32, 3]`.
-    pub(super) fn push(&mut self, label: u8, pixels: &[u8; IMAGE]) {
+    /// Appends an image, `[height, width, 3]`.
+    pub(super) fn push(&mut self, label: u8, pixels: &[u8]) {
+        debug_assert_eq!(pixels.len(), self.image_len());
         self.labels.push(label);
         self.pixels.extend_from_slice(pixels);
     }
@@ -58,8 +64,13 @@ impl MemoryDataset {
         &self.labels
     }
 
-    fn bytes(&self, index: usize) -> &[u8] {
-        &self.pixels[index * IMAGE..][..IMAGE]
+    fn image_len(&self) -> usize {
+        self.height * self.width * 3
+    }
+
+    fn rgb(&self, index: usize) -> RgbImage {
+        let len = self.image_len();
+        RgbImage::new(self.width, self.height, self.pixels[index * len..][..len].to_vec())
     }
 }
 
@@ -81,12 +92,18 @@ impl Dataset for MemoryDataset {
     }
 
     fn image(&self, index: usize) -> Result<RgbImage, Error> {
-        Ok(RgbImage::new(SIDE, SIDE, self.bytes(index).to_vec()))
+        Ok(self.rgb(index))
     }
 
-    /// The hash is over all pixels and labels.
+    fn pad(&self) -> Option<usize> {
+        (self.height.min(self.width) < SIDE).then_some(SIDE)
+    }
+
+    /// The hash is over all (padded) pixels and labels.
     fn fingerprint(&self) -> String {
-        let images: Vec<Hash> = self.pixels.par_chunks_exact(IMAGE).map(Hash::of).collect();
+        let padded = View { pad: self.pad(), resize: None, crop: SIDE };
+        let hash = |index| Hash::of(padded.center(&self.rgb(index)).pixels());
+        let images: Vec<Hash> = (0..self.len()).into_par_iter().map(hash).collect();
         let mut hash = Hash::of(&self.labels);
         images.into_iter().for_each(|image| hash.hash(image));
         format!("{}, {} pictures, {} classes, {hash}", self.kind, self.len(), self.classes)

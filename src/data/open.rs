@@ -3,11 +3,13 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::image_folder::{ImageFolder, subfolders};
+use super::image_folder::ImageFolder;
 use super::memory::MemoryDataset;
-use super::{CifarRecords, CifarSplit, Dataset, Error, Limits, Subset, idx};
+use super::parts::{Parts, hold_out};
+use super::paths::Search;
+use super::{CifarRecords, CifarSplit, Dataset, Error, Limits, idx, kinds, regular};
+use crate::runtime::{Unwatched, Watch};
 
 /// Images of the demo set for training; those for validation follow them.
 const DEMO_TRAIN: u64 = 4_000;
@@ -16,7 +18,7 @@ const DEMO_SEED: u64 = 1;
 
 const LOOKED_FOR: &str = "data_batch_1.bin and test_batch.bin (CIFAR-10 binary, also in \
     cifar-10-batches-bin), train*.bin and test*.bin (such records under other names), \
-    train-images-idx3-ubyte with or without .gz (MNIST), train/CLASS/image and \
+    train-images-idx3-ubyte with or without .gz (MNIST, also in MNIST/raw), train/CLASS/image and \
     val/CLASS/image, CLASS/image";
 
 /// The kind of a data set.
@@ -65,14 +67,14 @@ pub enum ValidationOrigin {
 pub struct Splits {
     /// Images to train on.
     pub train: Box<dyn Dataset>,
-    /// Images to validate on, of the same classes, if there are any.
+    /// Images to validate on, of the same classes, if there are any (it is never an empty set).
     pub val: Option<Box<dyn Dataset>>,
     /// Where those come from, or would.
     pub origin: ValidationOrigin,
     /// What it is.
     pub kind: Kind,
     /// What the user should know, a sentence each: choices that were made where the data leaves
-    /// them open.
+    /// them open, and what was passed over.
     pub notes: Vec<String>,
 }
 
@@ -83,33 +85,65 @@ pub struct Splits {
 /// # Errors
 /// [`Error`] if the folder holds no known kind of data, or something in it is wrong.
 pub fn open(path: Option<&Path>) -> Result<Splits, Error> {
+    open_with(path, Limits::default(), &Unwatched)
+}
+
+/// As [`open`], for images up to `limits`, while `watch` hears how far it is and may stop it.
+///
+/// # Errors
+/// As of [`open`], and [`Error::Interrupted`] if it was stopped.
+pub fn open_with(path: Option<&Path>, limits: Limits, watch: &dyn Watch) -> Result<Splits, Error> {
     let Some(path) = path else { return Ok(open_demo()) };
     let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
     if !metadata.is_dir() {
-        return Err(Error::IsFile { path: path.to_path_buf() });
+        regular::check(path, &metadata)?;
+        return Err(Error::IsFile { path: path.to_path_buf(), found: kinds::describe(path) });
     }
     for folder in [path.to_path_buf(), path.join("cifar-10-batches-bin")] {
         let [train, test] = [CifarSplit::Train, CifarSplit::Test].map(|split| split.files(&folder));
         if train.iter().chain(&test).any(|file| file.is_file()) {
             let test = if test[0].is_file() { test } else { Vec::new() };
-            return open_cifar(&folder, &train, &test);
+            return open_cifar(&folder, &train, &test, watch);
         }
     }
-    if let Some(images) = idx::find(path, "train-images", 3) {
-        return open_idx(path, &images);
+    kinds::refuse_other_cifar(path)?;
+    if let Some((folder, images)) = idx::locate(path)? {
+        return open_idx(&folder, &images, watch);
     }
-    if has_subfolders(&path.join("train")) {
-        return open_class_splits(path);
-    }
+    let mut search = Search::new(watch);
+    let parts = Parts::find(path, &mut search)?;
     let [train, test] = ["train", "test"].map(|prefix| binaries(path, prefix));
     let (train, test) = (train?, test?);
-    if !train.is_empty() {
-        return open_cifar(path, &train, &test);
-    }
-    if has_subfolders(path) {
-        return hold_out(ImageFolder::open(path, Limits::default())?, path);
-    }
-    Err(Error::UnknownData { path: path.to_path_buf(), looked_for: LOOKED_FOR.into() })
+    let mut splits = if let Some(parts) = parts {
+        parts.open(path, limits, &mut search)?
+    } else if !train.is_empty() {
+        return open_cifar(path, &train, &test, watch);
+    } else if !search.quietly(|search| search.subfolders(path))?.is_empty() {
+        hold_out(ImageFolder::search(path, limits, &mut search)?, path, Vec::new())
+    } else {
+        return Err(unknown(path, &mut search)?);
+    };
+    splits.notes.extend(search.passed.notes());
+    Ok(splits)
+}
+
+/// The error for a folder without data, with what is there instead.
+fn unknown(path: &Path, search: &mut Search<'_>) -> Result<Error, Error> {
+    let archives = kinds::archives(path);
+    let found = match &archives[..] {
+        [] => {
+            search.folder(path)?;
+            match search.found.iter().filter(|image| image.is_ok()).count() {
+                0 => "none".to_owned(),
+                images => format!(
+                    "{images} images without a folder for each class; put those of each class into a \
+                     folder of its own"
+                ),
+            }
+        }
+        [archive, ..] => format!("{}, {}", archive.display(), kinds::describe(archive)),
+    };
+    Ok(Error::UnknownData { path: path.to_path_buf(), found, looked_for: LOOKED_FOR })
 }
 
 fn open_demo() -> Splits {
@@ -123,26 +157,32 @@ fn open_demo() -> Splits {
     }
 }
 
-fn open_cifar(folder: &Path, train: &[PathBuf], test: &[PathBuf]) -> Result<Splits, Error> {
-    let train = CifarRecords::open_files(train)?.into_dataset();
-    let test = match test {
-        [] => None,
-        files => Some(CifarRecords::open_files(files)?.into_dataset()),
+fn open_cifar(
+    folder: &Path,
+    train: &[PathBuf],
+    test: &[PathBuf],
+    watch: &dyn Watch,
+) -> Result<Splits, Error> {
+    let read = |files: &[PathBuf]| -> Result<MemoryDataset, Error> {
+        Ok(CifarRecords::open_watched(files, watch)?.into_dataset())
     };
+    let train = read(train)?;
+    let test = if test.is_empty() { None } else { Some(read(test)?) };
     in_memory(folder, train, test, Kind::Cifar10)
 }
 
-fn open_idx(folder: &Path, images: &Path) -> Result<Splits, Error> {
+fn open_idx(folder: &Path, images: &Path, watch: &dyn Watch) -> Result<Splits, Error> {
     let labels = |stem: &str| {
         let plain = || folder.join(format!("{stem}-idx1-ubyte"));
         idx::find(folder, stem, 1).unwrap_or_else(plain)
     };
-    let train = idx::open(images, &labels("train-labels"), None)?;
+    let train = idx::open(images, &labels("train-labels"), None, watch)?;
     let test = ["t10k", "test"].into_iter().find_map(|name| {
         let images = idx::find(folder, &format!("{name}-images"), 3)?;
         Some((images, labels(&format!("{name}-labels"))))
     });
-    let test = test.map(|(images, labels)| idx::open(&images, &labels, Some(train.classes())));
+    let classes = Some(train.classes());
+    let test = test.map(|(images, labels)| idx::open(&images, &labels, classes, watch));
     in_memory(folder, train, test.transpose()?, Kind::Idx)
 }
 
@@ -164,65 +204,6 @@ fn in_memory(
     let val = test.map(|test| Box::new(test) as Box<dyn Dataset>);
     // Both kinds come with a test set and nothing else.
     Ok(Splits { train: Box::new(train), val, origin: ValidationOrigin::Test, kind, notes })
-}
-
-/// `train/CLASS/image` and the same in a folder for validation.
-fn open_class_splits(folder: &Path) -> Result<Splits, Error> {
-    let train = ImageFolder::open(&folder.join("train"), Limits::default())?;
-    use ValidationOrigin::{Test, Val};
-    let names = [("val", Val), ("validation", Val), ("test", Test)];
-    let folders = names.into_iter().map(|(name, origin)| (folder.join(name), origin));
-    let Some((path, origin)) = folders.into_iter().find(|(path, _)| has_subfolders(path)) else {
-        return hold_out(train, folder);
-    };
-    let val = ImageFolder::open(&path, Limits::default())?;
-    if let Some(difference) = difference(train.class_names(), val.class_names()) {
-        return Err(Error::ClassesDiffer { path, difference });
-    }
-    Ok(Splits {
-        train: Box::new(train),
-        val: Some(Box::new(val)),
-        origin,
-        kind: Kind::ClassFolders,
-        notes: Vec::new(),
-    })
-}
-
-/// Splits class folders that come without images for validation.
-fn hold_out(data: ImageFolder, folder: &Path) -> Result<Splits, Error> {
-    let (train, val) = data.hold_out_a_tenth();
-    let note = format!(
-        "{}: no folder for validation; {} of {} images are held out, a tenth of each class, \
-         chosen by a hash of their names",
-        folder.display(),
-        val.len(),
-        data.len()
-    );
-    let data: Arc<dyn Dataset> = Arc::new(data);
-    Ok(Splits {
-        train: Box::new(Subset::new(data.clone(), train)),
-        val: Some(Box::new(Subset::new(data, val))),
-        origin: ValidationOrigin::HeldOut,
-        kind: Kind::ClassFolders,
-        notes: vec![note],
-    })
-}
-
-/// What `found` has less and more than `expected`.
-fn difference(expected: Option<&[String]>, found: Option<&[String]>) -> Option<String> {
-    let (expected, found) = (expected.unwrap_or_default(), found.unwrap_or_default());
-    let without = |a: &[String], b: &[String]| {
-        let names = a.iter().filter(|name| !b.contains(name)).map(String::as_str);
-        names.collect::<Vec<_>>().join(", ")
-    };
-    let parts = [("no", without(expected, found)), ("also", without(found, expected))];
-    let parts = parts.iter().filter(|(_, names)| !names.is_empty());
-    let parts: Vec<String> = parts.map(|(word, names)| format!("{word} {names}")).collect();
-    (!parts.is_empty()).then(|| parts.join("; "))
-}
-
-fn has_subfolders(folder: &Path) -> bool {
-    subfolders(folder).is_ok_and(|folders| !folders.is_empty())
 }
 
 /// The `.bin` files of `folder` whose names begin with `prefix`, sorted.

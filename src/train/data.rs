@@ -100,7 +100,7 @@ impl TrainData {
         family: Family,
         watch: &dyn Watch,
     ) -> Result<InferenceInfo, data::Error> {
-        let view = view(config, family);
+        let view = view(config, family, &*self.train);
         let train = Watched::new(&*self.train, "training images read", watch);
         let mean = match config.normalize {
             Normalize::Channel => Mean::channels_of(&train, view)?,
@@ -162,14 +162,14 @@ impl Dataset for Watched<'_> {
     }
 }
 
-/// How the network of `config` sees an image.
-pub(super) fn view(config: &Config, family: Family) -> View {
+/// How the network of `config` sees an image of `data`.
+pub(super) fn view(config: &Config, family: Family, data: &dyn Dataset) -> View {
     let standard = match family {
         Family::ImageNet => View::imagenet(),
         Family::Cifar => View::cifar(),
     };
     let resize = standard.resize.map(|resize| resize * config.side / standard.crop);
-    View { pad: None, resize, crop: config.side }
+    View { pad: data.pad(), resize, crop: config.side }
 }
 
 /// What is done to training images, as the reader of images calls it.

@@ -86,7 +86,8 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self, RunError> {
         let config = &state.config;
         let network = Network::new(&config.spec()?);
-        let (view, mean) = (view(config, network.spec.family), &state.inference.preprocess.mean);
+        let (view, mean) =
+            (view(config, network.spec.family, &*data.train), &state.inference.preprocess.mean);
         let seed = config.seed;
         let train = Batches::training(&*data.train, view, mean, augment(config), seed)?;
         let val = data

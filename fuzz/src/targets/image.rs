@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use resnet_cpu::data::{Limits, Mean, Preprocess, View, decode};
+use resnet_cpu::data::{Crops, Limits, Mean, Normalizer, Preprocess, View, decode};
 
 const LIMITS: Limits = Limits { side: 2048, bytes: 8 << 20 };
 
@@ -12,8 +12,11 @@ pub fn run(bytes: &[u8]) {
     assert!(image.width().max(image.height()) <= LIMITS.side as usize);
     for (pad, resize) in [(None, None), (None, Some(36)), (Some(32), Some(36))] {
         let how = Preprocess { view: View { pad, resize, crop: 32 }, mean: Mean::IMAGENET };
-        let mut input = vec![f32::NAN; 10 * how.input_len()];
-        how.apply_ten(&image, &mut input);
-        assert!(input.iter().all(|x| x.is_finite()));
+        let normalizer = Normalizer::new(&how.mean);
+        for crop in how.view.crops(&image, Crops::Ten) {
+            let mut input = vec![f32::NAN; how.input_len()];
+            normalizer.apply(&crop, &mut input);
+            assert!(input.iter().all(|x| x.is_finite()));
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::error::CliError;
+use super::super::limits::LimitArgs;
 use super::super::network::NetworkArgs;
 
 #[derive(clap::Args)]
@@ -39,6 +40,8 @@ pub(in crate::cli) struct Args {
     /// Print all settings, not only those that differ from the recipe
     #[arg(short, long)]
     pub(super) verbose: bool,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
     #[command(flatten)]
     settings: SettingArgs,
 }

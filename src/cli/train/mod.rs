@@ -18,6 +18,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::error::CliError;
+use super::limits::advice;
 use super::machine::Machine;
 use activity::Activity;
 use progress::{Progress, duration};
@@ -37,8 +38,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     }
     let held_out = args.held_out()?;
     let activity = Activity::begin(machine)?;
-    let splits =
-        data::open(args.data.as_deref()).map_err(|error| data_failure(error, &activity))?;
+    let splits = data::open_with(args.data.as_deref(), args.limits.limits(), &activity)
+        .map_err(|error| data_failure(error, &activity))?;
     activity.check()?;
     machine.note_itself();
     splits.notes.iter().for_each(|note| machine.note(note));
@@ -134,7 +135,8 @@ fn has_photographs(data: &TrainData) -> Result<bool, CliError> {
     if data.kind != Kind::ClassFolders {
         return Ok(false);
     }
-    let first = data.train.image(0).map_err(CliError::failed)?;
+    let first = data.train.image(0);
+    let first = first.map_err(|error| CliError::failed(format!("{error}{}", advice(&error))))?;
     Ok(first.width().max(first.height()) > SMALL)
 }
 
@@ -213,6 +215,6 @@ fn data_failure(error: data::Error, activity: &Activity) -> CliError {
         data::Error::Interrupted => {
             activity.check().err().unwrap_or_else(|| CliError::failed("interrupted"))
         }
-        _ => CliError::failed(error),
+        _ => CliError::failed(format!("{error}{}", advice(&error))),
     }
 }

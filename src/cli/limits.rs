@@ -1,0 +1,27 @@
+//! The options that say how large an image may be.
+
+use resnet_cpu::data::{self, Limits};
+
+#[derive(clap::Args)]
+pub(super) struct LimitArgs {
+    /// Pixels that a side of an image may have
+    #[arg(long, value_name = "N", default_value_t = Limits::default().side, value_parser = clap::value_parser!(u32).range(1..))]
+    max_side: u32,
+    /// Bytes that an image may have, decoded and as a file
+    #[arg(long, value_name = "N", default_value_t = Limits::default().bytes, value_parser = clap::value_parser!(u64).range(1..=2 << 30))]
+    max_bytes: u64,
+}
+
+impl LimitArgs {
+    pub(super) fn limits(&self) -> Limits {
+        Limits { side: self.max_side, bytes: self.max_bytes }
+    }
+}
+
+/// What to do about an error of data, to follow its text.
+pub(super) fn advice(error: &data::Error) -> &'static str {
+    match error {
+        data::Error::TooLarge { .. } => " (see --max-side, --max-bytes)",
+        _ => "",
+    }
+}

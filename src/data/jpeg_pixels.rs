@@ -1,0 +1,130 @@
+//! The pixels of a JPEG. Usual layouts go to the decoder of the `image` crate, which is fast; the
+//! others, about which it is wrong, to `jpeg-decoder`, which is right about them or says so. Either way
+//! a file whose end marker is missing is read if nothing of the image is missing besides.
+
+use std::path::Path;
+
+use image::ImageFormat;
+use image::metadata::Orientation;
+use jpeg_decoder::{ColorTransform, Decoder, Error as DecoderError, PixelFormat};
+
+use super::jpeg::{Colours, Survey, truncated};
+use super::library::{by_library, upright};
+use super::limits::check_size;
+use super::{Error, Limits, RgbImage};
+
+/// Decodes `bytes`; `path` is only the name that errors carry.
+pub(super) fn decode(bytes: &[u8], path: &Path, limits: &Limits) -> Result<RgbImage, Error> {
+    let survey = Survey::of(bytes, path)?;
+    let pixels = match survey.open_end {
+        None => pixels(&survey, bytes, path, limits)?,
+        Some(end) => pixels_without_end(&survey, bytes, end, path, limits)?,
+    };
+    // A damaged EXIF block is no reason to refuse the image.
+    let orientation = survey.exif.and_then(Orientation::from_exif_chunk);
+    Ok(upright(pixels, orientation.unwrap_or(Orientation::NoTransforms)))
+}
+
+fn pixels(
+    survey: &Survey<'_>,
+    bytes: &[u8],
+    path: &Path,
+    limits: &Limits,
+) -> Result<image::RgbImage, Error> {
+    if survey.is_usual() {
+        return Ok(by_library(bytes.into(), ImageFormat::Jpeg, path, limits)?.0);
+    }
+    unusual(survey, bytes, path, limits)
+}
+
+/// The pixels of a file that ends, or goes on with something else, where the end marker should be.
+///
+/// A decoder does not say where the data of a scan end, and fills up what is missing. So what is there
+/// is decoded twice, followed by different bits: where they make a difference, something is missing.
+fn pixels_without_end(
+    survey: &Survey<'_>,
+    bytes: &[u8],
+    end: usize,
+    path: &Path,
+    limits: &Limits,
+) -> Result<image::RgbImage, Error> {
+    /// Enough that a decoder that is short of data takes some of them for pixels.
+    const FILL: usize = 64;
+    // Zeros at the end are no data, but for one or two: a copy that was cut off may be filled up with them.
+    let zeros = bytes[..end].iter().rev().take_while(|&&byte| byte == 0).count();
+    for kept in 0..=zeros.min(2) {
+        let data = &bytes[..end - zeros + kept];
+        let followed_by = |fill: &[u8]| [data, fill, &[0xFF, 0xD9]].concat();
+        let decoded =
+            [0x00, 0xFE].map(|fill| unusual(survey, &followed_by(&[fill; FILL]), path, limits));
+        match decoded {
+            [Ok(image), Ok(other)] if image == other => {
+                return pixels(survey, &followed_by(&[]), path, limits);
+            }
+            [Err(error @ (Error::TooLarge { .. } | Error::Unsupported { .. })), _] => {
+                return Err(error);
+            }
+            _ => {}
+        }
+    }
+    Err(truncated(bytes, path))
+}
+
+/// The pixels of any layout, by the decoder for those that are rare.
+fn unusual(
+    survey: &Survey<'_>,
+    bytes: &[u8],
+    path: &Path,
+    limits: &Limits,
+) -> Result<image::RgbImage, Error> {
+    let colours = survey.colours();
+    let (width, height) = (u32::from(survey.width), u32::from(survey.height));
+    let depth = if matches!(colours, Colours::Cmyk | Colours::Ycck) { 4 } else { 3 };
+    check_size(width, height, depth, path, limits)?;
+    let unsupported = || {
+        let detail = format!("JPEG with sampling factors {}", survey.sampling());
+        Error::Unsupported { path: path.to_path_buf(), detail }
+    };
+    if survey.is_uneven() {
+        return Err(unsupported());
+    }
+    let mut decoder = Decoder::new(bytes);
+    decoder.set_max_decoding_buffer_size(limits.bytes.try_into().unwrap_or(usize::MAX));
+    decoder.set_color_transform(match colours {
+        Colours::Grey => ColorTransform::Grayscale,
+        Colours::Rgb => ColorTransform::RGB,
+        Colours::YCbCr => ColorTransform::YCbCr,
+        Colours::Cmyk => ColorTransform::CMYK,
+        Colours::Ycck => ColorTransform::YCCK,
+    });
+    let translate = |error: DecoderError| {
+        let (path, detail) = (path.to_path_buf(), error.to_string());
+        match error {
+            DecoderError::Unsupported(_) => unsupported(),
+            DecoderError::Io(_) => Error::Truncated { path, detail },
+            _ => Error::Damaged { path, detail },
+        }
+    };
+    let pixels = decoder.decode().map_err(translate)?;
+    let rgb = match decoder.info().map(|info| info.pixel_format) {
+        Some(PixelFormat::RGB24) => pixels,
+        Some(PixelFormat::L8) => pixels.into_iter().flat_map(|grey| [grey; 3]).collect(),
+        // The decoder has turned the inks, which are stored inverted.
+        Some(PixelFormat::CMYK32) => {
+            let white = |ink: u8| u32::from(255 - ink);
+            let pixels = pixels.as_chunks::<4>().0.iter();
+            let rgb = pixels.map(|&[c, m, y, k]| {
+                [c, m, y].map(|ink| ((white(ink) * white(k) + 127) / 255) as u8)
+            });
+            rgb.collect::<Vec<_>>().into_flattened()
+        }
+        _ => {
+            let detail = "JPEG of more than 8 bits".to_owned();
+            return Err(Error::Unsupported { path: path.to_path_buf(), detail });
+        }
+    };
+    image::RgbImage::from_raw(width, height, rgb).ok_or_else(|| Error::Damaged {
+        path: path.to_path_buf(),
+        detail: format!("expected {width}x{height} pixels, found others"),
+    })
+}

@@ -1,0 +1,169 @@
+//! Data sets of class folders: which folder is trained on and which validated on, or what is held out
+//! where nobody has split them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::image_folder::ImageFolder;
+use super::names::{Part, name_of, part};
+use super::open::{Kind, Splits, ValidationOrigin};
+use super::paths::Search;
+use super::{Dataset, Error, Limits, Subset};
+
+/// Folders of the parts of a data set.
+pub(super) struct Parts {
+    train: PathBuf,
+    /// Validation images, or where there are none the test set.
+    val: Option<(PathBuf, ValidationOrigin)>,
+    notes: Vec<String>,
+}
+
+impl Parts {
+    /// The parts in `folder`, if it has a folder of training images. One that holds folders is a part;
+    /// one of images alone may be a class that happens to be called so.
+    ///
+    /// # Errors
+    /// Several folders could be the same part, or it cannot be told whether they are parts or classes.
+    pub(super) fn find(folder: &Path, search: &mut Search<'_>) -> Result<Option<Self>, Error> {
+        let (mut parts, mut flat, mut others) = ([vec![], vec![], vec![]], vec![], vec![]);
+        for path in search.subfolders(folder)? {
+            match part(&path) {
+                None => others.push(path),
+                // Not searched with `search`, so that nothing is counted twice.
+                Some(part) if !search.quietly(|s| s.subfolders(&path))?.is_empty() => {
+                    parts[part as usize].push(path);
+                }
+                Some(part) => flat.push((part, path)),
+            }
+        }
+        let ambiguous = |found: String| Error::Ambiguous { path: folder.to_path_buf(), found };
+        if let Some(paths) = parts.iter().find(|paths| paths.len() > 1) {
+            let advice = "name one of them differently, or move it elsewhere";
+            return Err(ambiguous(format!("{}; {advice}", names(paths, " and "))));
+        }
+        let [train, val, test] = parts.map(|mut paths| paths.pop());
+        let flat_train = flat.iter().find(|(part, _)| *part == Part::Train);
+        let flat_others = flat.iter().any(|(part, _)| *part != Part::Train);
+        match (train, flat_train) {
+            (Some(train), _) => {
+                if val.is_none() && test.is_none() && flat.is_empty() && !others.is_empty() {
+                    return Err(ambiguous(format!(
+                        "{} holds folders, as a folder of training images does, and beside it are {}; \
+                         give {} as the data, or move it elsewhere",
+                        name_of(&train),
+                        names(&others, ", "),
+                        train.display()
+                    )));
+                }
+                let mut notes = Vec::new();
+                let mut unused = others;
+                unused.extend(flat.into_iter().map(|(_, path)| path));
+                let val = match (val, test) {
+                    (Some(val), test) => {
+                        unused.extend(test);
+                        Some((val, ValidationOrigin::Val))
+                    }
+                    (None, Some(test)) => Some((test, ValidationOrigin::Test)),
+                    (None, None) => None,
+                };
+                if !unused.is_empty() {
+                    let (folder, names) = (folder.display(), names(&unused, ", "));
+                    notes.push(format!("{folder}: not used: {names}"));
+                }
+                Ok(Some(Self { train, val, notes }))
+            }
+            // Images for training without classes, and others to test on.
+            (None, Some((_, train))) if flat_others || val.is_some() || test.is_some() => {
+                Err(Error::NoClasses { path: train.clone() })
+            }
+            (None, _) if val.is_some() || test.is_some() => {
+                let found: Vec<PathBuf> = val.into_iter().chain(test).collect();
+                Err(ambiguous(format!(
+                    "{} without a folder of training images (train, training, training_set, trn)",
+                    names(&found, " and ")
+                )))
+            }
+            (None, _) => Ok(None),
+        }
+    }
+
+    /// Opens them.
+    pub(super) fn open(
+        self,
+        folder: &Path,
+        limits: Limits,
+        search: &mut Search<'_>,
+    ) -> Result<Splits, Error> {
+        let Self { train, val, notes } = self;
+        let train = ImageFolder::search(&train, limits, search)?;
+        let Some((path, origin)) = val else { return Ok(hold_out(train, folder, notes)) };
+        let val = ImageFolder::search(&path, limits, search)?;
+        if let Some(difference) = difference(train.class_names(), val.class_names()) {
+            return Err(Error::ClassesDiffer { path, difference });
+        }
+        let notes = [notes, alike(train.class_names())].concat();
+        let kind = Kind::ClassFolders;
+        Ok(Splits { train: Box::new(train), val: Some(Box::new(val)), origin, kind, notes })
+    }
+}
+
+/// Splits class folders that come without images for validation.
+pub(super) fn hold_out(data: ImageFolder, folder: &Path, mut notes: Vec<String>) -> Splits {
+    let (train, val) = data.hold_out_a_tenth();
+    let folder = folder.display();
+    notes.push(if val.is_empty() {
+        format!(
+            "{folder}: no folder for validation, and every class has a single image; nothing is held \
+             out and nothing validated"
+        )
+    } else {
+        format!(
+            "{folder}: no folder for validation; {} of {} images are held out, a tenth of each class, \
+             chosen by a hash of their names",
+            val.len(),
+            data.len()
+        )
+    });
+    notes.extend(alike(data.class_names()));
+    let data: Arc<dyn Dataset> = Arc::new(data);
+    let held_out = (!val.is_empty()).then(|| Subset::new(data.clone(), val));
+    Splits {
+        train: Box::new(Subset::new(data, train)),
+        val: held_out.map(|val| Box::new(val) as Box<dyn Dataset>),
+        origin: ValidationOrigin::HeldOut,
+        kind: Kind::ClassFolders,
+        notes,
+    }
+}
+
+/// A note for classes whose names differ in case only: one may be meant, or two (letters).
+fn alike(names: Option<&[String]>) -> Vec<String> {
+    let mut folded: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for name in names.unwrap_or_default() {
+        folded.entry(name.to_lowercase()).or_default().push(name);
+    }
+    let alike = folded.into_values().filter(|names| names.len() > 1);
+    alike.map(|names| format!("classes that differ in case only: {}", names.join(", "))).collect()
+}
+
+/// What `found` has less and more than `expected`.
+fn difference(expected: Option<&[String]>, found: Option<&[String]>) -> Option<String> {
+    let (expected, found) = (expected.unwrap_or_default(), found.unwrap_or_default());
+    let without = |a: &[String], b: &[String]| {
+        let names = a.iter().filter(|name| !b.contains(name)).map(String::as_str);
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let parts = [("no", without(expected, found)), ("also", without(found, expected))];
+    let parts = parts.iter().filter(|(_, names)| !names.is_empty());
+    let parts: Vec<String> = parts.map(|(word, names)| format!("{word} {names}")).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// At most five names.
+fn names(paths: &[PathBuf], separator: &str) -> String {
+    const MOST: usize = 5;
+    let names: Vec<String> = paths.iter().take(MOST).map(|path| name_of(path)).collect();
+    let more = if paths.len() > MOST { ", ..." } else { "" };
+    names.join(separator) + more
+}

@@ -1,0 +1,48 @@
+//! Opening files of data: regular files and nothing else. A FIFO, a device or a socket may give bytes
+//! for ever, or none for ever, so it is named instead of opened.
+
+use std::fs::{File, FileType, Metadata};
+use std::path::Path;
+
+use super::Error;
+
+/// Opens the file at `path` for reading.
+pub(super) fn open(path: &Path) -> Result<File, Error> {
+    check(path, &std::fs::metadata(path).map_err(|e| Error::io(path, e))?)?;
+    File::open(path).map_err(|e| Error::io(path, e))
+}
+
+/// All bytes of the file at `path`.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    check(path, &std::fs::metadata(path).map_err(|e| Error::io(path, e))?)?;
+    std::fs::read(path).map_err(|e| Error::io(path, e))
+}
+
+/// Refuses everything but a regular file.
+pub(super) fn check(path: &Path, metadata: &Metadata) -> Result<(), Error> {
+    let path = || path.to_path_buf();
+    match special(metadata.file_type()) {
+        _ if metadata.is_file() => Ok(()),
+        _ if metadata.is_dir() => Err(Error::IsFolder { path: path() }),
+        found => Err(Error::Special { path: path(), found }),
+    }
+}
+
+/// What a file that is neither a regular one nor a folder is.
+pub(super) fn special(kind: FileType) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if kind.is_fifo() {
+            return "a FIFO (named pipe)";
+        }
+        if kind.is_char_device() || kind.is_block_device() {
+            return "a device";
+        }
+        if kind.is_socket() {
+            return "a socket";
+        }
+    }
+    let _ = kind;
+    "something else"
+}
