@@ -46,7 +46,6 @@ pub(crate) fn other(start: &[u8]) -> Option<String> {
 /// Formats that begin with a number of their own.
 fn magic(start: &[u8]) -> Option<&'static str> {
     let at = |at: usize, magic: &[u8]| start.get(at..).is_some_and(|rest| rest.starts_with(magic));
-    let unpack = "compressed; unpack it first";
     let known: [(usize, &[u8], &str); 32] = [
         (0, b"\x1f\x8b", "gzip-compressed; unpack it first (gunzip, or tar -xzf)"),
         (0, b"BZh", "bzip2-compressed; unpack it first"),
@@ -83,7 +82,7 @@ fn magic(start: &[u8]) -> Option<&'static str> {
         (0, b"MZ", "a program (Windows)"),
         (0, b"\xcf\xfa\xed\xfe", "a program or library (Mach-O)"),
         (0, b"\xd0\xcf\x11\xe0", "an old Office document"),
-        (0, b"\x1f\x9d", unpack),
+        (0, b"\x1f\x9d", "compressed; unpack it first"),
     ];
     if let Some((_, _, what)) = known.iter().find(|(place, magic, _)| at(*place, magic)) {
         return Some(what);
@@ -113,7 +112,7 @@ fn text(start: &[u8]) -> Option<&'static str> {
             "a Git LFS pointer, not the file it stands for: fetch that with `git lfs pull`",
         );
     }
-    if begins("<!doctype html") || begins("<html") || begins("<head") || begins("<body") {
+    if ["<!doctype html", "<html", "<head", "<body", "<!--"].iter().any(|tag| begins(tag)) {
         return Some("an HTML page, not weights: the download was refused or led elsewhere");
     }
     if begins("<?xml") || begins("<error") {
@@ -131,7 +130,7 @@ fn text(start: &[u8]) -> Option<&'static str> {
     if begins("cos\n") || begins("(dp") || begins("(lp") || begins("ccollections\n") {
         return Some("a pickle of protocol 0, which torch.save does not write");
     }
-    (!text.is_empty()).then_some("text, not weights")
+    (text.len() >= 8).then_some("text, not weights")
 }
 
 /// Protocol buffers, which have no magic number: told by their first fields.
@@ -192,6 +191,7 @@ mod tests {
             assert!(error.starts_with("it is ") && error.contains(what), "{what}: {error}");
             assert!(!error.contains('\n'), "{error}");
         }
+        assert!(format_of(b"ab", 2).unwrap_err().contains("8 bytes, found 2"));
         assert!(format_of(b"\x01\x02", 2).unwrap_err().contains("8 bytes, found 2"));
         assert!(format_of(&[0xee; 20], 20).unwrap_err().contains("absurd"));
     }
