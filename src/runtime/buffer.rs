@@ -15,8 +15,8 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
 const CACHE_LINE: usize = 64;
-/// Bytes from which on a buffer is a map of its own.
-const MAPPED: usize = 64 << 10;
+/// Bytes from which on a buffer is a map of its own; Miri knows no huge pages.
+const MAPPED: usize = if cfg!(miri) { usize::MAX } else { 64 << 10 };
 
 /// An owned `[f32]` at an aligned address. Dereferences to the slice.
 pub struct AlignedBuf {

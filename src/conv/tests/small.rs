@@ -1,4 +1,5 @@
-//! Convolutions small enough for Miri: each algorithm once with the vectors of `portable`.
+//! Small convolutions with the vectors of `portable`: each algorithm once. Those called `miri_` are small
+//! enough for Miri.
 
 use super::super::{
     Algorithm, BackwardFilter, ConvShape, Filter, WinogradTile, backward_data, backward_weights,
@@ -51,7 +52,7 @@ fn miri_patches_and_strips() {
 }
 
 #[test]
-fn miri_winograd() {
+fn winograd() {
     for tile in [WinogradTile::F2, WinogradTile::F4] {
         check(Algorithm::Winograd(tile), &shape(16, 16, 3, 1));
     }
