@@ -196,14 +196,8 @@ mod tests {
     #[test]
     fn a_jpeg_cut_anywhere_is_an_error() {
         let bytes = encoded(gradient(), ImageFormat::Jpeg);
-        let whole = decode(&bytes).unwrap();
         for length in 0..bytes.len() {
-            let missing = bytes.len() - length;
-            match decode(&bytes[..length]) {
-                // The end marker, and perhaps a few last bits, change no pixel.
-                Ok(image) => assert!(image == whole && missing < 8, "{missing} bytes missing"),
-                Err(error) => assert!(missing > 2, "{missing} bytes missing: {error}"),
-            }
+            assert!(decode(&bytes[..length]).is_err(), "{length} of {} bytes", bytes.len());
         }
         // What follows the image does not matter.
         assert!(decode(&[&bytes[..], b"more"].concat()).is_ok());

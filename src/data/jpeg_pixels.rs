@@ -50,24 +50,22 @@ fn pixels_without_end(
 ) -> Result<image::RgbImage, Error> {
     /// Enough that a decoder that is short of data takes some of them for pixels.
     const FILL: usize = 64;
-    // Zeros at the end are no data, but for one or two: a copy that was cut off may be filled up with them.
-    let zeros = bytes[..end].iter().rev().take_while(|&&byte| byte == 0).count();
-    for kept in 0..=zeros.min(2) {
-        let data = &bytes[..end - zeros + kept];
-        let followed_by = |fill: &[u8]| [data, fill, &[0xFF, 0xD9]].concat();
-        let decoded =
-            [0x00, 0xFE].map(|fill| unusual(survey, &followed_by(&[fill; FILL]), path, limits));
-        match decoded {
-            [Ok(image), Ok(other)] if image == other => {
-                return pixels(survey, &followed_by(&[]), path, limits);
-            }
-            [Err(error @ (Error::TooLarge { .. } | Error::Unsupported { .. })), _] => {
-                return Err(error);
-            }
-            _ => {}
-        }
+    /// Bytes that must follow the data: a file that merely ends there was cut off, to Pillow, too.
+    const TRAILER: usize = 8;
+    // Zeros at the end of a file count as no data, even if they could be: a copy that was cut off may be
+    // filled up with them.
+    let zeros = bytes.iter().rev().take_while(|&&byte| byte == 0).count();
+    let zeros = if end == bytes.len() { zeros } else { 0 };
+    let follow = bytes.len() - end + zeros;
+    let data = &bytes[..(end - zeros).saturating_sub(TRAILER.saturating_sub(follow))];
+    let followed_by = |fill: &[u8]| [data, fill, &[0xFF, 0xD9]].concat();
+    let decoded =
+        [0x00, 0xFE].map(|fill| unusual(survey, &followed_by(&[fill; FILL]), path, limits));
+    match decoded {
+        [Ok(image), Ok(other)] if image == other => pixels(survey, &followed_by(&[]), path, limits),
+        [Err(error @ (Error::TooLarge { .. } | Error::Unsupported { .. })), _] => Err(error),
+        _ => Err(truncated(bytes, path)),
     }
-    Err(truncated(bytes, path))
 }
 
 /// The pixels of any layout, by the decoder for those that are rare.

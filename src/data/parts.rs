@@ -27,10 +27,10 @@ impl Parts {
     /// Several folders could be the same part, or it cannot be told whether they are parts or classes.
     pub(super) fn find(folder: &Path, search: &mut Search<'_>) -> Result<Option<Self>, Error> {
         let (mut parts, mut flat, mut others) = ([vec![], vec![], vec![]], vec![], vec![]);
-        for path in search.subfolders(folder)? {
+        // Not counted: what is looked at here is looked at again.
+        for path in search.quietly(|search| search.subfolders(folder))? {
             match part(&path) {
                 None => others.push(path),
-                // Not searched with `search`, so that nothing is counted twice.
                 Some(part) if !search.quietly(|s| s.subfolders(&path))?.is_empty() => {
                     parts[part as usize].push(path);
                 }
@@ -96,6 +96,7 @@ impl Parts {
         search: &mut Search<'_>,
     ) -> Result<Splits, Error> {
         let Self { train, val, notes } = self;
+        search.subfolders(folder)?;
         let train = ImageFolder::search(&train, limits, search)?;
         let Some((path, origin)) = val else { return Ok(hold_out(train, folder, notes)) };
         let val = ImageFolder::search(&path, limits, search)?;

@@ -94,7 +94,7 @@ impl<'a> Search<'a> {
     pub(super) fn subfolders(&mut self, folder: &Path) -> Result<Vec<PathBuf>, Error> {
         let mut folders = Vec::new();
         for path in self.entries(folder)? {
-            if path.is_dir() && self.counts(&path) {
+            if self.counts(&path) && path.is_dir() {
                 folders.push(path);
             }
         }

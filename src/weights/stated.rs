@@ -62,7 +62,7 @@ pub fn parse_mean(text: &str) -> Result<[f32; 3], String> {
 /// # Errors
 /// As of [`parse_mean`].
 pub fn parse_std(text: &str) -> Result<[f32; 3], String> {
-    let expected = "three numbers r,g,b above 0 and up to 1";
+    let expected = "three positive numbers r,g,b up to 1";
     in_unit(parse_triple(text, expected)?, |x| x > 0.0 && x <= 1.0, expected)
 }
 
