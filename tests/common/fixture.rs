@@ -36,7 +36,7 @@ impl Fixture {
         let network = Network::new(&ModelSpec::new("resnet20", Options::default()).unwrap());
         let mut params = initialize(&network, 1, InitOptions::default());
         change(&mut params);
-        write_weights(&self.path(name), &network, &params, None, &BTreeMap::new()).unwrap();
+        write_weights(self.path(name), &network, &params, None, &BTreeMap::new()).unwrap();
     }
 
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
