@@ -20,6 +20,7 @@ use resnet_cpu::simd::Isa;
 use resnet_cpu::train::{
     Augment, BEST, Config, Interrupt, LAST, Length, Recipe, Run, RunOptions, TrainData,
 };
+use resnet_cpu::weights::TensorFile;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -169,14 +170,13 @@ fn run(isa: Isa) -> Value {
 /// The CRC-32 of all tensors of a file in the order of their names. Its metadata say which version of the
 /// program wrote it.
 fn tensors_of(path: &Path) -> String {
-    let bytes = std::fs::read(path).unwrap();
-    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let mut tensors = file.tensors();
-    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    let file = TensorFile::open(path).unwrap();
+    let mut tensors: Vec<_> = file.tensors().iter().collect();
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
     let mut hasher = crc32fast::Hasher::new();
-    for (name, tensor) in tensors {
-        hasher.update(format!("{name} {:?}", tensor.shape()).as_bytes());
-        hasher.update(tensor.data());
+    for tensor in tensors {
+        hasher.update(format!("{} {:?}", tensor.name, tensor.shape).as_bytes());
+        file.read_bytes(tensor, |bytes| hasher.update(bytes)).unwrap();
     }
     format!("{:08x}", hasher.finalize())
 }
