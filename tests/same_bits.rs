@@ -193,7 +193,7 @@ fn images() -> Value {
     image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 80)
         .encode(&pixels, width as u32, height as u32, image::ColorType::Rgb8.into())
         .unwrap();
-    let image = decode(&jpeg, "noise.jpg".as_ref(), &Limits::default()).unwrap();
+    let image = decode(&jpeg, "noise.jpg", &Limits::default()).unwrap();
     let [file, pixels] = [&jpeg, image.pixels()].map(crc32fast::hash);
     json!({ "file": format!("{file:08x}"), "pixels": format!("{pixels:08x}") })
 }

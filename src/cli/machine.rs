@@ -56,7 +56,7 @@ impl Machine {
         };
         let pool = pool(args.threads).map_err(|error| match error {
             ThreadsError::OutOfRange(_) => CliError::usage(format!("--threads: {error}")),
-            ThreadsError::Start { .. } => CliError::failed(error),
+            _ => CliError::failed(error),
         })?;
         let threads = pool.current_num_threads();
         let machine = Self { isa, backend, threads, quiet: args.quiet, pool };

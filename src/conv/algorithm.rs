@@ -94,7 +94,7 @@ impl Algorithm {
 
     /// The instruction set on which a convolution of `shape` can run by Winograd, if it can.
     pub(super) fn winograd_isa(backend: Backend, shape: &ConvShape) -> Option<Isa> {
-        let Backend::Native(isa) = backend else { return None };
+        let isa = backend.native()?;
         let channels = [shape.in_channels, shape.out_channels];
         let fits = shape.kernel == 3
             && shape.stride == 1

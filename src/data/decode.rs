@@ -19,7 +19,8 @@ use super::{Error, Limits, RgbImage, foreign, gif, jpeg_pixels, regular, webp};
 /// # Errors
 /// [`Error`] if the file cannot be read, is not an image, is of an unsupported kind, truncated,
 /// damaged or beyond `limits`.
-pub fn read_image(path: &Path, limits: &Limits) -> Result<RgbImage, Error> {
+pub fn read_image(path: impl AsRef<Path>, limits: &Limits) -> Result<RgbImage, Error> {
+    let path = path.as_ref();
     read_image_from(regular::open(path)?, path, limits)
 }
 
@@ -42,7 +43,8 @@ pub fn read_image_from(reader: impl Read, path: &Path, limits: &Limits) -> Resul
 ///
 /// # Errors
 /// As for [`read_image`].
-pub fn decode(bytes: &[u8], path: &Path, limits: &Limits) -> Result<RgbImage, Error> {
+pub fn decode(bytes: &[u8], path: impl AsRef<Path>, limits: &Limits) -> Result<RgbImage, Error> {
+    let path = path.as_ref();
     let format = format_of(bytes, path)?;
     let bytes = match format {
         ImageFormat::Gif => return gif::decode(bytes, path, limits),

@@ -1,7 +1,8 @@
 //! The blocked loops: tasks over blocks of C, then K, panels of B, tiles.
 
-use super::backend::by_matrixmultiply;
 use super::blocking::{Blocking, SMALL, k_block};
+#[cfg(feature = "matrixmultiply")]
+use super::by_matrixmultiply;
 use super::kernels::{Fetch, LINE, Tile};
 use super::pack::{Layout, Panels};
 use super::{ASource, Epilogue, PackedB, Part};
@@ -25,7 +26,10 @@ pub fn gemm<A: ASource>(team: &mut Team, a: &A, b: &PackedB, c: &mut [f32], epil
 
     let b = match &b.layout {
         Layout::Panels(panels) => panels,
-        Layout::Plain(values) => return by_matrixmultiply(team, a, values, n, c, epilogue),
+        #[cfg(feature = "matrixmultiply")]
+        Layout::Plain(values) => {
+            return by_matrixmultiply::product(team, a, values, n, c, epilogue);
+        }
     };
     let threads = if (m * n).saturating_mul(k) < SMALL { 1 } else { team.threads() };
     let blocking = Blocking::new(&b.kernel, m, n, k, threads);

@@ -13,6 +13,8 @@
 mod backend;
 mod batch;
 pub mod blocking;
+#[cfg(feature = "matrixmultiply")]
+mod by_matrixmultiply;
 mod driver;
 mod epilogue;
 pub mod kernels;

@@ -1,8 +1,10 @@
 //! Where panels come from: B packed once, A block by block from a source.
 
 use super::Backend;
+#[cfg(feature = "matrixmultiply")]
+use super::by_matrixmultiply;
 use super::kernels::Kernel;
-use super::pack_filters::{PackFilters, scaled};
+use super::pack_filters::PackFilters;
 use crate::runtime::{AlignedBuf, Tasks, Team};
 use crate::simd::{Isa, Simd, SimdOp};
 use std::ops::Range;
@@ -112,6 +114,7 @@ pub struct PackedB {
 pub(super) enum Layout {
     Panels(Panels),
     /// Row-major, as `matrixmultiply` takes it.
+    #[cfg(feature = "matrixmultiply")]
     Plain(Vec<f32>),
 }
 
@@ -136,6 +139,7 @@ impl PackedB {
     pub fn zeros(backend: Backend, k: usize, n: usize) -> Self {
         let layout = match backend {
             Backend::Native(isa) => Layout::Panels(Panels::zeros(Kernel::of(isa), k, n)),
+            #[cfg(feature = "matrixmultiply")]
             Backend::Matrixmultiply => Layout::Plain(vec![0.0; floats(k, n)]),
         };
         Self { k, n, layout }
@@ -159,21 +163,10 @@ impl PackedB {
         &'a mut self,
         write: impl Fn(Range<usize>, &mut [f32]) + Sync + Send + 'a,
     ) -> Tasks<'a> {
-        let &mut Self { k, n, ref mut layout } = self;
-        match layout {
+        match &mut self.layout {
             Layout::Panels(panels) => panels.pack(write),
-            // All in one task: a reference is not fast.
-            Layout::Plain(values) => {
-                Tasks::of_chunks(values, (k * n).max(1), move |_, values, mut scratch| {
-                    let (column, _) = scratch.take(k);
-                    for j in 0..n {
-                        write(j..j + 1, column);
-                        for (row, &value) in values.chunks_exact_mut(n).zip(&*column) {
-                            row[j] = value;
-                        }
-                    }
-                })
-            }
+            #[cfg(feature = "matrixmultiply")]
+            Layout::Plain(values) => by_matrixmultiply::pack(values, [self.k, self.n], write),
         }
     }
 
@@ -196,17 +189,9 @@ impl PackedB {
         let channels = k / taps;
         match layout {
             Layout::Panels(panels) => panels.pack_filters([channels, taps], scale, read),
+            #[cfg(feature = "matrixmultiply")]
             Layout::Plain(values) => {
-                Tasks::of_chunks(values, (n * k).max(1), move |_, values, _| {
-                    read(0..n * k, &mut |filters| {
-                        assert_eq!(filters.len(), n * k, "number of weights");
-                        for (i, &weight) in filters.iter().enumerate() {
-                            let (column, channel, tap) = (i / k, i % k / taps, i % taps);
-                            let scale = scale.map_or(1.0, |scale| scale[column]);
-                            values[(tap * channels + channel) * n + column] = scaled(weight, scale);
-                        }
-                    });
-                })
+                by_matrixmultiply::pack_filters(values, [k, n], taps, scale, read)
             }
         }
     }
@@ -244,6 +229,7 @@ impl PackedB {
     pub(crate) fn panels(&self) -> Option<&Panels> {
         match &self.layout {
             Layout::Panels(panels) => Some(panels),
+            #[cfg(feature = "matrixmultiply")]
             Layout::Plain(_) => None,
         }
     }

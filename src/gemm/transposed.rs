@@ -7,12 +7,13 @@
 //! columns are the tile's rows.
 
 use super::blocking::{chunks, columns_a_task};
+#[cfg(feature = "matrixmultiply")]
+use super::by_matrixmultiply;
 use super::driver::panel_stride;
 use super::kernels::{Fetch, Kernel, Tile};
 use super::{ASource, Backend, Part};
 use crate::numerics::KC;
 use crate::runtime::{Scratch, SlicesMut, Team};
-use crate::simd::Isa;
 use std::ops::Range;
 use std::ptr;
 
@@ -69,7 +70,10 @@ fn multiply<A: ASource>(
         let task = Task { rows: rows(chunk), columns: first..first + c.len() / n, n };
         match backend {
             Backend::Native(isa) => task.native(&Kernel::of(isa), a, b, c, scratch),
-            Backend::Matrixmultiply => task.by_matrixmultiply(a, b, c, scratch),
+            #[cfg(feature = "matrixmultiply")]
+            Backend::Matrixmultiply => {
+                by_matrixmultiply::transposed(a, b, task.n, task.rows, task.columns, c, scratch)
+            }
         }
     });
 }
@@ -177,37 +181,6 @@ impl Task {
                     );
                 }
             }
-        }
-    }
-
-    fn by_matrixmultiply<A: ASource>(&self, a: &A, b: &[f32], c: &mut [f32], mut scratch: Scratch) {
-        let (rows, columns, n) = (self.rows.len(), self.columns.len(), self.n);
-        let (patches, _) = scratch.take((rows * columns).max(1));
-        if rows > 0 {
-            let (row, k) = (self.rows.start, self.columns.start);
-            a.pack(Isa::best(), Part { row, rows, k, steps: columns }, patches, columns);
-        }
-        let b = &b[self.rows.start * n..self.rows.end * n];
-        // SAFETY: `patches` is rows x columns, read as its transpose; `b` is rows x n and `c`
-        // columns x n, row-major and contiguous.
-        unsafe {
-            let (a_stride, stride) = (columns as isize, n as isize);
-            matrixmultiply::sgemm(
-                columns,
-                rows,
-                n,
-                1.0,
-                patches.as_ptr(),
-                1,
-                a_stride,
-                b.as_ptr(),
-                stride,
-                1,
-                0.0,
-                c.as_mut_ptr(),
-                stride,
-                1,
-            );
         }
     }
 }

@@ -16,11 +16,11 @@ pub const MAX_INPUT_SIDE: usize = 4096;
 /// A network that names what images show.
 ///
 /// ```no_run
-/// use resnet_cpu::{data, infer::Classifier};
+/// use resnet_cpu::{Classifier, Limits, read_image};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let classifier = Classifier::open("resnet50.safetensors")?;
-/// let image = data::read_image("dog.jpg".as_ref(), &data::Limits::default())?;
+/// let image = read_image("dog.jpg", &Limits::default())?;
 /// for prediction in classifier.classify_one(&image, 5)? {
 ///     println!("{:?} {}", classifier.label(prediction.index), prediction.probability);
 /// }
@@ -71,7 +71,21 @@ impl Classifier {
     /// # Errors
     /// If the file cannot be used; see [`WeightsFile::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ClassifierError> {
-        let weights = WeightsFile::open(path.as_ref(), &Overrides::default())?;
+        Self::of_weights(WeightsFile::open(path, &Overrides::default())?)
+    }
+
+    /// As [`open`](Self::open), of the content of a file of weights, which errors call `name`.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open).
+    pub fn from_bytes(
+        bytes: impl Into<Vec<u8>>,
+        name: impl AsRef<Path>,
+    ) -> Result<Self, ClassifierError> {
+        Self::of_weights(WeightsFile::from_bytes(bytes, name, &Overrides::default())?)
+    }
+
+    fn of_weights(weights: WeightsFile) -> Result<Self, ClassifierError> {
         let (preprocess, _) = preprocess(&weights, &StatedPreprocess::default())?;
         let (network, names) = (weights.network().clone(), class_names(&weights));
         let model = Model::new(&network, weights, Backend::Native(Isa::best()));
@@ -289,7 +303,7 @@ mod tests {
     use crate::data::View;
     use crate::model::{InitOptions, ModelSpec, Network, Options, initialize};
 
-    fn model(edit: impl Fn(&mut crate::model::Params)) -> Model<'static> {
+    fn model(mut edit: impl FnMut(&mut crate::model::Params)) -> Model<'static> {
         let network = Network::new(&ModelSpec::new("resnet20", Options::default()).unwrap());
         let mut params = initialize(&network, 1, InitOptions::default());
         edit(&mut params);
@@ -298,6 +312,60 @@ mod tests {
 
     fn image(value: u8) -> RgbImage {
         RgbImage::new(32, 32, (0..3072_u32).map(|i| (i * 7) as u8 ^ value).collect())
+    }
+
+    #[test]
+    fn a_classifier_is_shared_by_threads() {
+        fn shared<T: Send + Sync + Clone>() {}
+        fn sync<T: Send + Sync>() {}
+        fn send<T: Send>() {}
+        shared::<Classifier>();
+        sync::<Model>();
+        send::<Session>();
+
+        let classifier = Classifier::new(model(|_| {}), Preprocess::cifar(), None).unwrap();
+        let expected = classifier.classify_one(&image(3), 10).unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        std::thread::scope(|scope| {
+            for client in 0..4 {
+                let (classifier, pool, expected) = (classifier.clone(), &pool, &expected);
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        let found = match client % 2 {
+                            0 => pool.install(|| classifier.classify_one(&image(3), 10)),
+                            _ => classifier.classify_one(&image(3), 10),
+                        };
+                        assert_eq!(found.as_ref(), Ok(expected));
+                    }
+                });
+            }
+        });
+        // As many sessions as calls at a time, in both pools: not one a call.
+        let most = 2 + rayon::current_num_threads();
+        assert!(classifier.shared.sessions.lock().unwrap().len() <= most);
+    }
+
+    /// Features and logits are what the classes were found by.
+    #[test]
+    fn features_times_weights_are_the_logits() {
+        let mut fc = (Vec::new(), Vec::new());
+        let model = model(|p| {
+            fc.0 = p.by_name("fc.weight").unwrap().to_vec();
+            fc.1 = p.by_name("fc.bias").unwrap().to_vec();
+        });
+        let classifier = Classifier::new(model, Preprocess::cifar(), None).unwrap();
+        let images = [image(5), image(9)];
+        let (logits, features) = (classifier.logits(&images), classifier.features(&images));
+        for (i, (logits, features)) in logits.into_iter().zip(features).enumerate() {
+            let (logits, features) = (logits.unwrap(), features.unwrap());
+            for (class, &logit) in logits.iter().enumerate() {
+                let row = fc.0[class * features.len()..].iter().zip(&features);
+                let sum: f64 = row.map(|(&w, &x)| f64::from(w) * f64::from(x)).sum();
+                assert!((f64::from(logit) - sum - f64::from(fc.1[class])).abs() < 1e-4, "{i}");
+            }
+            let best = classifier.classify(&images, 1).remove(i).unwrap()[0];
+            assert_eq!(Some(logits[best.index]), best.logit);
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub struct Learner {
 /// Images that no layer of the network can do without.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("images of {width} x {height} pixels are too small for this network")]
+#[non_exhaustive]
 pub struct TooSmall {
     /// Height of the images, in pixels.
     pub height: usize,

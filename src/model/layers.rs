@@ -3,7 +3,7 @@
 //! The list behind `inspect` and the benches. Table 1 of the paper counts the same way: one
 //! multiply-accumulate a tap, convolutions and classifier only.
 
-use super::network::{Block, BlockShortcut, ConvBn, Linear, Network};
+use super::network::{Block, BlockShortcut, ConvBn, FullyConnected, Network};
 
 /// A layer with a weight matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub enum Layer<'a> {
     /// A convolution with its batch norm.
     Conv(&'a ConvBn),
     /// The classifier.
-    Linear(&'a Linear),
+    Linear(&'a FullyConnected),
 }
 
 /// A layer and the size of the maps before and after it, `(height, width)` in pixels.

@@ -13,7 +13,7 @@ mod tensors;
 
 pub use init::{InitOptions, initialize};
 pub use layers::{Layer, LayerShape};
-pub use network::{BN_EPSILON, Block, BlockShortcut, ConvBn, Linear, Network};
+pub use network::{BN_EPSILON, Block, BlockShortcut, ConvBn, FullyConnected, Network};
 pub use params::{ParamSource, Params, SourceError};
 pub use spec::{BlockKind, Downsample, Family, ModelSpec, Options, Shortcut, SpecError, StrideIn};
 pub use tensors::{Role, TensorId, TensorInfo, TensorTable};

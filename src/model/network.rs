@@ -95,7 +95,7 @@ pub struct Block {
 
 /// The classifier: `logits = weight * features + bias`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Linear {
+pub struct FullyConnected {
     /// Features in.
     pub in_features: usize,
     /// Classes out.
@@ -118,7 +118,7 @@ pub struct Network {
     /// The blocks of all stages, in order.
     pub blocks: Vec<Block>,
     /// The classifier.
-    pub fc: Linear,
+    pub fc: FullyConnected,
     tensors: Arc<TensorTable>,
 }
 
@@ -298,10 +298,10 @@ impl Builder<'_> {
         BlockShortcut::Project(self.conv_bn(&conv, &bn, 1, stride, in_channels, out_channels))
     }
 
-    fn linear(&mut self, in_features: usize) -> Linear {
+    fn linear(&mut self, in_features: usize) -> FullyConnected {
         let out_features = self.spec.classes;
         let shape = vec![out_features, in_features];
-        Linear {
+        FullyConnected {
             in_features,
             out_features,
             weight: self.tensors.push("fc.weight".to_owned(), shape, Role::LinearWeight),

@@ -3,12 +3,14 @@
 mod buffer;
 mod crew;
 mod disk;
+mod interrupt;
 mod memory;
 mod parts;
 mod profile;
 mod rect;
 mod rng;
 mod scratch;
+#[cfg(feature = "cli")]
 mod signals;
 mod storage;
 mod tasks;
@@ -20,13 +22,13 @@ pub use buffer::AlignedBuf;
 #[cfg(test)]
 pub(crate) use buffer::guarded;
 pub(crate) use disk::is_at;
+pub use interrupt::{INTERRUPTED, Interrupt};
 pub use memory::available_memory;
 pub use parts::{ChunksMut, Parts, SlicesMut};
 pub use profile::Profile;
 pub use rect::RectMut;
 pub use rng::Rng;
 pub use scratch::{Buffers, Scratch};
-pub use signals::{INTERRUPTED, Interrupt};
 pub(crate) use storage::is_partial;
 pub use storage::{Disk, NewFiles, Storage, StorageFile, append_durably, write_durably};
 pub use tasks::Tasks;

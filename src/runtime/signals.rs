@@ -12,10 +12,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{SigId, flag, low_level};
 
-use super::Watch;
-
-/// The exit code of a program that was interrupted and has saved its work.
-pub const INTERRUPTED: i32 = 130;
+use super::{INTERRUPTED, Interrupt};
 
 /// That of one that had nothing to save.
 const FAILED: i32 = 1;
@@ -25,19 +22,6 @@ const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, signal_hook::consts::SIGHUP];
 #[cfg(not(unix))]
 const SIGNALS: [i32; 2] = [SIGINT, SIGTERM];
 
-/// Whether the program has been asked to stop.
-#[derive(Clone, Debug)]
-pub struct Interrupt(Arc<Inner>);
-
-#[derive(Debug, Default)]
-struct Inner {
-    /// By a signal, or by the program itself.
-    asked: Arc<AtomicBool>,
-    raised: AtomicBool,
-    saved: Arc<AtomicBool>,
-    _caught: Option<Caught>,
-}
-
 impl Interrupt {
     /// Catches the signals from now on, until it and its clones are dropped. `tell` is called once, at
     /// the first one, in a thread of its own: to say what will happen. It has been when they are dropped.
@@ -45,40 +29,8 @@ impl Interrupt {
     /// # Errors
     /// The operating system refuses.
     pub fn catch(tell: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
-        let mut inner = Inner::default();
         let tell = Arc::new(Tell { once: Once::new(), tell: Box::new(tell) });
-        inner._caught = Some(Caught::new(&inner.asked, &inner.saved, tell)?);
-        Ok(Self(Arc::new(inner)))
-    }
-
-    /// One that never happens, unless [`raise`](Self::raise) is called: for runs inside other
-    /// programs.
-    pub fn none() -> Self {
-        Self(Arc::default())
-    }
-
-    /// Asks the program to stop, as a signal does.
-    pub fn raise(&self) {
-        self.0.raised.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the program should save and end.
-    pub fn is_raised(&self) -> bool {
-        self.0.asked.load(Ordering::Relaxed) || self.0.raised.load(Ordering::Relaxed)
-    }
-
-    /// Says that there is saved work from now on, so that a program which is ended at once by a second
-    /// signal has the exit code [`INTERRUPTED`].
-    pub fn has_saved(&self) {
-        self.0.saved.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Watch for Interrupt {
-    fn progress(&self, _: &'static str, _: u64, _: Option<u64>) {}
-
-    fn stopped(&self) -> bool {
-        self.is_raised()
+        Self::by_signals(|asked, saved| Caught::new(asked, saved, tell))
     }
 }
 
@@ -102,7 +54,7 @@ impl fmt::Debug for Tell {
 
 /// Handlers that are in place; given back when it is dropped.
 #[derive(Debug)]
-struct Caught {
+pub(super) struct Caught {
     asked: Arc<AtomicBool>,
     tell: Arc<Tell>,
     flags: Vec<SigId>,
@@ -239,6 +191,7 @@ fn disposition(_: i32) -> io::Result<Disposition> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::Watch;
     use std::sync::atomic::AtomicUsize;
 
     #[test]

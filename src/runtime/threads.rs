@@ -17,17 +17,18 @@ pub const MAX_THREADS: usize = 1024;
 
 /// Why there is no pool.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ThreadsError {
     /// A number of threads out of range.
     #[error("{0} threads; expected 1 to {MAX_THREADS}")]
     OutOfRange(usize),
     /// The operating system refused to start them.
-    #[error("cannot start {threads} threads: {source}")]
+    #[error("cannot start {threads} threads: {reason}")]
     Start {
         /// How many were asked for.
         threads: usize,
         /// Its reason.
-        source: rayon::ThreadPoolBuildError,
+        reason: String,
     },
 }
 
@@ -46,7 +47,7 @@ pub fn pool(threads: Option<usize>) -> Result<rayon::ThreadPool, ThreadsError> {
         .num_threads(threads)
         .thread_name(|index| format!("resnet-cpu-{index}"))
         .build()
-        .map_err(|source| ThreadsError::Start { threads, source })
+        .map_err(|error| ThreadsError::Start { threads, reason: error.to_string() })
 }
 
 /// Physical cores within CPU affinity and cgroup quota; at least 1.

@@ -22,6 +22,7 @@ pub(crate) enum Set {
 
 /// A choice of instruction set that cannot be honoured.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum IsaError {
     /// The name is none of those known.
     #[error("unknown instruction set '{0}' (known: auto, avx512, avx2, neon, portable)")]

@@ -14,6 +14,7 @@ mod metrics;
 mod plan;
 mod recipe;
 mod recipes;
+#[cfg(feature = "cli")]
 mod report;
 mod run;
 mod schedule;
@@ -32,6 +33,7 @@ pub use folder::{BEST, LAST, METRICS, REPORT};
 pub use metrics::{EpochMetrics, Metrics, MetricsError, append_metrics, cut_metrics, read_metrics};
 pub use plan::Plan;
 pub use recipe::{Recipe, UnknownRecipe};
+#[cfg(feature = "cli")]
 pub use report::{ReportError, write_report};
 pub use run::{Observer, Outcome, Run, RunOptions};
 pub use schedule::{

@@ -11,9 +11,12 @@ use super::checkpoint::{self, save, save_for_inference};
 use super::config::{Config, NUMERICS};
 use super::data::TrainData;
 use super::error::RunError;
-use super::folder::{BEST, LAST, METRICS, REPORT, RunFolder};
+#[cfg(feature = "cli")]
+use super::folder::REPORT;
+use super::folder::{BEST, LAST, METRICS, RunFolder};
 use super::memory;
 use super::metrics::{EpochMetrics, append_metrics, cut_metrics};
+#[cfg(feature = "cli")]
 use super::report::write_report;
 use super::schedule::Schedule;
 use super::state::{Best, State};
@@ -306,7 +309,12 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// A library without the feature `cli` draws no charts.
+    #[cfg(not(feature = "cli"))]
+    fn write_report(&self, _: &mut dyn Observer) {}
+
     /// Nothing depends on the report: where it cannot be written, the run goes on without.
+    #[cfg(feature = "cli")]
     fn write_report(&self, observer: &mut dyn Observer) {
         let State { config, best, .. } = self.state();
         let path = self.path(REPORT);

@@ -145,7 +145,7 @@ fn one_output_is_opened_but_names_nothing() {
     let fixture = Fixture::new("resnet20", Options { classes: Some(1), ..Options::default() });
     let weights = fixture.open_bare(&Overrides::default()).unwrap();
     assert_eq!(weights.spec().classes, 1);
-    let error = Classifier::open(&fixture.path()).err().unwrap().to_string();
+    let error = Classifier::open(fixture.path()).err().unwrap().to_string();
     assert!(error.contains("one output"), "{error}");
 }
 

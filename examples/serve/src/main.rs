@@ -6,9 +6,7 @@
 //! much memory the process has.
 
 use clap::Parser;
-use resnet_cpu::data::{Limits, read_image};
-use resnet_cpu::infer::Classifier;
-use resnet_cpu::runtime::pool;
+use resnet_cpu::{Classifier, InferError, Limits, pool, read_image};
 use std::error::Error;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -49,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 classify()?;
                 times.push(start.elapsed().as_secs_f64() * 1e3);
             }
-            Ok::<_, resnet_cpu::infer::InferError>(times)
+            Ok::<_, InferError>(times)
         };
         let times = std::thread::scope(|scope| {
             let clients: Vec<_> = (0..clients).map(|_| scope.spawn(client)).collect();

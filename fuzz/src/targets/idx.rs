@@ -20,7 +20,8 @@ pub fn run(bytes: &[u8]) {
     let Ok(splits) = open(path.parent()) else { return };
     for index in 0..splits.train.len() {
         assert!(splits.train.label(index) < splits.train.classes());
-        assert_eq!(splits.train.image(index).unwrap().pixels().len(), 32 * 32 * 3);
+        let image = splits.train.image(index).unwrap();
+        assert!((1..=32).contains(&image.width()) && (1..=32).contains(&image.height()));
     }
 }
 
