@@ -4,7 +4,9 @@ use super::blocking::{Blocking, SMALL, k_block};
 #[cfg(feature = "matrixmultiply")]
 use super::by_matrixmultiply;
 use super::kernels::{Fetch, LINE, Tile};
-use super::pack::{Layout, Panels};
+#[cfg(feature = "matrixmultiply")]
+use super::pack::Layout;
+use super::pack::Panels;
 use super::{ASource, Epilogue, PackedB, Part};
 use crate::runtime::{Scratch, Team};
 use std::ops::Range;
@@ -24,13 +26,11 @@ pub fn gemm<A: ASource>(team: &mut Team, a: &A, b: &PackedB, c: &mut [f32], epil
         return;
     }
 
-    let b = match &b.layout {
-        Layout::Panels(panels) => panels,
-        #[cfg(feature = "matrixmultiply")]
-        Layout::Plain(values) => {
-            return by_matrixmultiply::product(team, a, values, n, c, epilogue);
-        }
-    };
+    #[cfg(feature = "matrixmultiply")]
+    if let Layout::Plain(values) = &b.layout {
+        return by_matrixmultiply::product(team, a, values, n, c, epilogue);
+    }
+    let b = b.panels().expect("packed for our kernels");
     let threads = if (m * n).saturating_mul(k) < SMALL { 1 } else { team.threads() };
     let blocking = Blocking::new(&b.kernel, m, n, k, threads);
     let panels = b.count();
