@@ -14,7 +14,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// There is nothing at a path that looks like a pattern of the shell.
-    #[error("{}: no file matches this pattern, or it was quoted and the shell left it as it is", path.display())]
+    #[error("{}: no file matches this pattern (in quotes, the shell does not expand it)", path.display())]
     NoMatch {
         /// The path as given.
         path: PathBuf,

@@ -16,10 +16,10 @@ const DEMO_TRAIN: u64 = 4_000;
 const DEMO_VAL: u64 = 1_000;
 const DEMO_SEED: u64 = 1;
 
-const LOOKED_FOR: &str = "data_batch_1.bin and test_batch.bin (CIFAR-10 binary, also in \
-    cifar-10-batches-bin), train*.bin and test*.bin (such records under other names), \
-    train-images-idx3-ubyte with or without .gz (MNIST, also in MNIST/raw), train/CLASS/image and \
-    val/CLASS/image, CLASS/image";
+const LOOKED_FOR: &str = "a folder of images for each class (CLASS/..., or train/CLASS/... and \
+    val/CLASS/...), CIFAR-10 binary files (data_batch_1.bin and test_batch.bin, also in \
+    cifar-10-batches-bin, or train*.bin and test*.bin), idx files (train-images-idx3-ubyte with or \
+    without .gz, as MNIST has, also in MNIST/raw)";
 
 /// The kind of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,10 +135,13 @@ fn unknown(path: &Path, search: &mut Search<'_>) -> Result<Error, Error> {
             search.folder(path)?;
             match search.found.iter().filter(|image| image.is_ok()).count() {
                 0 => "none".to_owned(),
-                images => format!(
-                    "{images} images without a folder for each class; put those of each class into a \
-                     folder of its own"
-                ),
+                count => {
+                    let images = if count == 1 { "image" } else { "images" };
+                    format!(
+                        "{count} {images} without a folder for each class; put those of each class \
+                         into a folder of its own"
+                    )
+                }
             }
         }
         [archive, ..] => format!("{}, {}", archive.display(), kinds::describe(archive)),
@@ -199,7 +202,9 @@ fn in_memory(
     }
     let notes = match test {
         Some(_) => Vec::new(),
-        None => vec![format!("{}: no test files, nothing to validate on", folder.display())],
+        None => {
+            vec![format!("{}: no test files, so there is nothing to validate on", folder.display())]
+        }
     };
     let val = test.map(|test| Box::new(test) as Box<dyn Dataset>);
     // Both kinds come with a test set and nothing else.

@@ -22,7 +22,7 @@ pub enum InferError {
         side: usize,
     },
     /// Class names that cannot be those of the network.
-    #[error("expected {classes} labels, one a class, found {found}")]
+    #[error("expected {classes} labels, one per class, found {found}")]
     Labels {
         /// Classes of the network.
         classes: usize,
@@ -40,12 +40,12 @@ pub enum InferError {
     },
     /// One output, which is no choice among classes.
     #[error(
-        "the network has one output, for yes or no; at least two classes are needed to name what an \
-         image shows (the softmax of one is always 100 %)"
+        "the network has a single output, for yes or no; classifying needs at least two classes (the \
+         softmax of one is always 100 %)"
     )]
     OneOutput,
     /// The network gave infinities or NaN.
-    #[error("the network's output is not finite: the numbers overflow with this preprocessing")]
+    #[error("the network's output is not finite: with this preprocessing, its numbers overflow")]
     NotFinite,
     /// The weights cannot be read any more, or have changed since they were opened.
     #[error(transparent)]

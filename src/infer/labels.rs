@@ -200,7 +200,7 @@ fn kind(value: &Value) -> &'static str {
 
 fn not_json(error: serde_json::Error) -> String {
     let error: String = error.to_string().chars().take(200).collect();
-    format!("it begins like JSON, but is not: {error}")
+    format!("it begins like JSON, but is not valid JSON: {error}")
 }
 
 /// The entries of an object in their order, also those of one key.

@@ -93,7 +93,10 @@ impl Config {
             Schedule::MultiStep { factor, .. } | Schedule::Plateau { factor, .. }
                 if *factor >= 1.0 =>
             {
-                return spared("factor", "a number below 1, since the rate shall fall".to_owned());
+                return spared(
+                    "factor",
+                    "a number below 1, so that the learning rate falls".to_owned(),
+                );
             }
             _ => {}
         }
@@ -105,8 +108,8 @@ impl Config {
             let divisor = (1..=micro).rev().find(|&n| self.batch.is_multiple_of(n)).unwrap_or(1);
             let batch = self.batch;
             let expected = format!(
-                "a number that divides the batch of {batch}, for example {divisor} (a smaller rest \
-                 would be trained on with other statistics)"
+                "a number that divides the batch of {batch}, for example {divisor} (images \
+                 left over would be normalised with other statistics)"
             );
             return spared("micro-batch", expected);
         }

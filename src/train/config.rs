@@ -196,13 +196,13 @@ impl Config {
     }
 
     /// Why a run with configuration `self` cannot be continued with `asked`: a line
-    /// `name: stored X, asked Y` for each difference, empty if there is none that matters. A
+    /// `name: stored X, requested Y` for each difference, empty if there is none that matters. A
     /// greater length continues the run; the recipe's name is no difference by itself.
     pub fn diff(&self, asked: &Self) -> Vec<String> {
         let line = |name: &str, stored: Option<String>, asked: Option<String>| {
             let none = || "none".to_owned();
             let (stored, asked) = (stored.unwrap_or_else(none), asked.unwrap_or_else(none));
-            (stored != asked).then(|| format!("{name}: stored {stored}, asked {asked}"))
+            (stored != asked).then(|| format!("{name}: stored {stored}, requested {asked}"))
         };
         let shorter = asked.total_steps() < self.total_steps();
         let length = shorter
@@ -306,14 +306,16 @@ mod tests {
         assert_eq!(
             stored.diff(&asked),
             [
-                "shortcut: stored a, asked b",
-                "data fingerprint: stored , asked 0f",
-                "batch: stored 128, asked 64",
+                "shortcut: stored a, requested b",
+                "data fingerprint: stored , requested 0f",
+                "batch: stored 128, requested 64",
             ],
             "nine epochs of twice the steps are longer"
         );
         asked.length = Length::Epochs(3);
-        assert!(stored.diff(&asked).contains(&"length: stored 10 epochs, asked 3 epochs".into()));
+        assert!(
+            stored.diff(&asked).contains(&"length: stored 10 epochs, requested 3 epochs".into())
+        );
     }
 
     #[test]

@@ -51,9 +51,9 @@ pub enum RunError {
     },
     /// There is less memory than the run takes.
     #[error(
-        "training with --batch {batch} takes about {} of memory, {} are free; a smaller --batch takes \
-         less, or a smaller --micro-batch (batch norm then sees fewer images at a time, which changes \
-         results)",
+        "training with --batch {batch} takes about {} of memory, but {} are free; a smaller --batch \
+         takes less, and so does a smaller --micro-batch (batch norm then sees fewer images at a time, \
+         which changes results)",
         gigabytes(*needed),
         gigabytes(*available)
     )]
@@ -67,8 +67,8 @@ pub enum RunError {
     },
     /// The folder is not empty and holds no run.
     #[error(
-        "{}: expected a new folder or that of a run (with last.safetensors), found {found}; choose \
-         another with --out",
+        "{}: expected a new folder, or one with a run (last.safetensors) in it, found {found}; choose \
+         another folder with --out",
         path.display()
     )]
     NotARun {
@@ -79,7 +79,8 @@ pub enum RunError {
     },
     /// Another process trains in the folder.
     #[error(
-        "{}: another process is training in this folder; wait for its end or choose another with --out",
+        "{}: another process is training in this folder; wait until it ends, or choose another folder with \
+         --out",
         path.display()
     )]
     InUse {
@@ -88,8 +89,8 @@ pub enum RunError {
     },
     /// The folder holds a run of another configuration.
     #[error(
-        "{}: holds another run ({}); give the stored settings to go on with it, or begin a new one in \
-         another folder with --out",
+        "{}: holds a run with other settings ({}); give the stored settings to continue it, or start a \
+         new run in another folder with --out",
         path.display(),
         differences.join("; ")
     )]

@@ -131,7 +131,7 @@ impl<'a> Run<'a> {
         if !metrics.passed_over.is_empty() {
             let lines: Vec<String> = metrics.passed_over.iter().map(usize::to_string).collect();
             notes.push(format!(
-                "{}: removed what was not the metrics of an epoch, line {}",
+                "{}: removed lines that are not the metrics of an epoch: {}",
                 folder.file(METRICS).display(),
                 lines.join(", ")
             ));
@@ -311,7 +311,7 @@ impl<'a> Run<'a> {
         let State { config, best, .. } = self.state();
         let path = self.path(REPORT);
         if let Err(error) = write_report(&path, config, &self.epochs, best.as_ref(), self.storage) {
-            observer.warning(&format!("{error}; the run goes on without its report"));
+            observer.warning(&format!("{error}; the run continues without a report"));
         }
     }
 
@@ -348,8 +348,8 @@ fn go_on(
     }
     if stored.numerics != NUMERICS {
         notes.push(format!(
-            "the run was begun by a version whose numbers are of kind {}, from here on they are of \
-             kind {NUMERICS}: its result is that of neither alone",
+            "the run was started by a version with other numerics (kind {}); from here on it uses kind \
+             {NUMERICS}, so its result is that of neither version alone",
             stored.numerics
         ));
         stored.numerics = NUMERICS;
@@ -360,12 +360,12 @@ fn go_on(
         stored.lengthened.push(length);
         let cosine = matches!(stored.schedule, Schedule::Cosine);
         let rate = if cosine {
-            ": its learning rate fell towards the end of the shorter one, so its result is not that of \
-             a run that was as long from the beginning"
+            ": its learning rate fell towards the end of the shorter one, so the result is not that of \
+             a run of that length from the start"
         } else {
             ""
         };
-        notes.push(format!("the run of {length} is lengthened to {}{rate}", asked.length));
+        notes.push(format!("the run is lengthened from {length} to {}{rate}", asked.length));
     }
     stored.length = asked.length;
     Ok(state)

@@ -83,7 +83,9 @@ impl WeightsFile {
         let (spec, assumed) = resolve(path, overrides, &stated, &sorted.tensors, file.tensors())?;
         let mut notes = [file.notes(), &sorted.notes, &assumed].concat();
         if sorted.training_state > 0 {
-            notes.push(format!("{} tensors of training state ignored", sorted.training_state));
+            let count = sorted.training_state;
+            let tensors = if count == 1 { "tensor" } else { "tensors" };
+            notes.push(format!("{count} {tensors} of training state ignored"));
         }
         let silent = stated.preprocess.unstated();
         if !silent.is_empty() {
@@ -99,7 +101,7 @@ impl WeightsFile {
             })?;
         if !sorted.extra.is_empty() {
             let names = sorted.extra.iter().map(|tensor| &tensor.name);
-            notes.push(listed("tensors ignored as asked", names));
+            notes.push(listed("tensors ignored as requested", names));
         }
         let Metadata { preprocess, classes, .. } = stated;
         if let Some(names) = classes.as_ref().filter(|names| names.len() != spec.classes) {

@@ -85,7 +85,7 @@ pub(super) fn resolve(
             let whether =
                 if arch.is_none() { "a residual network (not a plain one) with " } else { "" };
             notes.push(format!(
-                "assumed {whether}shortcut a, its zero channels evenly on both sides"
+                "assumed {whether}shortcut a, with its zero channels evenly on both sides"
             ));
         }
     }
@@ -142,7 +142,7 @@ fn infer_arch(
     let reason = match structure {
         Some(structure) => match structure.arch() {
             Some(name) => return Ok(name),
-            None => format!("it has {}; no network of the paper has", structure.describe()),
+            None => format!("its stages have {}, which no known network has", structure.describe()),
         },
         None => {
             let first: Vec<String> = stored.iter().take(3).map(|t| shown(&t.name)).collect();
@@ -152,7 +152,7 @@ fn infer_arch(
                 format!(", e.g. {}", first.join(", "))
             };
             format!(
-                "no tensor is named like layer1.0.conv1.weight; it has {} tensors{first}",
+                "expected a ResNet's tensors, such as layer1.0.conv1.weight, found {} others{first}",
                 stored.len()
             )
         }

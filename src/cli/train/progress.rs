@@ -117,10 +117,10 @@ impl Observer for Progress<'_> {
     fn starting(&mut self) {
         match &self.bar {
             Some(bar) => {
-                bar.set_message("first step: buffers are made");
+                bar.set_message("first step: allocating buffers");
                 bar.tick();
             }
-            None => self.machine.note("first step: buffers are made"),
+            None => self.machine.note("first step: allocating buffers"),
         }
     }
 
