@@ -47,7 +47,8 @@ pub(super) struct Args {
     /// divided by the number of images
     #[arg(long)]
     json: bool,
-    /// Class names in index order: a text file with one name per line, or JSON
+    /// Class names in index order: a text file with one name per line, or JSON [default: as the file
+    /// says, else those of the data set that its publisher is known to have trained on]
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     #[command(flatten)]
