@@ -12,7 +12,7 @@ use crate::runtime::Rng;
 pub enum Augmentation {
     /// Not at all: evaluation, or overfitting on purpose.
     None,
-    /// Left and right are exchanged half of the time.
+    /// The image is mirrored half of the time.
     Flip,
     /// The paper's section 4.2: `pad` zeros around the normalised image, a random crop of the
     /// original size, and a flip half of the time.

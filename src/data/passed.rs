@@ -1,4 +1,4 @@
-//! What a search for images passes over, counted, so that it can be said.
+//! What a search for images skips, counted for a note.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

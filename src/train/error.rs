@@ -1,4 +1,4 @@
-//! Why a run does not start or does not go on.
+//! Why a run cannot start or continue.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,11 +11,11 @@ use crate::infer::InferError;
 use crate::learn::{NotFinite, TooSmall};
 use crate::model::SpecError;
 
-/// Why a run does not start or does not go on.
+/// Why a run cannot start or continue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// A value that no run can have.
+    /// A setting has an impossible value.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The network does not exist.
@@ -24,10 +24,10 @@ pub enum RunError {
     /// An image cannot be read.
     #[error(transparent)]
     Data(#[from] data::Error),
-    /// A number that does not go with the data.
+    /// A number does not fit the data.
     #[error(transparent)]
     Setting(#[from] data::SettingError),
-    /// Images too small for the network.
+    /// The images are too small for the network.
     #[error(transparent)]
     TooSmall(#[from] TooSmall),
     /// The network cannot be validated.
@@ -49,7 +49,7 @@ pub enum RunError {
         /// What the operating system says.
         reason: io::Error,
     },
-    /// There is less memory than the run takes.
+    /// There is less memory than the run needs.
     #[error(
         "training with --batch {batch} takes about {} of memory, but {} are free; a smaller --batch \
          takes less, and so does a smaller --micro-batch (batch norm then sees fewer images at a time, \
@@ -58,11 +58,11 @@ pub enum RunError {
         gigabytes(*available)
     )]
     Memory {
-        /// Bytes that it takes.
+        /// Bytes that it needs.
         needed: u64,
-        /// Bytes that there are.
+        /// Bytes that are free.
         available: u64,
-        /// Images of a weight update.
+        /// Images per weight update.
         batch: usize,
     },
     /// The folder is not empty and holds no run.
@@ -87,7 +87,7 @@ pub enum RunError {
         /// The folder.
         path: PathBuf,
     },
-    /// The folder holds a run of another configuration.
+    /// The folder holds a run with other settings.
     #[error(
         "{}: holds a run with other settings ({}); give the stored settings to continue it, or start a \
          new run in another folder with --out",
@@ -97,10 +97,10 @@ pub enum RunError {
     AnotherRun {
         /// The folder.
         path: PathBuf,
-        /// What differs, a field each.
+        /// The settings that differ.
         differences: Vec<String>,
     },
-    /// A number of the run is not finite; nothing was saved since.
+    /// A number of the run is not finite. Nothing was saved after that.
     #[error(
         "step {step}: {at} are not finite, the run has diverged (a lower --lr or a longer --warmup \
          may help); the last good checkpoint is {}",
@@ -109,7 +109,7 @@ pub enum RunError {
     Diverged {
         /// The step, from 1.
         step: u64,
-        /// Where it was seen first.
+        /// Where it was first seen.
         at: NotFinite,
         /// The last checkpoint that was saved, all of whose numbers are finite.
         checkpoint: Option<PathBuf>,

@@ -47,7 +47,7 @@ pub struct Setting {
 type Set = fn(&mut Config, &str) -> Result<(), String>;
 
 impl Setting {
-    /// How it is spelled; `None` if it does not apply.
+    /// Its value as text; `None` if it does not apply.
     pub fn text(&self, config: &Config) -> Option<String> {
         (self.text)(config)
     }
@@ -60,7 +60,7 @@ impl Setting {
         (self.set)(config, text)
     }
 
-    /// Whether a run cannot be continued with another value.
+    /// Whether a run with another value cannot be continued.
     pub(super) fn is_fixed(&self) -> bool {
         !["recipe", "length", "lengthened", "numerics"].contains(&self.stored)
     }
@@ -103,7 +103,7 @@ impl Setting {
     }
 }
 
-/// All settings, in the order in which they are printed; flags are heeded in this order, too.
+/// All settings, in the order in which they are printed. Flags are applied in this order, too.
 pub static SETTINGS: &[Setting] = &[
     Setting::shown("recipe", "recipe", |c| Some(c.recipe.to_string())),
     Setting::shown("arch", "arch", |c| Some(c.arch.clone())),

@@ -16,7 +16,7 @@ use super::stored::StoredTensor;
 use super::structure::Structure;
 use crate::model::{BlockKind, Downsample, ModelSpec, Options, Shortcut, StrideIn};
 
-/// What the user says about a file of weights; must not contradict the file.
+/// What the user says about a file of weights. It must not contradict the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// Name of the architecture, e.g. `plain18`.
@@ -27,8 +27,8 @@ pub struct Overrides {
     pub stride_in: Option<StrideIn>,
     /// How a plain network downsamples.
     pub downsample: Option<Downsample>,
-    /// Names of tensors that are not the network's and may be left out, e.g. `criterion.weight`; `*`
-    /// stands for any text.
+    /// Names of tensors that are not the network's and may be ignored, e.g. `criterion.weight`; `*` stands for
+    /// any text.
     pub ignore_extra: Vec<String>,
 }
 
