@@ -1,6 +1,6 @@
 //! Images to tensors: finding files, decoding, resizing, and the readers of data sets.
 //!
-//! An image is an [`RgbImage`] (8 bits a channel, rows top to bottom) until [`Preprocess`] turns
+//! An image is an [`RgbImage`] (8 bits per channel, rows from top to bottom) until [`Preprocess`] turns
 //! it into the normalised NHWC floats that a network reads. Results depend on bytes and seeds only. Anything
 //! wrong with a file is an [`Error`] that names it.
 //!

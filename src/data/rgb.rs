@@ -2,7 +2,7 @@
 //!
 //! A type of our own keeps the decoder library out of the public interface.
 
-/// An RGB image of 8 bits a channel.
+/// An RGB image with 8 bits per channel.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RgbImage {
     width: usize,

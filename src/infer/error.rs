@@ -16,7 +16,7 @@ pub enum InferError {
         width: usize,
     },
     /// The images are larger than inputs may be.
-    #[error("images of {side} x {side} pixels are too large; at most {MAX_INPUT_SIDE} a side")]
+    #[error("images of {side} x {side} pixels are too large; at most {MAX_INPUT_SIDE} per side")]
     TooLarge {
         /// Side of the images, in pixels.
         side: usize,

@@ -123,7 +123,7 @@ fn instead(text: &str) -> Option<String> {
     ["LFS", "HTML", "XML"].iter().any(|kind| what.contains(kind)).then_some(what)
 }
 
-/// A name a line; else the number of the line that is empty.
+/// One name per line; else the number of the first empty line.
 fn from_lines(text: &str) -> Result<Vec<String>, usize> {
     let names = text.lines().enumerate().map(|(i, line)| match line.trim() {
         "" => Err(i + 1),

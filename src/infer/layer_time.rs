@@ -1,4 +1,4 @@
-//! Which layer a step of a plan is, for whoever asks where a run's time goes.
+//! Which layer each step of a plan is, and the time that it takes.
 
 use super::plan::{Op, Step};
 use crate::conv::ConvShape;

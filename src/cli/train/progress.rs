@@ -1,4 +1,4 @@
-//! How far a run is: a bar where stderr is a terminal, else a line an epoch and every half minute.
+//! The progress of a run: a bar if stderr is a terminal, else one line per epoch and per half minute.
 
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use resnet_cpu::train::{Config, EpochMetrics, Observer, StepReport};
