@@ -128,7 +128,7 @@ fn preprocessing_and_labels_can_be_given() {
     assert_ne!(run.out, plain.out);
     fixture.write("labels.txt", b"a\nb\n");
     let run = fixture.infer(&["--labels", "labels.txt", "images/a.png"]);
-    run.fails(1, &["labels.txt: expected 10 labels, one a class, found 2"]);
+    run.fails(1, &["labels.txt: expected 10 labels, one per class, found 2"]);
     fixture.infer(&["--labels", "none.txt", "x.png"]).fails(1, &["none.txt: cannot read labels"]);
     fixture.infer(&["--std", "0,1,1", "x"]).fails(2, &["--std", "positive"]);
     fixture.infer(&["--mean", "1,2", "x"]).fails(2, &["--mean", "three numbers"]);

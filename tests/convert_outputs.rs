@@ -23,10 +23,10 @@ fn links_stay_and_only_files_are_written() {
     let made = Command::new("mkfifo").arg(fixture.path("fifo")).status().unwrap();
     assert!(made.success());
 
-    convert("-", false).fails(2, &["-: expected the name of a file"]);
-    convert("-", true).fails(2, &["-: expected the name of a file"]);
+    convert("-", false).fails(2, &["-: expected a file name"]);
+    convert("-", true).fails(2, &["-: expected a file name"]);
     for name in ["link", "dangling", "null", "fifo", "disk", "/dev/null"] {
-        convert(name, false).fails(1, &[name, "it exists; --force replaces it"]);
+        convert(name, false).fails(1, &[name, "it already exists; --force replaces it"]);
     }
     for (name, what) in
         [("null", "a device"), ("/dev/null", "a device"), ("fifo", "a FIFO"), ("disk", "a folder")]

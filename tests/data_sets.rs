@@ -82,7 +82,7 @@ fn cifar_under_its_own_names() {
         }
         let splits = open(&root).unwrap();
         assert!(splits.val.is_none());
-        assert!(splits.notes[0].ends_with("no test files, nothing to validate on"));
+        assert!(splits.notes[0].ends_with("no test files, so there is nothing to validate on"));
         put(&root, &format!("{folder}test_batch.bin"), &records(&[7]));
         let splits = open(&root).unwrap();
         assert_eq!(splits.kind, Kind::Cifar10);
@@ -420,7 +420,7 @@ fn what_is_not_the_users_data_is_passed_over_and_counted() {
     let notes = splits.notes.join("\n");
     for words in [
         "8 hidden or system files and folders",
-        "runs: training runs, passed over",
+        "runs: skipped, since it holds training runs",
         "mine: training runs",
         "1 HEIC file, a format that is not read here",
     ] {
@@ -441,7 +441,7 @@ fn one_image_of_each_class_leaves_nothing_to_validate_on() {
     assert!(splits.notes[0].contains("every class has a single image"), "{:?}", splits.notes);
     put_image(root.path(), "A/x.png", 1);
     let notes = open(root.path()).unwrap().notes.join(" ");
-    assert!(notes.contains("classes that differ in case only: A, a"), "{notes}");
+    assert!(notes.contains("classes whose names differ only in case: A, a"), "{notes}");
 }
 
 #[test]
@@ -479,7 +479,7 @@ fn forms_that_are_not_read_are_named_with_what_to_do() {
     );
     let root = tempfile::tempdir().unwrap();
     put_image(root.path(), "1.png", 1);
-    assert!(error(root.path()).contains("1 images without a folder for each class"));
+    assert!(error(root.path()).contains("1 image without a folder for each class"));
 }
 
 #[test]

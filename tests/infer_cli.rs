@@ -94,7 +94,7 @@ fn a_image_comes_from_stdin() {
     let run = infer(Stdio::null(), &["-"]);
     run.fails(1, &["error: -: expected an image, found an empty file"]);
     assert_eq!(lines(&run).len(), 1);
-    infer(Stdio::null(), &["-", "-"]).fails(2, &["stdin (-) can be given once"]);
+    infer(Stdio::null(), &["-", "-"]).fails(2, &["stdin (-) can be given only once"]);
     infer(open(), &["--max-bytes", "100", "-"]).fails(1, &["-: image too large", "--max-bytes"]);
     infer(open(), &["--max-side", "31", "-"]).fails(1, &["at most 31 pixels", "--max-side"]);
 }

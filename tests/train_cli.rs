@@ -99,11 +99,11 @@ fn a_run_leaves_its_files_and_goes_on_when_asked_for_more() {
     assert_eq!((again.code, &again.out), (0, &run.out), "{}", again.err);
     assert_eq!(last(), before, "a finished run is left alone");
     let longer = fixture.run("train data --epochs 3 --batch 16 --mean-mode pixel-mean");
-    assert!(longer.code == 0 && longer.err.contains("goes on, 4 of 6 steps"), "{}", longer.err);
+    assert!(longer.code == 0 && longer.err.contains("continuing, 4 of 6 steps"), "{}", longer.err);
     assert_eq!(fixture.metrics(out).len(), 3);
     for said in [&longer.err, &longer.out] {
         assert!(said.contains("lengthened") && said.contains("2 epochs"), "{said}");
-        assert!(said.contains("as long from the beginning"), "{said}");
+        assert!(said.contains("of that length from the start"), "{said}");
     }
     let verbose = fixture.run("train data --epochs 4 -v --batch 16 --mean-mode pixel-mean");
     for part in ["lr                = 0.2", "seed              = 0", "val-split         = 0"] {
@@ -111,9 +111,12 @@ fn a_run_leaves_its_files_and_goes_on_when_asked_for_more() {
     }
 
     let other = fixture.run("train data --epochs 4 --batch 16 --mean-mode pixel-mean --lr 0.3");
-    other.fails(2, &["fast-cifar-resnet20: holds another run (lr: stored 0.2, asked 0.3);"]);
+    other.fails(
+        2,
+        &["fast-cifar-resnet20: holds a run with other settings (lr: stored 0.2, requested 0.3);"],
+    );
     let shorter = fixture.run("train data --epochs 1 --batch 16 --mean-mode pixel-mean");
-    shorter.fails(2, &["length: stored 4 epochs, asked 1 epochs"]);
+    shorter.fails(2, &["length: stored 4 epochs, requested 1 epochs"]);
 
     fixture.class_folders("images", &["x"], 1);
     let named = fixture.run("infer images/x/0.png");
@@ -264,7 +267,7 @@ fn a_folder_has_one_process_at_a_time() {
     }
     first.kill().unwrap();
     first.wait().unwrap();
-    let mut second = fixture.start(train, "goes on");
+    let mut second = fixture.start(train, "continuing");
     second.kill().unwrap();
     second.wait().unwrap();
 }
@@ -309,7 +312,7 @@ fn a_set_without_validation_images_trains() {
     let run = fixture.run("train data --epochs 2 -b 16 -o run");
     assert_eq!(run.code, 0, "{}", run.err);
     assert!(run.err.contains("no validation images"), "{}", run.err);
-    assert!(run.out.starts_with("4 steps done, nothing to validate on"), "{}", run.out);
+    assert!(run.out.starts_with("4 steps done; there are no validation images"), "{}", run.out);
     assert!(fixture.path("run/best.safetensors").is_file());
     fixture.class_folders("one", &["circle", "ring", "square"], 1);
     let one = fixture.run("train one --epochs 1 -o one-run");
@@ -361,7 +364,7 @@ fn a_spoilt_record_a_lost_report_and_moved_weights_stop_nobody() {
     fs::rename(fixture.path("run/best.safetensors"), fixture.path("mine")).unwrap();
     let run = fixture.run(&format!("{train} 2"));
     assert_eq!(run.code, 0, "{}", run.err);
-    assert!(run.err.contains("best.safetensors: not there any more"), "{}", run.err);
+    assert!(run.err.contains("best.safetensors: no longer there"), "{}", run.err);
     assert!(run.out.contains("weights run/last.safetensors"), "{}", run.out);
 }
 
@@ -412,7 +415,7 @@ fn stopped_while_images_are_read_nothing_is_left() {
     let output = child.wait_with_output().unwrap();
     let err = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{err}");
-    assert!(err.contains("interrupted: saving if the run has begun, then ending"), "{err}");
+    assert!(err.contains("interrupted: saving the run if it has started, then stopping"), "{err}");
     assert!(err.contains("error: interrupted; nothing was saved"), "{err}");
     assert!(!fixture.path("runs").exists());
 }

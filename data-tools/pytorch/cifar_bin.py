@@ -1,6 +1,6 @@
 """Writes CIFAR-10's binary records of a folder of 32 x 32 images, one folder a class.
 
-    python cifar_bin.py PICTURES OUT     PICTURES/{train,test}/CLASS/* -> OUT/{train,test}.bin
+    python cifar_bin.py IMAGES OUT     IMAGES/{train,test}/CLASS/* -> OUT/{train,test}.bin
 
 JPEG decoders differ by a unit here and there; records give both sides of a comparison the same pixels.
 """

@@ -1,6 +1,6 @@
 """Do our checkpoints load in PyTorch, and give the same logits there?
 
-    python load_checkpoint.py [RUN [PICTURE...]]
+    python load_checkpoint.py [RUN [IMAGE...]]
 
 RUN is the folder of a run. Without one, three steps of `train --arch resnet18` on drawn images make
 it. `last.safetensors` and `best.safetensors` each go into torchvision's network of the name in the

@@ -22,14 +22,14 @@ const OURS: &str = "resnet_cpu.";
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Weights: .pth, .th, .pt or .safetensors (the content tells)
+    /// Weights: a PyTorch file (.pth, .th, .pt) or safetensors; its content decides, not its name
     #[arg(value_name = "IN")]
     input: PathBuf,
-    /// The safetensors file to write: f32, torchvision's names, metadata that say all that was stated
-    /// or assumed
+    /// The safetensors file to write: f32 tensors under torchvision's names, with everything that was
+    /// stated or assumed as metadata
     #[arg(value_name = "OUT")]
     output: PathBuf,
-    /// Replace OUT if it exists; where it is a symbolic link, the file that it points to
+    /// Replace OUT if it exists; if it is a symbolic link, replace the file it points to
     #[arg(long)]
     force: bool,
     /// Network that the weights belong to [default: as the file says]
@@ -41,8 +41,8 @@ pub(super) struct Args {
     extra: ExtraArgs,
     #[command(flatten)]
     preprocessing: PreprocessingArgs,
-    /// Class names in order of index: text, one a line, or JSON [default: as the file says, else those
-    /// of the data set that its publisher is known to have trained on]
+    /// Class names in index order: a text file with one name per line, or JSON [default: as the file
+    /// says, else those of the data set that its publisher is known to have trained on]
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
 }
@@ -88,19 +88,19 @@ fn storage(input: &Path, output: &Path, force: bool) -> Result<&'static dyn Stor
     let failed =
         |error: &dyn std::fmt::Display| CliError::failed(format!("{}: {error}", output.display()));
     if output == Path::new("-") {
-        let reason = "-: expected the name of a file; for one that is called so, give ./-";
+        let reason = "-: expected a file name; for a file called -, give ./-";
         return Err(CliError::usage(reason));
     }
     let one = output.canonicalize().is_ok_and(|out| input.canonicalize().is_ok_and(|i| i == out));
     if one {
-        return Err(CliError::usage(format!("{}: IN and OUT are one file", output.display())));
+        return Err(CliError::usage(format!("{}: IN and OUT are the same file", output.display())));
     }
     if force {
         return Disk.target(output).map(|_| &Disk as &dyn Storage).map_err(|error| failed(&error));
     }
     match NewFiles.target(output) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            Err(failed(&"it exists; --force replaces it"))
+            Err(failed(&"it already exists; --force replaces it"))
         }
         // What else is wrong is said when the file is written.
         _ => Ok(&NewFiles),

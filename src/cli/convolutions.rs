@@ -5,7 +5,7 @@ use resnet_cpu::conv::Convolutions;
 
 #[derive(clap::Args)]
 pub(super) struct ConvolutionArgs {
-    /// Algorithm of convolutions; results differ in the last digits
+    /// Convolution algorithm; results differ in the last digits only
     #[arg(long, value_enum, default_value_t)]
     conv: Name,
 }
@@ -15,9 +15,9 @@ enum Name {
     /// The fastest for each shape
     #[default]
     Auto,
-    /// Never Winograd's: the sums of the definition
+    /// Direct sums, as in the definition; never Winograd's
     Direct,
-    /// Winograd's F(4x4, 3x3) wherever it is possible
+    /// Winograd's F(4x4, 3x3) wherever possible
     Winograd,
 }
 

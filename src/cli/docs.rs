@@ -16,14 +16,14 @@ const VERSION: &str = concat!("resnet-cpu ", env!("CARGO_PKG_VERSION"));
 
 #[derive(clap::Args)]
 pub(super) struct CompletionsArgs {
-    /// The shell to print the script for
+    /// Shell to print the script for
     #[arg(value_name = "SHELL")]
     shell: Shell,
 }
 
 #[derive(clap::Args)]
 pub(super) struct ManArgs {
-    /// Folder to write the pages to: resnet-cpu.1 and one for each command [default: print
+    /// Folder to write the pages to: resnet-cpu.1 and one per command [default: print
     /// resnet-cpu.1 to stdout]
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,

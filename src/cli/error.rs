@@ -72,7 +72,7 @@ impl CliError {
                 let reason = lines.join(" ").replace(" tip: ", "; ");
                 reason.trim_start_matches("error: ").to_owned()
             }
-            _ => "a command is missing".to_owned(),
+            _ => "no command given".to_owned(),
         };
         Err(Self::Usage(format!("{reason} (see --help)")))
     }

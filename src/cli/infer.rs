@@ -23,11 +23,11 @@ use super::weights::{ExtraArgs, explains, find_weights, weights_notes};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Images, and folders of images (with their subfolders, in sorted order); - is an image on
+    /// Images, and folders of images (with their subfolders, in sorted order); - reads an image from
     /// stdin
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
-    /// Weights, a safetensors or PyTorch file [default: $RESNET_CPU_WEIGHTS, else the newest
+    /// Weights: a safetensors or PyTorch file [default: $RESNET_CPU_WEIGHTS, else the newest
     /// runs/*/best.safetensors]
     #[arg(short, long, value_name = "FILE")]
     weights: Option<PathBuf>,
@@ -40,36 +40,38 @@ pub(super) struct Args {
     extra: ExtraArgs,
     #[command(flatten)]
     convolutions: ConvolutionArgs,
-    /// How many classes to name [default: 5]
+    /// How many classes to print for each image [default: 5]
     #[arg(short = 'k', long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     top: Option<u32>,
-    /// One JSON object a line; `ms` is the wall time of a batch, from file to prediction, over its
-    /// images
+    /// Print one JSON object per image; `ms` is the wall time of its batch, from file to prediction,
+    /// divided by the number of images
     #[arg(long)]
     json: bool,
-    /// Class names in order of index: text, one a line, or JSON
+    /// Class names in index order: a text file with one name per line, or JSON [default: as the file
+    /// says, else those of the data set that its publisher is known to have trained on]
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     #[command(flatten)]
     preprocessing: PreprocessingArgs,
-    /// What the network sees of an image: its centre, or the four corners, the centre and these
-    /// mirrored, whose probabilities are averaged
+    /// Crops of each image that the network sees; the probabilities of several are averaged
     #[arg(long, value_enum, default_value_t)]
     crops: CropsName,
     #[command(flatten)]
     limits: LimitArgs,
-    /// Crops that run together; changes speed and memory, and the last digits at most
+    /// Crops per batch; changes speed and memory, and at most the last digits of results
     #[arg(short, long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     batch: u32,
-    /// All notes on stderr, and where the time of a batch like the last one goes, layer by layer
+    /// Print all notes, and the time that each layer takes in a batch like the last one
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]
 enum CropsName {
+    /// The centre
     #[default]
     Center,
+    /// The four corners and the centre, each also mirrored
     Ten,
 }
 
@@ -80,7 +82,7 @@ fn is_stdin(path: &Path) -> bool {
 
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     if args.paths.iter().filter(|path| is_stdin(path)).count() > 1 {
-        return Err(CliError::usage("stdin (-) can be given once"));
+        return Err(CliError::usage("stdin (-) can be given only once"));
     }
     let overrides = args.extra.and(args.network.overrides(args.arch.as_deref())?);
     let path = find_weights(args.weights.as_deref())?;
@@ -97,7 +99,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         let all = notes.len();
         notes.retain(|note| !explains(note));
         if notes.len() < all {
-            notes.push("more with -v".to_owned());
+            notes.push("-v prints more".to_owned());
         }
         machine.note(&notes.join("; "));
     }
@@ -184,7 +186,7 @@ fn prepare(
     notes.extend(weights_notes(path, &weights));
     let crops = args.crops.crops();
     if crops == Crops::Ten {
-        notes.push("ten crops of each image, whose probabilities are averaged".to_owned());
+        notes.push("ten crops of each image, with their probabilities averaged".to_owned());
     }
 
     let names = names.or_else(|| class_names(&weights));
@@ -192,7 +194,10 @@ fn prepare(
     let model = Model::new(&weights.network().clone(), weights, machine.backend)
         .with_convolutions(args.convolutions.choice());
     if names.is_none() {
-        notes.push(format!("no names are known for the {} classes, see --labels", spec.classes));
+        notes.push(format!(
+            "the names of the {} classes are not known (--labels FILE gives them)",
+            spec.classes
+        ));
     }
     let classifier = Classifier::new(model, preprocess, names);
     notes.push(preparation);

@@ -26,11 +26,11 @@ pub(super) struct Args {
     network: NetworkArgs,
     #[command(flatten)]
     extra: ExtraArgs,
-    /// Side of the input in pixels [default: what the metadata state, else 224 (ImageNet) or 32
+    /// Side of the input in pixels [default: as the file's metadata say, else 224 (ImageNet) or 32
     /// (CIFAR)]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_384))]
     size: Option<u32>,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -98,7 +98,9 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let is_name = is_name || (ModelSpec::name_of(&args.what).is_some() && !path.exists());
     if is_name || !(path.exists() || args.what.contains(['/', '\\', '.'])) {
         if args.arch.is_some() {
-            return Err(CliError::usage("--arch is for files"));
+            return Err(CliError::usage(
+                "--arch is for weights files; a network is given by its name alone",
+            ));
         }
         let network = Network::new(&args.network.spec(&args.what)?);
         let size = args.size.map_or(network.spec.input_side(), |n| n as usize);
@@ -159,11 +161,11 @@ impl<'a> Report<'a> {
         self.write_layers(out)?;
         let (parameters, gmac) = (grouped(self.parameters), self.macs as f64 / 1e9);
         writeln!(out, "parameters     {parameters}")?;
-        writeln!(out, "computation    {gmac:.3} GMAC an image")?;
+        writeln!(out, "computation    {gmac:.3} GMAC per image")?;
         writeln!(out, "weights        {} as f32", mebibytes(self.weights_bytes))?;
         writeln!(
             out,
-            "activations    {} an image, in inference",
+            "activations    {} per image, in inference",
             mebibytes(self.activation_bytes)
         )?;
         if let Some(file) = &self.file {

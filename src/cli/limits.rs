@@ -4,10 +4,10 @@ use resnet_cpu::data::{self, Limits};
 
 #[derive(clap::Args)]
 pub(super) struct LimitArgs {
-    /// Pixels that a side of an image may have
+    /// Largest width and height of an image, in pixels
     #[arg(long, value_name = "N", default_value_t = Limits::default().side, value_parser = clap::value_parser!(u32).range(1..))]
     max_side: u32,
-    /// Bytes that an image may have, decoded and as a file
+    /// Largest size of an image in bytes, both decoded and as a file
     #[arg(long, value_name = "N", default_value_t = Limits::default().bytes, value_parser = clap::value_parser!(u64).range(1..=2 << 30))]
     max_bytes: u64,
 }

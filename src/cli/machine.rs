@@ -13,7 +13,7 @@ use super::output::print_line;
 const ISA_VARIABLE: &str = "RESNET_CPU_ISA";
 
 #[derive(clap::Args)]
-#[command(next_help_heading = "Everywhere")]
+#[command(next_help_heading = "Options of every command")]
 pub(super) struct MachineArgs {
     /// Number of threads [default: physical cores within CPU affinity and cgroup quota]
     #[arg(short = 'j', long, global = true, value_name = "N")]
@@ -24,7 +24,7 @@ pub(super) struct MachineArgs {
     /// GEMM backend: built-in kernels or the matrixmultiply crate
     #[arg(long, global = true, value_enum, default_value_t)]
     backend: BackendName,
-    /// Print errors only
+    /// Print results and errors only, no notes or progress
     #[arg(short, long, global = true)]
     quiet: bool,
 }
@@ -61,7 +61,9 @@ impl Machine {
         let threads = pool.current_num_threads();
         let machine = Self { isa, backend, threads, quiet: args.quiet, pool };
         if let Some(wanted) = args.threads.filter(|&wanted| wanted > threads) {
-            machine.note(&format!("--threads {wanted}: there are {threads} CPUs to run on"));
+            machine.note(&format!(
+                "--threads {wanted}: using {threads}, as many as there are CPUs available"
+            ));
         }
         Ok(machine)
     }

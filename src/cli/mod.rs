@@ -28,12 +28,12 @@ use std::process::ExitCode;
 use error::CliError;
 use machine::{Machine, MachineArgs};
 
-/// Residual Networks (He et al., 2015) on CPUs alone.
+/// Train and run Residual Networks (He et al., 2015) on the CPU.
 #[derive(Parser)]
 #[command(name = "resnet-cpu", version, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted after saving. Results \
-                        go to stdout, notes and progress to stderr."
+    after_help = "Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted after saving. \
+                        Results go to stdout, notes and progress to stderr."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -48,11 +48,11 @@ enum Verb {
     Train(Box<train::Args>),
     /// Classify images
     Infer(infer::Args),
-    /// Show the layers of a network, or what a file of weights contains
+    /// Show the layers of a network or the contents of a weights file
     Inspect(inspect::Args),
-    /// Convert a file of weights to safetensors, and store in it what the network is
+    /// Convert a weights file to safetensors, with the network and its preprocessing stored in it
     Convert(convert::Args),
-    /// Measure speed, and how near it is to the peak of this CPU
+    /// Measure speed, also as a percentage of this CPU's peak
     Bench(bench::Args),
     /// Print a completion script for your shell
     Completions(docs::CompletionsArgs),

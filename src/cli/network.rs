@@ -11,10 +11,11 @@ pub(super) struct NetworkArgs {
     /// everywhere)
     #[arg(long, value_name = "KIND")]
     shortcut: Option<Shortcut>,
-    /// Convolution of a bottleneck block that has the stride: 1x1 (the paper) or 3x3 (v1.5)
+    /// Which convolution of a bottleneck block has the stride: 1x1 (the paper) or 3x3 (v1.5, as in most
+    /// published weights)
     #[arg(long, value_name = "CONV")]
     stride_in: Option<StrideIn>,
-    /// How a plain network reduces sizes: conv (convolutions of stride 2) or maxpool
+    /// How a plain network downsamples: conv (convolutions of stride 2) or maxpool
     #[arg(long, value_name = "HOW")]
     downsample: Option<Downsample>,
 }

@@ -10,16 +10,20 @@ use super::error::CliError;
 
 #[derive(clap::Args)]
 pub(super) struct PreprocessingArgs {
-    /// Mean of red, green and blue in 0..1
+    /// Mean of red, green and blue, for pixels in 0..1 [default: as the file says, else
+    /// 0.485,0.456,0.406]
     #[arg(long, value_name = "R,G,B", value_parser = parse_mean, allow_hyphen_values = true)]
     mean: Option<[f32; 3]>,
-    /// Standard deviation of red, green and blue in 0..1
+    /// Standard deviation of red, green and blue, for pixels in 0..1 [default: as the file says, else
+    /// 0.229,0.224,0.225]
     #[arg(long, value_name = "R,G,B", value_parser = parse_std, allow_hyphen_values = true)]
     std: Option<[f32; 3]>,
-    /// Pixels to which the shorter side is resized
+    /// Length in pixels to which the shorter side is resized [default: as the file says, else 256
+    /// (ImageNet) or 32 (CIFAR)]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_384))]
     resize: Option<u32>,
-    /// Pixels of the side of the square cut from the centre: the network's input
+    /// Side in pixels of the square crop that is the network's input [default: as the file says, else
+    /// 224 (ImageNet) or 32 (CIFAR)]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     crop: Option<u32>,
 }

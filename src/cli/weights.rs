@@ -13,8 +13,8 @@ const VARIABLE: &str = "RESNET_CPU_WEIGHTS";
 /// What a file of weights has besides the network's.
 #[derive(clap::Args)]
 pub(super) struct ExtraArgs {
-    /// Tensors that the file may have besides the network's, by name; * stands for any text, as in
-    /// criterion.*
+    /// Tensors of the file that are not part of the network and may be ignored, by name; * stands for
+    /// any text, as in criterion.*
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     ignore_extra: Vec<String>,
 }
@@ -37,9 +37,9 @@ pub(super) fn find_weights(given: Option<&Path>) -> Result<PathBuf, CliError> {
     }
     newest_run(Path::new("runs")).ok_or_else(|| {
         CliError::usage(format!(
-            "no weights: give --weights FILE or set {VARIABLE}, or train some with `resnet-cpu \
-             train`; torchvision's .pth and timm's .safetensors files of ResNets work as they are \
-             (for example \
+            "no weights: give --weights FILE, set {VARIABLE}, or train a network with `resnet-cpu \
+             train`; torchvision's .pth and timm's .safetensors files of ResNets can be used as they \
+             are (for example \
              https://huggingface.co/timm/resnet18.tv_in1k/resolve/main/model.safetensors)"
         ))
     })

@@ -12,7 +12,7 @@ use crate::runtime::Rng;
 pub enum Augmentation {
     /// Not at all: evaluation, or overfitting on purpose.
     None,
-    /// Left and right are exchanged half of the time.
+    /// The image is mirrored half of the time.
     Flip,
     /// The paper's section 4.2: `pad` zeros around the normalised image, a random crop of the
     /// original size, and a flip half of the time.
@@ -43,7 +43,7 @@ pub enum Augmentation {
     },
 }
 
-/// Principal components of ImageNet's colours in units of pixel / 255, a row a channel, each column
+/// Principal components of ImageNet's colours in units of pixel / 255, one row per channel, each column
 /// times its standard deviation; those of fb.resnet.torch, the reference for the paper's networks.
 const COLOUR: [[f32; 3]; 3] = [
     [-0.5675 * 0.2175, 0.7192 * 0.0188, 0.4009 * 0.0045],

@@ -21,7 +21,7 @@ pub struct Batches<'a> {
 }
 
 impl<'a> Batches<'a> {
-    /// Batches for training: the images of `data`, changed by `augment`, less `mean`.
+    /// Batches for training: the images of `data`, changed by `augment` and normalised by `mean`.
     ///
     /// # Errors
     /// [`SettingError::ResizeBelowCrop`] if `augment` leaves no room for the crop of `view`.
@@ -44,7 +44,7 @@ impl<'a> Batches<'a> {
         Ok(Self { augment, seed, ..Self::evaluation(data, view, mean) })
     }
 
-    /// Batches for evaluation: the centre views of the images, less `mean`. The epoch given to
+    /// Batches for evaluation: the centre crops of the images, normalised by `mean`. The epoch given to
     /// [`fill`](Self::fill) does not matter.
     ///
     /// # Panics

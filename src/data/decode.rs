@@ -168,7 +168,7 @@ mod tests {
         let narrow = decode(Limits { side: 22, ..exact }).unwrap_err();
         assert_eq!(
             narrow.to_string(),
-            "a.png: image too large: expected at most 22 pixels a side, found 23x17"
+            "a.png: image too large: expected at most 22 pixels per side, found 23x17"
         );
         let small = decode(Limits { bytes: exact.bytes - 1, ..exact }).unwrap_err();
         assert!(matches!(small, Error::TooLarge { .. }), "{small}");

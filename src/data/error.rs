@@ -1,5 +1,5 @@
-//! What can be wrong with data on disk, and with what is asked of it. Every message names the file
-//! or the setting, what was expected and what was found.
+//! What can be wrong with data on disk, and with settings that use it. Every message names the file or the
+//! setting, what was expected and what was found.
 
 use std::path::PathBuf;
 
@@ -13,8 +13,8 @@ pub enum Error {
         /// The path as given.
         path: PathBuf,
     },
-    /// There is nothing at a path that looks like a pattern of the shell.
-    #[error("{}: no file matches this pattern, or it was quoted and the shell left it as it is", path.display())]
+    /// There is nothing at a path that looks like a shell pattern.
+    #[error("{}: no file matches this pattern (in quotes, the shell does not expand it)", path.display())]
     NoMatch {
         /// The path as given.
         path: PathBuf,
@@ -33,7 +33,7 @@ pub enum Error {
         /// What it is, and what to do.
         found: String,
     },
-    /// Neither a regular file nor a folder: it is not opened, since reading it might never end.
+    /// Neither a regular file nor a folder. It is not opened, since reading it might never end.
     #[error("{}: expected a file, found {found}, which is not read", path.display())]
     Special {
         /// What was given or found.
@@ -56,7 +56,7 @@ pub enum Error {
         path: PathBuf,
         /// The file name extensions that were looked for.
         extensions: String,
-        /// Images in formats that are not read, if there are any.
+        /// The images in formats that are not read, if there are any.
         also: String,
     },
     /// A file of zero bytes.
@@ -94,7 +94,7 @@ pub enum Error {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What the decoder stumbled over.
+        /// What is wrong.
         detail: String,
     },
     /// More pixels or memory than the limits allow.
@@ -107,7 +107,7 @@ pub enum Error {
         /// The size that the file announces.
         found: String,
     },
-    /// CIFAR records that are not whole, or a folder without them.
+    /// Incomplete CIFAR records, or a folder without any.
     #[error("{}: not CIFAR-10 binary records: {detail}", path.display())]
     Cifar {
         /// The file or folder.
@@ -115,7 +115,7 @@ pub enum Error {
         /// Expected and found.
         detail: String,
     },
-    /// An idx file (MNIST's format) that is not whole or not what its place demands.
+    /// An idx file (MNIST's format) that is incomplete, or not the one expected at its place.
     #[error("{}: not an idx file as expected: {detail}", path.display())]
     Idx {
         /// The file.
@@ -143,7 +143,7 @@ pub enum Error {
         /// What to do.
         advice: &'static str,
     },
-    /// Folders of which one part of the data set could be any.
+    /// Several folders that could be the same part of the data set.
     #[error("{}: cannot tell which folder is meant: {found}", path.display())]
     Ambiguous {
         /// The folder they are in.
@@ -157,7 +157,7 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// Data of a single class, from which nothing can be learnt.
+    /// Data with a single class, from which nothing can be learnt.
     #[error("{}: expected at least two classes, found one: {class}", path.display())]
     SingleClass {
         /// The folder.
@@ -178,11 +178,11 @@ pub enum Error {
     Interrupted,
 }
 
-/// A number that does not go with the data or with another number.
+/// A number that does not fit the data or another number.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingError {
-    /// More images to be held out for validation than leave any for training, or none.
+    /// Holding out this many images for validation would leave none for training, or it is none at all.
     #[error("expected to hold out 1 to {} images for validation, found {held_out}", images - 1)]
     HoldOut {
         /// How many were to be held out.
@@ -193,7 +193,7 @@ pub enum SettingError {
     /// A batch that the set cannot fill, or an empty one.
     #[error("batch: expected 1 to {images} (the images of the set), found {batch}")]
     Batch {
-        /// Images a batch.
+        /// Images per batch.
         batch: usize,
         /// Images of the set.
         images: usize,
@@ -239,7 +239,7 @@ impl Error {
         }
     }
 
-    /// The variant that an error of the operating system about `path` is.
+    /// The variant for an error of the operating system about `path`.
     pub(crate) fn io(path: &std::path::Path, source: std::io::Error) -> Self {
         let path = path.to_path_buf();
         match source.kind() {

@@ -134,7 +134,7 @@ pub(super) fn no_image(bytes: &[u8]) -> Option<&'static str> {
     let known: [(&[u8], &str); 4] = [
         (b"PK\x03\x04", "a zip archive; unpack it"),
         (b"\x1F\x8B", "a gzip file; unpack it"),
-        (b"\0\x05\x16\x07", "a file of macOS beside the image (AppleDouble)"),
+        (b"\0\x05\x16\x07", "a file that macOS keeps beside an image (AppleDouble)"),
         (b"{", "JSON"),
     ];
     if bytes.iter().all(|&byte| byte == 0) {

@@ -1,4 +1,4 @@
-//! Class folders, torchvision's `ImageFolder`: one folder a class, images at any depth below it.
+//! Class folders, as in torchvision's `ImageFolder`: one folder per class, with images at any depth in it.
 //!
 //! Opening lists files, no more; an image is decoded when it is asked for.
 
@@ -30,8 +30,8 @@ struct File {
 }
 
 impl ImageFolder {
-    /// Lists the images of `folder`. Its subfolders are the classes, in the order of their names;
-    /// hidden and system folders and those of training runs do not count.
+    /// Lists the images of `folder`. Its subfolders are the classes, in the order of their names. Hidden and
+    /// system folders and those of training runs do not count.
     ///
     /// # Errors
     /// [`Error`] if something cannot be listed, a class has no images, or there are fewer than two
@@ -40,7 +40,7 @@ impl ImageFolder {
         Self::search(folder, limits, &mut Search::new(&Unwatched))
     }
 
-    /// As [`open`](Self::open), with a search that hears what is passed over.
+    /// As [`open`](Self::open), with a search that counts what is skipped.
     pub(super) fn search(
         folder: &Path,
         limits: Limits,

@@ -52,8 +52,10 @@ fn translate(error: ImageError, path: &Path, limits: &Limits) -> Error {
     let path = path.to_path_buf();
     match error {
         ImageError::Limits(_) => {
-            let limit =
-                format!("at most {} pixels a side and {} bytes decoded", limits.side, limits.bytes);
+            let limit = format!(
+                "at most {} pixels per side and {} bytes decoded",
+                limits.side, limits.bytes
+            );
             Error::TooLarge { path, limit, found: detail }
         }
         ImageError::Unsupported(error) => match error.kind() {

@@ -33,7 +33,7 @@ pub(super) fn check_size(
         return Err(Error::Damaged { path: path(), detail });
     }
     if width.max(height) > limits.side {
-        let limit = format!("at most {} pixels a side", limits.side);
+        let limit = format!("at most {} pixels per side", limits.side);
         return Err(Error::TooLarge { path: path(), limit, found: format!("{width}x{height}") });
     }
     let bytes = u128::from(width) * u128::from(height) * u128::from(depth);

@@ -1,8 +1,8 @@
 //! Images to tensors: finding files, decoding, resizing, and the readers of data sets.
 //!
-//! An image is an [`RgbImage`] (8 bits a channel, rows top to bottom) until [`Preprocess`] turns
-//! it into the normalised NHWC floats that a network reads. Everything here depends on bytes and
-//! seeds only, and whatever is wrong with a file is an [`Error`] that names it.
+//! An image is an [`RgbImage`] (8 bits per channel, rows from top to bottom) until [`Preprocess`] turns
+//! it into the normalised NHWC floats that a network reads. Results depend on bytes and seeds only. Anything
+//! wrong with a file is an [`Error`] that names it.
 //!
 //! For training, [`open`] finds out what a folder holds and makes a [`Dataset`] of it, a [`Sampler`]
 //! says which images each step reads, and [`Batches`] turns them into a tensor.

@@ -28,7 +28,7 @@ impl Mean {
     pub const IMAGENET: Self =
         Self::Channel { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
-    /// Mean and (population) standard deviation of each channel over the centre views of all
+    /// Mean and (population) standard deviation of each channel over the centre crops of all
     /// images of `data`. A channel that never varies gets the deviation 1.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl Mean {
         Ok(Self::Channel { mean: moments.map(|m| m.0), std: moments.map(|m| m.1) })
     }
 
-    /// Mean of each pixel over the centre views of all images of `data`.
+    /// Mean of each pixel over the centre crops of all images of `data`.
     ///
     /// # Errors
     /// [`Error`] of the first image that cannot be read.

@@ -16,10 +16,10 @@ const DEMO_TRAIN: u64 = 4_000;
 const DEMO_VAL: u64 = 1_000;
 const DEMO_SEED: u64 = 1;
 
-const LOOKED_FOR: &str = "data_batch_1.bin and test_batch.bin (CIFAR-10 binary, also in \
-    cifar-10-batches-bin), train*.bin and test*.bin (such records under other names), \
-    train-images-idx3-ubyte with or without .gz (MNIST, also in MNIST/raw), train/CLASS/image and \
-    val/CLASS/image, CLASS/image";
+const LOOKED_FOR: &str = "a folder of images for each class (CLASS/..., or train/CLASS/... and \
+    val/CLASS/...), CIFAR-10 binary files (data_batch_1.bin and test_batch.bin, also in \
+    cifar-10-batches-bin, or train*.bin and test*.bin), idx files (train-images-idx3-ubyte with or \
+    without .gz, as MNIST has, also in MNIST/raw)";
 
 /// The kind of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,12 +30,12 @@ pub enum Kind {
     Cifar10,
     /// idx files, padded to 32 x 32, such as MNIST.
     Idx,
-    /// A folder a class, images of any size.
+    /// A folder for each class, with images of any size.
     ClassFolders,
 }
 
 impl Kind {
-    /// Whether the mirror image of an image is of the same class. It is not for digits.
+    /// Whether a mirrored image is of the same class, which is not so for digits.
     pub fn may_flip(self) -> bool {
         self != Self::Idx
     }
@@ -52,7 +52,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Where the images that a run is measured on come from. By a test set nothing may be chosen.
+/// Where the images that a run is measured on come from. Nothing may be chosen by a test set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValidationOrigin {
     /// Held out of the training images.
@@ -73,8 +73,8 @@ pub struct Splits {
     pub origin: ValidationOrigin,
     /// What it is.
     pub kind: Kind,
-    /// What the user should know, a sentence each: choices that were made where the data leaves
-    /// them open, and what was passed over.
+    /// What the user should know, one sentence each: choices that were made where the data leaves them open,
+    /// and what was skipped.
     pub notes: Vec<String>,
 }
 
@@ -88,10 +88,10 @@ pub fn open(path: Option<&Path>) -> Result<Splits, Error> {
     open_with(path, Limits::default(), &Unwatched)
 }
 
-/// As [`open`], for images up to `limits`, while `watch` hears how far it is and may stop it.
+/// As [`open`], for images up to `limits`. `watch` is told how far it is, and may stop it.
 ///
 /// # Errors
-/// As of [`open`], and [`Error::Interrupted`] if it was stopped.
+/// As for [`open`], and [`Error::Interrupted`] if it was stopped.
 pub fn open_with(path: Option<&Path>, limits: Limits, watch: &dyn Watch) -> Result<Splits, Error> {
     let Some(path) = path else { return Ok(open_demo()) };
     let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
@@ -135,10 +135,13 @@ fn unknown(path: &Path, search: &mut Search<'_>) -> Result<Error, Error> {
             search.folder(path)?;
             match search.found.iter().filter(|image| image.is_ok()).count() {
                 0 => "none".to_owned(),
-                images => format!(
-                    "{images} images without a folder for each class; put those of each class into a \
-                     folder of its own"
-                ),
+                count => {
+                    let images = if count == 1 { "image" } else { "images" };
+                    format!(
+                        "{count} {images} without a folder for each class; put those of each class \
+                         into a folder of its own"
+                    )
+                }
             }
         }
         [archive, ..] => format!("{}, {}", archive.display(), kinds::describe(archive)),
@@ -199,7 +202,9 @@ fn in_memory(
     }
     let notes = match test {
         Some(_) => Vec::new(),
-        None => vec![format!("{}: no test files, nothing to validate on", folder.display())],
+        None => {
+            vec![format!("{}: no test files, so there is nothing to validate on", folder.display())]
+        }
     };
     let val = test.map(|test| Box::new(test) as Box<dyn Dataset>);
     // Both kinds come with a test set and nothing else.

@@ -49,8 +49,8 @@ impl Parts {
             (Some(train), _) => {
                 if val.is_none() && test.is_none() && flat.is_empty() && !others.is_empty() {
                     return Err(ambiguous(format!(
-                        "{} holds folders, as a folder of training images does, and beside it are {}; \
-                         give {} as the data, or move it elsewhere",
+                        "{} looks like a folder of training images, but beside it are {}; give {} as \
+                         the data, or move it elsewhere",
                         name_of(&train),
                         names(&others, ", "),
                         train.display()
@@ -115,13 +115,13 @@ pub(super) fn hold_out(data: ImageFolder, folder: &Path, mut notes: Vec<String>)
     let folder = folder.display();
     notes.push(if val.is_empty() {
         format!(
-            "{folder}: no folder for validation, and every class has a single image; nothing is held \
-             out and nothing validated"
+            "{folder}: no validation folder, and every class has a single image, so nothing is held out \
+             and nothing is validated"
         )
     } else {
         format!(
-            "{folder}: no folder for validation; {} of {} images are held out, a tenth of each class, \
-             chosen by a hash of their names",
+            "{folder}: no validation folder; {} of {} images are held out for validation, a tenth of each \
+             class, chosen by a hash of their names",
             val.len(),
             data.len()
         )
@@ -145,7 +145,9 @@ fn alike(names: Option<&[String]>) -> Vec<String> {
         folded.entry(name.to_lowercase()).or_default().push(name);
     }
     let alike = folded.into_values().filter(|names| names.len() > 1);
-    alike.map(|names| format!("classes that differ in case only: {}", names.join(", "))).collect()
+    alike
+        .map(|names| format!("classes whose names differ only in case: {}", names.join(", ")))
+        .collect()
 }
 
 /// What `found` has less and more than `expected`.

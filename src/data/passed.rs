@@ -1,4 +1,4 @@
-//! What a search for images passes over, counted, so that it can be said.
+//! What a search for images skips, counted for a note.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -67,14 +67,14 @@ impl PassedOver {
             let Group { count, first } = &self.hidden;
             let what = if *count == 1 { "file or folder" } else { "files and folders" };
             notes.push(format!(
-                "{count} hidden or system {what} passed over (the first: {})",
+                "{count} hidden or system {what} skipped (the first: {})",
                 first.display()
             ));
         }
         for run in &self.runs {
-            notes.push(format!("{}: training runs, passed over", run.display()));
+            notes.push(format!("{}: skipped, since it holds training runs", run.display()));
         }
-        notes.extend(self.unread().map(|text| format!("passed over: {text}")));
+        notes.extend(self.unread().map(|text| format!("skipped {text}")));
         notes
     }
 

@@ -19,13 +19,13 @@ pub struct ImageList {
     /// In the order of the paths. What cannot be listed or read (a missing path, an unreadable folder, a
     /// folder without images, a FIFO) is an error in its place.
     pub images: Vec<Result<PathBuf, Error>>,
-    /// What was passed over, a sentence each.
+    /// What was skipped, one sentence each.
     pub notes: Vec<String>,
 }
 
 /// The images at `paths`, in order: a file stands for itself, a folder for the images in it and
 /// in its subfolders, sorted by path. Hidden and system files, training runs and formats that are not
-/// read are passed over in folders and counted in the notes.
+/// read are skipped in folders and counted in the notes.
 ///
 /// # Errors
 /// [`Error::Interrupted`] if `watch` stops it.
@@ -82,7 +82,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Looks for something without counting what is passed over: it is looked at again.
+    /// Looks for something without counting what is skipped: it is looked at again.
     pub(super) fn quietly<T>(&mut self, look: impl FnOnce(&mut Self) -> T) -> T {
         let passed = std::mem::take(&mut self.passed);
         let found = look(self);
@@ -102,7 +102,7 @@ impl<'a> Search<'a> {
     }
 
     /// Appends the images below `folder`. `above` holds the real paths of the folders that led here:
-    /// a symbolic link back to one of them is a loop and is passed over.
+    /// a symbolic link back to one of them is a loop and is skipped.
     fn walk(&mut self, folder: &Path, above: &mut Vec<PathBuf>) -> Result<(), Error> {
         let real = folder.canonicalize().map_err(|e| Error::io(folder, e));
         let (real, paths) = match real.and_then(|real| Ok((real, self.entries(folder)?))) {

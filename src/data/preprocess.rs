@@ -15,9 +15,9 @@ use crate::weights::StatedPreprocess;
 /// How images become inputs of a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preprocess {
-    /// Which square of bytes is taken of an image.
+    /// Which square of an image is used.
     pub view: View,
-    /// What is subtracted of it, and what divides.
+    /// What is subtracted from it, and what it is divided by.
     pub mean: Mean,
 }
 
@@ -41,9 +41,9 @@ impl Preprocess {
         }
     }
 
-    /// What is `stated`, and for the rest the standard of `family`. Where only a crop larger than the
-    /// standard's resize is stated, images are resized to that. With `pixel_mean`, `[crop, crop, 3]`,
-    /// that is the mean, whatever is stated of the channels.
+    /// What is `stated`, and for the rest the standard of `family`. If only a crop larger than the standard's
+    /// resize is stated, images are resized to that. If there is a `pixel_mean`, `[crop, crop, 3]`, it is the
+    /// mean, whatever is stated about the channels.
     pub fn complete(
         family: Family,
         stated: &StatedPreprocess,
@@ -61,8 +61,8 @@ impl Preprocess {
         Self { view: View { pad: stated.pad, resize, crop }, mean }
     }
 
-    /// What a file has to state so that [`complete`](Self::complete) gives this back. A mean of pixels
-    /// is a tensor of its own; the channels then have the mean 0 and the deviation 1.
+    /// What a file has to state so that [`complete`](Self::complete) returns this. A per-pixel mean is a tensor
+    /// of its own; the channels then have the mean 0 and the deviation 1.
     pub fn stated(&self) -> StatedPreprocess {
         let (mean, std) = match &self.mean {
             Mean::Channel { mean, std } => (*mean, *std),

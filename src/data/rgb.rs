@@ -2,7 +2,7 @@
 //!
 //! A type of our own keeps the decoder library out of the public interface.
 
-/// An RGB image of 8 bits a channel.
+/// An RGB image with 8 bits per channel.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RgbImage {
     width: usize,
@@ -41,7 +41,7 @@ impl RgbImage {
         &self.pixels[y * self.width * 3..][..self.width * 3]
     }
 
-    /// Exchanges left and right.
+    /// Mirrors the image: exchanges left and right.
     pub fn mirror(&mut self) {
         for row in self.pixels.chunks_exact_mut(self.width * 3) {
             row.as_chunks_mut::<3>().0.reverse();

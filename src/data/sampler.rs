@@ -49,8 +49,8 @@ impl Sampler {
         (self.order.len() / self.batch) as u64
     }
 
-    /// Batches taken since the beginning of training. A sampler made with this number goes on as
-    /// this one does.
+    /// Batches taken since the start of training. A sampler made with this number continues as this one
+    /// does.
     pub fn step(&self) -> u64 {
         self.step
     }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::RgbImage;
 use super::resize::{Window, resize_window};
 
-/// Which squares of an image are looked at.
+/// Which crops of an image are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Crops {
     /// The centre.
@@ -32,13 +32,13 @@ impl Crops {
 /// How an image of any size becomes a square of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
-    /// Side of a black square in whose middle an image stands that fits into it, before all else;
-    /// none, or a larger image: it stays as it is. (So idx images of 28 x 28 become 32 x 32.)
+    /// Side of a black square. Before all else, an image that fits into it is put in its middle. With `None`,
+    /// and for larger images, nothing happens. (So idx images of 28 x 28 become 32 x 32.)
     pub pad: Option<usize>,
-    /// Length to which the shorter side is resized (the longer in proportion, rounded down); none:
-    /// the image is not resized.
+    /// Length to which the shorter side is resized (the longer in proportion, rounded down). With `None`, the
+    /// image is not resized.
     pub resize: Option<usize>,
-    /// Side of the square that is cut. What lies outside the image is black.
+    /// Side of the crop. What lies outside the image is black.
     pub crop: usize,
 }
 

@@ -1,5 +1,5 @@
 //! How a product is cut into blocks, and why. Only the blocks of K, and the chunks of a long sum, change
-//! a result: they follow from the shape and from the constants in [`crate::numerics`].
+//! a result: they follow from the shape and from the constants in `numerics`.
 
 use super::kernels::Kernel;
 use crate::numerics::{KC, chunks};

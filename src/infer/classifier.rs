@@ -13,7 +13,7 @@ use crate::weights::{Overrides, StatedPreprocess, WeightsError, WeightsFile};
 /// The longest side, in pixels, of a network's input.
 pub const MAX_INPUT_SIDE: usize = 4096;
 
-/// A network that names what images show.
+/// A network that classifies images.
 ///
 /// ```no_run
 /// use resnet_cpu::{Classifier, Limits, read_image};
@@ -28,14 +28,16 @@ pub const MAX_INPUT_SIDE: usize = 4096;
 /// # }
 /// ```
 ///
-/// It is used from any number of threads at a time, by reference or as cheap clones: all share the
-/// weights and their packed forms, and each call takes a [`Session`] for as long as it lasts, so there
-/// are as many as calls run at a time.
+/// Any number of threads can use it at the same time, by reference or through clones, which are cheap. All
+/// share the weights and their packed forms. Each call takes a [`Session`] for as long as it lasts, so there
+/// are as many sessions as calls that run at the same time.
 ///
-/// It runs on the threads of the current rayon pool ([`runtime::pool`](crate::runtime::pool) makes
-/// one of the physical cores); a caller from outside enters the global one. The predictions for an image
-/// do not depend on what else is in the batch, nor on the number of threads; how many images run
-/// together, which decides how a convolution is computed, can change their last digits.
+/// It runs on the threads of the current rayon pool; [`runtime::pool`](crate::runtime::pool) makes one with a
+/// thread for each physical core. A caller outside of any pool enters rayon's global one.
+///
+/// The predictions for an image do not depend on the other images of the batch, nor on the number of
+/// threads. The number of images that run together decides how a convolution is computed, so it can change
+/// the last digits.
 #[derive(Clone)]
 pub struct Classifier {
     shared: Arc<Shared>,
@@ -47,11 +49,11 @@ struct Shared {
     normalizer: Normalizer,
     crops: Crops,
     labels: Option<Vec<String>>,
-    /// Those that no call has at the moment.
+    /// Those that no call is using.
     sessions: Mutex<Vec<Session<'static>>>,
 }
 
-/// Why there is no classifier.
+/// Why a classifier cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClassifierError {
@@ -64,9 +66,9 @@ pub enum ClassifierError {
 }
 
 impl Classifier {
-    /// The network in the file of weights at `path`, on the fastest instruction set, with the
-    /// preprocessing and the class names that the file states or, where it does not, the standard
-    /// ones of its family.
+    /// The network in the file of weights at `path`, on the fastest instruction set. Preprocessing and class
+    /// names are those that the file states. Where it states none, the preprocessing is the standard one of
+    /// the network's family, and the names are those of [`class_names`].
     ///
     /// # Errors
     /// If the file cannot be used; see [`WeightsFile::open`].
@@ -92,11 +94,11 @@ impl Classifier {
         Ok(Self::new(model, preprocess, names)?)
     }
 
-    /// A classifier from its parts. `labels` are in order of index.
+    /// A classifier made of its parts. `labels` are in index order.
     ///
     /// # Errors
-    /// If there is one class only, there are not as many labels as classes, a per-pixel mean is not of the
-    /// crop's size, or the network cannot take inputs of `preprocess.view.crop` pixels.
+    /// If there is only one class, the number of labels is not that of the classes, a per-pixel mean does not
+    /// have the size of the crop, or the network cannot take inputs of `preprocess.view.crop` pixels.
     pub fn new(
         model: impl Into<Arc<Model<'static>>>,
         preprocess: Preprocess,
@@ -128,8 +130,8 @@ impl Classifier {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// The same, looking at `crops` of each image; without this, at the centre. The predictions of
-    /// several crops are by the mean of their softmax.
+    /// The same classifier, but using `crops` of each image instead of the centre crop alone. Predictions from
+    /// several crops use the mean of their softmax.
     pub fn with_crops(self, crops: Crops) -> Self {
         let Shared { model, preprocess, normalizer, labels, .. } = &*self.shared;
         let shared = Shared {
@@ -161,7 +163,7 @@ impl Classifier {
     /// The `k` most likely classes of an image, most likely first.
     ///
     /// # Errors
-    /// If the network gives no finite numbers for it, or the weights cannot be read.
+    /// If the network's output is not finite, or the weights cannot be read.
     pub fn classify_one(&self, image: &RgbImage, k: usize) -> Result<Vec<Prediction>, InferError> {
         self.classify(std::slice::from_ref(image), k).remove(0)
     }
@@ -169,7 +171,7 @@ impl Classifier {
     /// The `k` most likely classes of each image, most likely first. All images run as one batch.
     ///
     /// # Errors
-    /// For an image, if the network gives no finite numbers for it, or the weights cannot be read.
+    /// For each image: if the network's output is not finite, or the weights cannot be read.
     pub fn classify(
         &self,
         images: &[RgbImage],
@@ -178,9 +180,9 @@ impl Classifier {
         self.classify_each(images.len(), k, |i| Ok(&images[i]))
     }
 
-    /// As [`classify`](Self::classify) for `count` images that `image` gets, in parallel, so that
-    /// no more of them are in memory at a time than there are threads. Images that it does not get
-    /// keep their place in the result; the others run.
+    /// As [`classify`](Self::classify), for `count` images that `image` loads, in parallel, so that no more of
+    /// them are in memory at a time than there are threads. An image that cannot be loaded has its error at
+    /// its place in the result; the others run.
     pub fn classify_each<I: Borrow<RgbImage>, E: From<InferError> + Send>(
         &self,
         count: usize,
@@ -202,11 +204,11 @@ impl Classifier {
         })
     }
 
-    /// The logits of each image, `[classes]`; of several crops, one after the other. All images run as
-    /// one batch.
+    /// The logits of each image, `[classes]`; with several crops, those of each, one after another. All
+    /// images run as one batch.
     ///
     /// # Errors
-    /// As [`classify`](Self::classify), but what is not finite is returned as it is.
+    /// As for [`classify`](Self::classify), but output that is not finite is returned as it is.
     pub fn logits(&self, images: &[RgbImage]) -> Vec<Result<Vec<f32>, InferError>> {
         let len = self.shared.crops.count() * self.model().network().fc.out_features;
         self.run(
@@ -216,11 +218,11 @@ impl Classifier {
         )
     }
 
-    /// What the last layer sees of each image: the mean over all pixels, `[features]`; of several crops,
-    /// one after the other. All images run as one batch.
+    /// The features of each image, `[features]`: the input of the last layer, a mean over all pixels. With
+    /// several crops, those of each, one after another. All images run as one batch.
     ///
     /// # Errors
-    /// As [`logits`](Self::logits).
+    /// As for [`logits`](Self::logits).
     pub fn features(&self, images: &[RgbImage]) -> Vec<Result<Vec<f32>, InferError>> {
         let len = self.shared.crops.count() * self.model().network().fc.in_features;
         self.run(
@@ -266,12 +268,12 @@ impl Classifier {
     }
 }
 
-/// The preprocessing that `weights` ask for, with what is `asked` instead, and the names of the fields
-/// that neither states and whose standard values are assumed. The file's per-pixel mean counts unless
-/// a mean or a deviation is asked for.
+/// The preprocessing for `weights`: what is `asked` for, else what the file states, else the standard of the
+/// network's family. Also the names of the fields for which the standard is assumed. The file's per-pixel
+/// mean is used unless a mean or a deviation is asked for.
 ///
 /// # Errors
-/// [`InferError::PixelMean`] if the per-pixel mean is not of the size of the crop.
+/// [`InferError::PixelMean`] if the per-pixel mean does not have the size of the crop.
 pub fn preprocess(
     weights: &WeightsFile,
     asked: &StatedPreprocess,
@@ -289,8 +291,8 @@ pub fn preprocess(
     Ok((preprocess, stated.unstated()))
 }
 
-/// The class names that the file states, else those of the data set that its publisher is known to have
-/// trained on.
+/// The class names that the file states, else those of the data set that its publisher is known to train
+/// on, else `None`.
 pub fn class_names(weights: &WeightsFile) -> Option<Vec<String>> {
     let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     let stated = weights.classes().map(<[String]>::to_vec);

@@ -7,7 +7,7 @@ use crate::model::SourceError;
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InferError {
-    /// Some layer would have no pixels left.
+    /// The images are too small: some layer would have no pixels left.
     #[error("images of {width} x {height} pixels are too small for this network")]
     TooSmall {
         /// Height of the images, in pixels.
@@ -15,21 +15,21 @@ pub enum InferError {
         /// Width of the images, in pixels.
         width: usize,
     },
-    /// Inputs for which memory would hardly suffice.
-    #[error("images of {side} x {side} pixels are too large; at most {MAX_INPUT_SIDE} a side")]
+    /// The images are larger than inputs may be.
+    #[error("images of {side} x {side} pixels are too large; at most {MAX_INPUT_SIDE} per side")]
     TooLarge {
         /// Side of the images, in pixels.
         side: usize,
     },
-    /// Class names that cannot be those of the network.
-    #[error("expected {classes} labels, one a class, found {found}")]
+    /// There are not as many class names as classes.
+    #[error("expected {classes} labels, one per class, found {found}")]
     Labels {
         /// Classes of the network.
         classes: usize,
         /// Names given.
         found: usize,
     },
-    /// A per-pixel mean that is not of the input's size.
+    /// The per-pixel mean does not have the size of the input.
     #[error("the weights' per-pixel mean has {found} numbers; an input of {side} x {side} needs {expected}",
             expected = side * side * 3)]
     PixelMean {
@@ -38,16 +38,16 @@ pub enum InferError {
         /// Numbers in the mean.
         found: usize,
     },
-    /// One output, which is no choice among classes.
+    /// The network has a single output, so there are no classes to choose from.
     #[error(
-        "the network has one output, for yes or no; at least two classes are needed to name what an \
-         image shows (the softmax of one is always 100 %)"
+        "the network has a single output, for yes or no; classifying needs at least two classes (the \
+         softmax of one is always 100 %)"
     )]
     OneOutput,
     /// The network gave infinities or NaN.
-    #[error("the network's output is not finite: the numbers overflow with this preprocessing")]
+    #[error("the network's output is not finite: with this preprocessing, its numbers overflow")]
     NotFinite,
-    /// The weights cannot be read any more, or have changed since they were opened.
+    /// The weights can no longer be read, or have changed since they were opened.
     #[error(transparent)]
     Weights(#[from] SourceError),
 }

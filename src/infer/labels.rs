@@ -20,7 +20,7 @@ pub const CIFAR10: [&str; 10] =
 static IMAGENET: LazyLock<Vec<&'static str>> =
     LazyLock::new(|| include_str!("imagenet_classes.txt").lines().collect());
 
-/// Bytes that a file of labels may have.
+/// The largest size of a file of labels, in bytes.
 const MAX_BYTES: u64 = 4 << 20;
 
 /// The class names of a data set, in order of index.
@@ -43,7 +43,7 @@ pub enum Error {
         /// Why.
         error: std::io::Error,
     },
-    /// The content is no list of class names.
+    /// The content is not a list of class names.
     #[error("{}: cannot read labels: {reason}", path.display())]
     Format {
         /// The file.
@@ -61,13 +61,13 @@ pub enum Error {
     },
 }
 
-/// Reads class names from a UTF-8 file: text, one a line in index order, or JSON if it begins with `[`
-/// or `{`. JSON is an array of names, an object of names by index (`{"0": "tench"}`), of indices by name
-/// (`{"tench": 0}`), or one that has such an object as `id2label`. Where a name is an array itself
-/// (`["n01440764", "tench"]`), its last item counts.
+/// Reads class names from a UTF-8 file: text with one name per line, in index order, or JSON if it begins
+/// with `[` or `{`. JSON is an array of names, an object of names by index (`{"0": "tench"}`) or of indices
+/// by name (`{"tench": 0}`), or a configuration with such an object as `id2label`. Where a name is an array
+/// itself (`["n01440764", "tench"]`), its last item counts.
 ///
-/// Names may repeat, as ImageNet's do, but not be empty; empty lines at the end are none. Whether there
-/// are as many as classes is for the caller to check.
+/// Names may repeat, as ImageNet's do, but not be empty. Empty lines at the end do not count. The caller
+/// checks that there are as many names as classes.
 ///
 /// # Errors
 /// [`Error`] if the file cannot be read, is not a regular file or too large, or is not of that form.
@@ -123,7 +123,7 @@ fn instead(text: &str) -> Option<String> {
     ["LFS", "HTML", "XML"].iter().any(|kind| what.contains(kind)).then_some(what)
 }
 
-/// A name a line; else the number of the line that is empty.
+/// One name per line; else the number of the first empty line.
 fn from_lines(text: &str) -> Result<Vec<String>, usize> {
     let names = text.lines().enumerate().map(|(i, line)| match line.trim() {
         "" => Err(i + 1),
@@ -200,7 +200,7 @@ fn kind(value: &Value) -> &'static str {
 
 fn not_json(error: serde_json::Error) -> String {
     let error: String = error.to_string().chars().take(200).collect();
-    format!("it begins like JSON, but is not: {error}")
+    format!("it begins like JSON, but is not valid JSON: {error}")
 }
 
 /// The entries of an object in their order, also those of one key.

@@ -1,13 +1,13 @@
-//! Which layer a step of a plan is, for whoever asks where a run's time goes.
+//! Which layer each step of a plan is, and the time that it takes.
 
 use super::plan::{Op, Step};
 use crate::conv::ConvShape;
 use std::time::Duration;
 
-/// What a layer took in a run.
+/// The time that a layer took in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerTime<'a> {
-    /// torchvision's name of the layer, or one in its manner where it has no layer of its own.
+    /// torchvision's name of the layer, or one in its style where torchvision has no such layer.
     pub name: &'a str,
     /// Height, width and channels of what it reads.
     pub input: [usize; 3],
@@ -18,7 +18,7 @@ pub struct LayerTime<'a> {
     /// Multiply-accumulates for the whole batch by the layer's definition; 0 for layers without
     /// weights.
     pub macs: u64,
-    /// Wall time; of layers that threads run each for images of its own, their mean.
+    /// Wall time; the mean over threads for layers that each thread runs for images of its own.
     pub time: Duration,
 }
 

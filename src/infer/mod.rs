@@ -1,9 +1,9 @@
-//! Trained networks at work: fold, plan, run, name what was seen.
+//! Inference: from images to predictions.
 //!
-//! A [`Model`] holds a network prepared for inference, shared by all who run it: batch norm folded into
-//! the filters, filters packed for the kernels when they are first needed. A [`Session`] is one caller's
-//! runs: activations planned into a few buffers that every run reuses. A [`Classifier`] puts
-//! preprocessing before it and class names after it.
+//! A [`Model`] is a network prepared for inference, and all callers share it. Batch norm is folded into the
+//! filters, and filters are packed for the kernels when they are first needed. A [`Session`] is one caller's
+//! runs of a model. Its activations are planned into a few buffers that every run reuses. A [`Classifier`]
+//! is a model with preprocessing before it and class names after it.
 
 mod classifier;
 mod error;

@@ -8,12 +8,12 @@ use crate::gemm::Backend;
 use crate::model::{Network, ParamSource};
 use crate::runtime::{Tasks, Team};
 
-/// A network with its weights, shared by all who run it: through `&Model` or `Arc<Model>`, from any
-/// thread. Each caller has a [`Session`](super::Session) of its own.
+/// A network with its weights. All callers share it, through `&Model` or `Arc<Model>`, from any thread. Each
+/// caller has a [`Session`](super::Session) of its own.
 ///
-/// Batch norm after a convolution is an affine map of each channel, so it moves into the filters
-/// (scale, rounded once from f64) and a bias. A layer's weights are read, folded and packed when a
-/// run first needs them in that form, once for all sessions; the model keeps their source for that.
+/// Batch norm after a convolution is an affine map of each channel, so it is folded into the filters (a
+/// scale, rounded once from f64) and a bias. A layer's weights are read, folded and packed when a run first
+/// needs them in that form, once for all sessions. The model keeps their source for that.
 pub struct Model<'w> {
     network: Network,
     weights: Box<dyn ParamSource + Send + 'w>,
@@ -32,8 +32,8 @@ impl<'w> Model<'w> {
         }
     }
 
-    /// The same with a choice of the algorithms for convolutions. Without it, each is computed by the
-    /// fastest; a choice changes speed, memory and the last digits.
+    /// The same model with a choice of algorithms for convolutions. By default each is computed by the
+    /// fastest. A choice changes speed, memory and the last digits of results.
     pub fn with_convolutions(self, convolutions: Convolutions) -> Self {
         Self { means: Means { convolutions, ..self.means }, ..self }
     }
@@ -43,7 +43,7 @@ impl<'w> Model<'w> {
         &self.network
     }
 
-    /// Who computes the products.
+    /// The backend that computes matrix products.
     pub fn backend(&self) -> Backend {
         self.means.backend
     }

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// One caller's runs of a [`Model`] on the threads of the current rayon pool.
 ///
-/// A session is cheap to make: it holds no weights. Its memory is that of its largest run's activations
-/// and its threads' scratch, which it keeps.
+/// A session is cheap to make, since it holds no weights. It keeps the activations of its largest run and its
+/// threads' scratch memory.
 pub struct Session<'w> {
     crew: Crew,
     state: State<'w>,
@@ -35,7 +35,7 @@ struct State<'w> {
 }
 
 impl<'w> Session<'w> {
-    /// A session of a model of its own: `network` with the weights of `params`.
+    /// A session with a model of its own: `network` with the weights of `params`.
     pub fn new(network: &Network, params: impl ParamSource + Send + 'w, backend: Backend) -> Self {
         Self::of(&Arc::new(Model::new(network, params, backend)))
     }
@@ -59,8 +59,8 @@ impl<'w> Session<'w> {
         &self.state.model
     }
 
-    /// Does what the first run of a size does before it runs: plans, and packs the weights that have
-    /// not been needed so far.
+    /// Prepares runs of this size, as the first one would: makes the plan, and packs the weights that have not
+    /// been needed so far.
     ///
     /// # Errors
     /// If the images are too small for the network, or the weights cannot be read.
@@ -71,14 +71,13 @@ impl<'w> Session<'w> {
 
     /// The logits, `[batch, classes]`, of `input`, `[batch, height, width, 3]` (preprocessed).
     ///
-    /// The first run of a size [prepares](Self::prepare) and allocates; those after it reuse the
-    /// memory.
+    /// The first run of a size [prepares](Self::prepare) and allocates. Later runs reuse the memory.
     ///
     /// # Errors
     /// If the images are too small for the network, or the weights cannot be read.
     ///
     /// # Panics
-    /// If `input` has another size than `batch`, `height` and `width` say, or `batch` is zero.
+    /// If the size of `input` is not that of `batch`, `height` and `width`, or `batch` is zero.
     pub fn run(
         &mut self,
         input: &[f32],
@@ -113,7 +112,7 @@ impl<'w> Session<'w> {
         &self.state.logits[..len.min(self.state.logits.len())]
     }
 
-    /// What the classifier saw in the last run: the mean over all pixels, `[batch, features]`.
+    /// The features of the last run, `[batch, features]`: the input of the last layer, a mean over all pixels.
     pub fn features(&self) -> Vec<f32> {
         let rest = self.state.plan.as_ref().map(|plan| &plan.rest);
         let Some(step) = rest.and_then(|rest| rest.steps.last()) else { return Vec::new() };
@@ -124,12 +123,12 @@ impl<'w> Session<'w> {
         buffer.map_or(Vec::new(), |buffer| buffer[..step.from_len].to_vec())
     }
 
-    /// Whether runs take the time of each layer, for [`layer_times`](Self::layer_times).
+    /// Whether runs measure the time of each layer, for [`layer_times`](Self::layer_times).
     pub fn set_profiling(&mut self, on: bool) {
         self.state.profile = on.then(Profile::default);
     }
 
-    /// What each layer of the last run took, in the order of execution; none unless
+    /// The time of each layer in the last run, in the order of execution; empty unless
     /// [profiling](Self::set_profiling) was on.
     pub fn layer_times(&self) -> Vec<LayerTime<'_>> {
         let State { plan, profile, .. } = &self.state;

@@ -4,19 +4,19 @@ use std::cmp::Ordering;
 
 use crate::ops::softmax;
 
-/// One class and how likely the network finds it.
+/// A class and its probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prediction {
     /// The class.
     pub index: usize,
-    /// Its share of the softmax, 0..1; of several crops, the mean of their shares.
+    /// Its probability by the softmax, 0..1; with several crops, the mean of theirs.
     pub probability: f64,
-    /// What the classifier gave; none for an average of several crops.
+    /// Its logit; `None` for an average of several crops.
     pub logit: Option<f32>,
 }
 
-/// The `k` most likely classes (or all, if there are fewer), most likely first; of equals, the
-/// one with the lower index.
+/// The `k` most likely classes (or all, if there are fewer), most likely first. Of equally likely ones, the
+/// one with the lower index comes first.
 pub fn top_k(logits: &[f32], k: usize) -> Vec<Prediction> {
     let probabilities = softmax(logits);
     let prediction = |index: usize| Prediction {
@@ -28,7 +28,7 @@ pub fn top_k(logits: &[f32], k: usize) -> Vec<Prediction> {
     order.into_iter().take(k).map(prediction).collect()
 }
 
-/// As [`top_k`] by the softmax averaged over crops; `logits` is `[crops, classes]`.
+/// As [`top_k`], with the softmax averaged over crops; `logits` is `[crops, classes]`.
 ///
 /// # Panics
 /// If `classes` is zero.

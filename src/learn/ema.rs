@@ -10,8 +10,8 @@ use crate::simd::{Isa, Simd, SimdOp};
 /// Floats that one thread updates at a time.
 const CHUNK: usize = 16 << 10;
 
-/// Moves `average` towards `params`: `a += (1 - d) * (p - a)` with the decay d of `step` (the number
-/// of steps done before, 0 after the first).
+/// Moves `average` towards `params`: `a += (1 - d) * (p - a)`, with the decay d of `step`, the number of steps
+/// done before (0 after the first).
 ///
 /// # Panics
 /// If they are not parameters of the same network.

@@ -9,8 +9,8 @@ const SCRATCH: u128 = 5;
 /// batch and of a micro-batch, and packed filters, at most four times their size for each pass.
 const COPIES: u128 = 4 + 2 * 4;
 
-/// Bytes of memory that training `network` with `micro_batch` images of `side` x `side` pixels at a time
-/// takes, within about a tenth; the images of a whole `batch` are prepared at once. Nothing is allocated.
+/// Bytes of memory that it takes to train `network` with `micro_batch` images of `side` x `side` pixels at a
+/// time, to within about a tenth. The images of a whole `batch` are prepared at once. Nothing is allocated.
 pub fn training_bytes(network: &Network, batch: usize, micro_batch: usize, side: usize) -> u64 {
     let image = 3 * side as u128 * side as u128;
     let weights = network.table().learnable_len() as u128;

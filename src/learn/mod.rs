@@ -1,8 +1,7 @@
 //! The numerics of a training step: forward and backward pass, loss, the optimiser, the moving average.
 //!
-//! Nothing here knows a file or a run: a [`Learner`] takes a batch of tensors and gives loss and
-//! gradients, [`Sgd`] and [`update_ema`] change flat buffers. What is done with them over a run is
-//! [`train`](crate::train)'s.
+//! Nothing here knows about files or runs. A [`Learner`] takes a batch of tensors and gives loss and
+//! gradients. [`Sgd`] and [`update_ema`] change flat buffers. [`train`](crate::train) makes a run of them.
 
 mod backward;
 mod diverged;

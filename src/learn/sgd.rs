@@ -11,12 +11,12 @@ use crate::simd::{Isa, Simd, SimdOp};
 /// Floats of a chunk that one thread updates: three buffers of it fit a second-level cache.
 const CHUNK: usize = 16 << 10;
 
-/// What SGD does besides following the gradient.
+/// Options of SGD.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdOptions {
-    /// Share of the last step's velocity that is kept, 0..1 (the paper: 0.9).
+    /// Momentum: the share of the last step's velocity that is kept, 0..1 (the paper: 0.9).
     pub momentum: f32,
-    /// Nesterov's form: step along the velocity that the next step would have.
+    /// Whether to use Nesterov's momentum: a step along the velocity that the next step would have.
     pub nesterov: bool,
     /// Weight decay, added to the gradient as `weight_decay * weight` (the paper: 1e-4).
     pub weight_decay: f32,
@@ -62,7 +62,7 @@ impl Sgd {
     /// `w -= lr * (g + m * v)`). `momentum` holds v, zeros before the first step.
     ///
     /// # Panics
-    /// If a buffer has another length than the table's
+    /// If the length of a buffer is not the table's
     /// [`learnable_len`](TensorTable::learnable_len).
     pub fn step(
         &self,

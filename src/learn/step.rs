@@ -12,7 +12,7 @@ use crate::simd::Isa;
 
 /// A network in training: its buffers, for one size of batch.
 ///
-/// Parameters and gradients stay the caller's: the gradients lie in one flat buffer in the layout of
+/// Parameters and gradients belong to the caller. The gradients are in one flat buffer, in the layout of
 /// [`Params::learnable`].
 pub struct Learner {
     network: Network,
@@ -24,7 +24,7 @@ pub struct Learner {
     partial: AlignedBuf,
 }
 
-/// Images that no layer of the network can do without.
+/// The images are too small: some layer would have no pixels left.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("images of {width} x {height} pixels are too small for this network")]
 #[non_exhaustive]
@@ -50,9 +50,9 @@ impl Learner {
 
     /// Loss and gradients of a batch.
     ///
-    /// A batch of more than `micro_batch` images runs in parts of that size, whose batch norms see
-    /// only their own images (He et al. 2015 had 8 parts of 32) and whose gradients add up. The
-    /// running statistics of `params` follow each part.
+    /// A batch of more than `micro_batch` images runs in micro-batches of that size, and their gradients are
+    /// added up. Batch norm sees only the images of a micro-batch (He et al. 2015 had 8 of 32). Each
+    /// micro-batch updates the running statistics of `params`.
     ///
     /// # Errors
     /// If the images are too small for the network.
@@ -70,14 +70,14 @@ impl Learner {
         Ok(loss.expect("nothing stops it"))
     }
 
-    /// As [`batch`](Self::batch), but given up between two micro-batches when `stopped` says so: then
-    /// there is no loss, `params` are as before, and the gradients are worth nothing.
+    /// As [`batch`](Self::batch), but it stops between two micro-batches when `stopped` returns true. Then
+    /// there is no loss, `params` are as before, and the gradients are meaningless.
     ///
     /// # Errors
     /// If the images are too small for the network.
     ///
     /// # Panics
-    /// As [`batch`](Self::batch).
+    /// As for [`batch`](Self::batch).
     pub fn batch_unless(
         &mut self,
         params: &mut Params,

@@ -5,7 +5,7 @@ use super::config::Config;
 use super::schedule::{Schedule, Warmup, default_milestones};
 use super::settings::SETTINGS;
 
-/// A setting that no run can have, or that would have no effect in this one.
+/// A setting that is impossible, or that would have no effect in this run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: expected {expected}, found {found}")]
 #[non_exhaustive]
@@ -19,8 +19,8 @@ pub struct ConfigError {
 }
 
 impl Config {
-    /// Fits what a recipe says of warm-up, milestones and micro-batch to a run of this batch and length.
-    /// A setting whose name is `given` by the user stays as it is.
+    /// Fits a recipe's warm-up, milestones and micro-batch to the batch and length of this run. A setting that
+    /// the user has given (`given` returns true for its name) stays as it is.
     pub fn settle(&mut self, given: impl Fn(&str) -> bool) {
         let total = self.total_steps();
         if let Warmup::Linear { steps } = self.warmup
@@ -57,7 +57,7 @@ impl Config {
     /// without this, so it is for new ones.
     ///
     /// # Errors
-    /// As of [`validate`](Self::validate), or names the first setting that would silently do something
+    /// As for [`validate`](Self::validate), or names the first setting that would silently do something
     /// else, with what to do.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.validate()?;
@@ -93,7 +93,10 @@ impl Config {
             Schedule::MultiStep { factor, .. } | Schedule::Plateau { factor, .. }
                 if *factor >= 1.0 =>
             {
-                return spared("factor", "a number below 1, since the rate shall fall".to_owned());
+                return spared(
+                    "factor",
+                    "a number below 1, so that the learning rate falls".to_owned(),
+                );
             }
             _ => {}
         }
@@ -105,8 +108,8 @@ impl Config {
             let divisor = (1..=micro).rev().find(|&n| self.batch.is_multiple_of(n)).unwrap_or(1);
             let batch = self.batch;
             let expected = format!(
-                "a number that divides the batch of {batch}, for example {divisor} (a smaller rest \
-                 would be trained on with other statistics)"
+                "a number that divides the batch of {batch}, for example {divisor} (images \
+                 left over would be normalised with other statistics)"
             );
             return spared("micro-batch", expected);
         }

@@ -14,8 +14,8 @@ use super::spelled;
 use crate::learn::SgdOptions;
 use crate::model::{Downsample, ModelSpec, Options, Shortcut, SpecError, StrideIn};
 
-/// The version of the numbers that this program computes: raised when a change of it gives a run other
-/// bits. Configurations of the first do not say it.
+/// The version of the numerics. It is raised when a change of the program changes the bits of a run.
+/// Configurations of the first version do not state it.
 pub const NUMERICS: u32 = 1;
 
 /// How long a run is.
@@ -28,7 +28,7 @@ pub enum Length {
     Iterations(u64),
 }
 
-/// What is done to training images at random.
+/// Random changes to training images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Augment {
@@ -36,19 +36,19 @@ pub enum Augment {
     None,
     /// 4 pixels of padding on each side and a random crop of the original size.
     Crop,
-    /// That, and a horizontal flip every other time (the paper, section 4.2).
+    /// The same, and a horizontal flip half of the time (the paper, section 4.2).
     CropFlip,
     /// Shorter side random in 256..=480, random 224 crop, flip, PCA colour (section 3.4).
     ScaleCropFlipColour,
 }
 
-/// What is subtracted from pixels, and whether they are scaled.
+/// How pixels are normalised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Normalize {
     /// The training set's mean of each pixel and channel is subtracted (the paper).
     PixelMean,
-    /// The training set's mean of each channel is subtracted, and its deviation divides.
+    /// The training set's mean of each channel is subtracted, and the result is divided by its deviation.
     Channel,
 }
 
@@ -56,13 +56,13 @@ pub enum Normalize {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataInfo {
-    /// What it is read as, e.g. `demo`, `cifar10`, `folder`, `idx`, `shards`.
+    /// The kind of data, e.g. `demo`, `cifar10`, `folder`, `idx`, `shards`.
     pub kind: String,
-    /// A digest of what is in it, whatever its place on disk.
+    /// A digest of the content, independent of its place on disk.
     pub fingerprint: String,
-    /// Images trained on, those held out excluded.
+    /// Training images, without those held out.
     pub train_images: u64,
-    /// Images validated on.
+    /// Validation or test images.
     pub val_images: u64,
     /// Whether these are a test set: its error is measured, but nothing is chosen by it. Runs of early
     /// versions do not say so.
@@ -71,7 +71,7 @@ pub struct DataInfo {
 }
 
 impl DataInfo {
-    /// Whether there are images by which the best weights and a plateau's rate may be chosen.
+    /// Whether there are images that may be used to choose the best weights and the end of a plateau.
     pub fn can_choose(&self) -> bool {
         self.val_images > 0 && !self.test
     }
@@ -105,23 +105,23 @@ pub struct Config {
     /// How long it was before it was lengthened, the first length first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lengthened: Vec<Length>,
-    /// Which version of the numbers it is computed with, see [`NUMERICS`].
+    /// The version of the numerics, see [`NUMERICS`].
     #[serde(default = "first", skip_serializing_if = "is_first")]
     pub numerics: u32,
-    /// Images of a weight update.
+    /// Images per weight update.
     pub batch: usize,
     /// Images that go through the network at a time, with batch norm's statistics of their own;
     /// `None`: the whole batch.
     pub micro_batch: Option<usize>,
     /// Learning rate.
     pub lr: f64,
-    /// How it falls.
+    /// How the learning rate falls.
     pub schedule: Schedule,
-    /// What comes before.
+    /// The warm-up before that.
     pub warmup: Warmup,
     /// SGD's momentum.
     pub momentum: f64,
-    /// Whether in Nesterov's form.
+    /// Whether Nesterov's momentum is used.
     pub nesterov: bool,
     /// Weight decay.
     pub weight_decay: f64,
@@ -129,18 +129,18 @@ pub struct Config {
     pub decay_bn: bool,
     /// Share of the target that is spread over all classes (Szegedy et al., 2015, section 7).
     pub label_smoothing: f64,
-    /// Decay a step of the weights' moving average; `None`: there is none.
+    /// Decay per step of the weights' moving average; `None`: there is no average.
     pub ema_decay: Option<f64>,
     /// Whether each residual block's last batch norm starts with scale 0.
     pub zero_init: bool,
-    /// What is done to training images at random.
+    /// Random changes to training images.
     pub augment: Augment,
-    /// What is subtracted from pixels.
+    /// How pixels are normalised.
     pub normalize: Normalize,
     /// Training images held out to validate on (the paper on CIFAR-10: 5,000); 0: the data set's own
     /// validation or test part.
     pub held_out: u64,
-    /// Where all random numbers come from.
+    /// The seed of all random numbers.
     pub seed: u64,
 }
 
@@ -169,7 +169,7 @@ impl Config {
         }
     }
 
-    /// The learning rate's course.
+    /// The schedule of the learning rate.
     pub fn learning_rate(&self) -> LearningRate {
         LearningRate {
             base: self.lr,
@@ -179,7 +179,7 @@ impl Config {
         }
     }
 
-    /// What the optimiser does.
+    /// The options of the optimiser.
     pub fn sgd(&self) -> SgdOptions {
         SgdOptions {
             momentum: self.momentum as f32,
@@ -196,13 +196,13 @@ impl Config {
     }
 
     /// Why a run with configuration `self` cannot be continued with `asked`: a line
-    /// `name: stored X, asked Y` for each difference, empty if there is none that matters. A
-    /// greater length continues the run; the recipe's name is no difference by itself.
+    /// `name: stored X, requested Y` for each difference, empty if there is none that matters. A greater
+    /// length continues the run. The recipe's name alone is not a difference.
     pub fn diff(&self, asked: &Self) -> Vec<String> {
         let line = |name: &str, stored: Option<String>, asked: Option<String>| {
             let none = || "none".to_owned();
             let (stored, asked) = (stored.unwrap_or_else(none), asked.unwrap_or_else(none));
-            (stored != asked).then(|| format!("{name}: stored {stored}, asked {asked}"))
+            (stored != asked).then(|| format!("{name}: stored {stored}, requested {asked}"))
         };
         let shorter = asked.total_steps() < self.total_steps();
         let length = shorter
@@ -306,14 +306,16 @@ mod tests {
         assert_eq!(
             stored.diff(&asked),
             [
-                "shortcut: stored a, asked b",
-                "data fingerprint: stored , asked 0f",
-                "batch: stored 128, asked 64",
+                "shortcut: stored a, requested b",
+                "data fingerprint: stored , requested 0f",
+                "batch: stored 128, requested 64",
             ],
             "nine epochs of twice the steps are longer"
         );
         asked.length = Length::Epochs(3);
-        assert!(stored.diff(&asked).contains(&"length: stored 10 epochs, asked 3 epochs".into()));
+        assert!(
+            stored.diff(&asked).contains(&"length: stored 10 epochs, requested 3 epochs".into())
+        );
     }
 
     #[test]

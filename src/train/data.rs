@@ -1,4 +1,4 @@
-//! A run's images: which are trained on, which validated on, and what they ask of a configuration.
+//! A run's images: the training and validation images, and what follows from them for a configuration.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,11 +36,11 @@ pub struct TrainData {
 }
 
 impl TrainData {
-    /// The data set `splits`. With `held_out` more than 0, as many training images are validated on
-    /// instead of the set's own.
+    /// The data set `splits`. If `held_out` is more than 0, that many training images are held out for
+    /// validation, instead of the set's own validation images.
     ///
     /// # Errors
-    /// More are to be held out than there are, or all.
+    /// As many are to be held out as there are, or more.
     pub fn new(splits: Splits, held_out: u64) -> Result<Self, SettingError> {
         let Splits { train, val, origin, kind, .. } = splits;
         // An empty set is none, whatever made it.
@@ -88,9 +88,9 @@ impl TrainData {
         data::Sampler::new(0, self.train.len(), config.batch, 0).map(drop)
     }
 
-    /// Measures what is subtracted from pixels, which reads every training image, and reads every
-    /// validation image: one that cannot be read is found before any work is done. `watch` sees how far
-    /// that is, and may stop it.
+    /// Measures the mean that is subtracted, which reads every training image, and reads every validation
+    /// image. So an image that cannot be read is found before any work is done. `watch` is told how far it
+    /// is, and may stop it.
     ///
     /// # Errors
     /// [`data::Error`] of an image that cannot be read, [`data::Error::Interrupted`] if it was stopped.

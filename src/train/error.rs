@@ -1,4 +1,4 @@
-//! Why a run does not start or does not go on.
+//! Why a run cannot start or continue.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,11 +11,11 @@ use crate::infer::InferError;
 use crate::learn::{NotFinite, TooSmall};
 use crate::model::SpecError;
 
-/// Why a run does not start or does not go on.
+/// Why a run cannot start or continue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// A value that no run can have.
+    /// A setting has an impossible value.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The network does not exist.
@@ -24,10 +24,10 @@ pub enum RunError {
     /// An image cannot be read.
     #[error(transparent)]
     Data(#[from] data::Error),
-    /// A number that does not go with the data.
+    /// A number does not fit the data.
     #[error(transparent)]
     Setting(#[from] data::SettingError),
-    /// Images too small for the network.
+    /// The images are too small for the network.
     #[error(transparent)]
     TooSmall(#[from] TooSmall),
     /// The network cannot be validated.
@@ -49,26 +49,26 @@ pub enum RunError {
         /// What the operating system says.
         reason: io::Error,
     },
-    /// There is less memory than the run takes.
+    /// There is less memory than the run needs.
     #[error(
-        "training with --batch {batch} takes about {} of memory, {} are free; a smaller --batch takes \
-         less, or a smaller --micro-batch (batch norm then sees fewer images at a time, which changes \
-         results)",
+        "training with --batch {batch} takes about {} of memory, but {} are free; a smaller --batch \
+         takes less, and so does a smaller --micro-batch (batch norm then sees fewer images at a time, \
+         which changes results)",
         gigabytes(*needed),
         gigabytes(*available)
     )]
     Memory {
-        /// Bytes that it takes.
+        /// Bytes that it needs.
         needed: u64,
-        /// Bytes that there are.
+        /// Bytes that are free.
         available: u64,
-        /// Images of a weight update.
+        /// Images per weight update.
         batch: usize,
     },
     /// The folder is not empty and holds no run.
     #[error(
-        "{}: expected a new folder or that of a run (with last.safetensors), found {found}; choose \
-         another with --out",
+        "{}: expected a new folder, or one with a run (last.safetensors) in it, found {found}; choose \
+         another folder with --out",
         path.display()
     )]
     NotARun {
@@ -79,27 +79,28 @@ pub enum RunError {
     },
     /// Another process trains in the folder.
     #[error(
-        "{}: another process is training in this folder; wait for its end or choose another with --out",
+        "{}: another process is training in this folder; wait until it ends, or choose another folder with \
+         --out",
         path.display()
     )]
     InUse {
         /// The folder.
         path: PathBuf,
     },
-    /// The folder holds a run of another configuration.
+    /// The folder holds a run with other settings.
     #[error(
-        "{}: holds another run ({}); give the stored settings to go on with it, or begin a new one in \
-         another folder with --out",
+        "{}: holds a run with other settings ({}); give the stored settings to continue it, or start a \
+         new run in another folder with --out",
         path.display(),
         differences.join("; ")
     )]
     AnotherRun {
         /// The folder.
         path: PathBuf,
-        /// What differs, a field each.
+        /// The settings that differ.
         differences: Vec<String>,
     },
-    /// A number of the run is not finite; nothing was saved since.
+    /// A number of the run is not finite. Nothing was saved after that.
     #[error(
         "step {step}: {at} are not finite, the run has diverged (a lower --lr or a longer --warmup \
          may help); the last good checkpoint is {}",
@@ -108,7 +109,7 @@ pub enum RunError {
     Diverged {
         /// The step, from 1.
         step: u64,
-        /// Where it was seen first.
+        /// Where it was first seen.
         at: NotFinite,
         /// The last checkpoint that was saved, all of whose numbers are finite.
         checkpoint: Option<PathBuf>,

@@ -1,8 +1,8 @@
-//! `metrics.jsonl`: one JSON object a line, one line an epoch, for people and their tools.
+//! `metrics.jsonl`: one line of JSON per epoch, for people and their tools.
 //!
 //! A line is on disk before the checkpoint of its epoch is saved, so after a crash the file may be
 //! ahead of the checkpoint, never behind; a resumed run cuts it back first. A line that a power cut or
-//! an editor has spoilt is passed over and cut then, too.
+//! an editor has damaged is skipped, and then removed, too.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -107,7 +107,7 @@ pub fn read_metrics(path: &Path, storage: &dyn Storage) -> Result<Metrics, Metri
 /// removed epochs. A file that is as it should be is left alone.
 ///
 /// # Errors
-/// As of [`read_metrics`], or the file cannot be written.
+/// As for [`read_metrics`], or the file cannot be written.
 pub fn cut_metrics(path: &Path, step: u64, storage: &dyn Storage) -> Result<Metrics, MetricsError> {
     let mut metrics = read_metrics(path, storage)?;
     metrics.epochs.retain(|epoch| epoch.step <= step);

@@ -1,7 +1,7 @@
 //! A run of training: data, recipe, schedule, checkpoints, metrics, the report.
 //!
-//! A run is a pure function of its [`Config`]; what it has become so far is a [`State`], which a
-//! checkpoint holds whole.
+//! A run is a pure function of its [`Config`]. Its progress so far is a [`State`], all of which is in a
+//! checkpoint.
 
 pub mod checkpoint;
 mod checks;

@@ -1,4 +1,4 @@
-//! What a run will take, from shapes and a few timed steps with few images.
+//! The time, memory and disk space of a run, from shapes and a few timed steps with few images.
 
 use std::time::Instant;
 
@@ -19,17 +19,17 @@ const STEPS: u32 = 2;
 /// Multiply-accumulates of the images of a timed step: a second or so on a small machine.
 const WORK: u64 = 30_000_000_000;
 
-/// What a run will take.
+/// The time, memory and disk space that a run will take.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Plan {
     /// Weight updates.
     pub steps: u64,
-    /// Weight updates an epoch.
+    /// Weight updates per epoch.
     pub steps_per_epoch: u64,
     /// Seconds of reading all images once before the first step.
     pub prepare_seconds: f64,
-    /// Seconds a step.
+    /// Seconds per step.
     pub step_seconds: f64,
     /// Seconds of measuring the validation or test images once.
     pub validation_seconds: f64,
@@ -40,12 +40,12 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Computes what the run takes, and times steps of a few images; writes nothing, and allocates for
-    /// those images only. Large batches are somewhat faster by the image than it says.
+    /// Estimates what the run takes, and times steps of a few images. It writes nothing, and allocates memory
+    /// for those images only. Large batches are somewhat faster per image than it says.
     ///
     /// # Errors
-    /// The configuration is impossible, does not go with the data or with the memory that there is; or
-    /// an image cannot be read, or it was stopped.
+    /// The configuration is impossible, or does not fit the data or the free memory; an image cannot be read;
+    /// or it was stopped.
     pub fn measure(
         config: Config,
         data: &TrainData,

@@ -21,7 +21,7 @@ pub enum Recipe {
     PaperImagenet,
 }
 
-/// The name of a recipe that there is not.
+/// A name that is not that of a recipe.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[error("unknown recipe '{0}'; known are demo, fast-cifar, paper-cifar, paper-imagenet")]
@@ -41,7 +41,7 @@ impl Recipe {
         }
     }
 
-    /// The architecture that it trains unless another is asked for.
+    /// The architecture that it trains by default.
     pub fn default_arch(self) -> &'static str {
         match self {
             Self::PaperImagenet => "resnet50",

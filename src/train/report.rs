@@ -1,4 +1,4 @@
-//! `report.html`: a run's curves, last epochs and configuration on one page that needs nothing else.
+//! `report.html`: a run's curves, last epochs and configuration, on one self-contained page.
 
 use std::fmt::{Display, Write as _};
 use std::io;

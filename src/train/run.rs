@@ -1,4 +1,4 @@
-//! A run and its folder: begins or goes on by itself, trains, validates, saves.
+//! A run and its folder: starts or continues by itself, trains, validates, saves.
 //!
 //! What is computed depends on the configuration and the data only. When a run is saved, where and
 //! by how many threads it is computed changes nothing: a run that was interrupted or killed ends
@@ -25,26 +25,26 @@ use crate::gemm::Backend;
 use crate::model::Network;
 use crate::runtime::{Interrupt, Storage, Watch, available_memory};
 
-/// What changes no result.
+/// Options that do not change results.
 #[derive(Clone, Copy, Debug)]
 pub struct RunOptions {
-    /// Who computes.
+    /// The backend that computes matrix products.
     pub backend: Backend,
     /// Time after which a checkpoint is saved within an epoch.
     pub save_every: Duration,
 }
 
-/// Hears how a run goes on, to show it.
+/// Is told how a run progresses, to show it.
 pub trait Observer {
-    /// The first step begins: buffers are made, so it takes longer than others.
+    /// The first step starts. It allocates buffers, so it takes longer than others.
     fn starting(&mut self) {}
     /// A step is done.
     fn step(&mut self, _report: &StepReport) {}
-    /// So many of so many validation images are classified.
+    /// `done` of `images` validation images are classified.
     fn validating(&mut self, _done: usize, _images: usize) {}
-    /// An epoch is done, saved and on record.
+    /// An epoch is done, recorded and saved.
     fn epoch(&mut self, _metrics: &EpochMetrics) {}
-    /// Something failed without which the run goes on.
+    /// Something failed that the run does not need to continue.
     fn warning(&mut self, _text: &str) {}
 }
 
@@ -89,14 +89,14 @@ impl Clock {
 }
 
 impl<'a> Run<'a> {
-    /// Goes on with the run in `folder`, or begins one there if the folder is empty or missing. A new
-    /// run reads all images once and is saved before its first step, so whatever is wrong with
-    /// images or folder is found now. `watch` sees how far the reading is, and may stop it.
+    /// Continues the run in `folder`, or starts one there if the folder is empty or missing. A new run reads
+    /// all images once and is saved before its first step, so problems with images or folder are found now.
+    /// `watch` is told how far the reading is, and may stop it.
     ///
     /// # Errors
-    /// The configuration is impossible or does not go with the data or the memory; the folder holds
-    /// something else, or a run whose configuration differs in more than a smaller length; another
-    /// process trains in it; it was stopped.
+    /// The configuration is impossible, or does not fit the data or the memory; the folder holds something
+    /// else, or a run whose configuration differs in more than a smaller length; another process is training
+    /// in it; or it was stopped.
     pub fn open(
         folder: &Path,
         config: Config,
@@ -134,7 +134,7 @@ impl<'a> Run<'a> {
         if !metrics.passed_over.is_empty() {
             let lines: Vec<String> = metrics.passed_over.iter().map(usize::to_string).collect();
             notes.push(format!(
-                "{}: removed what was not the metrics of an epoch, line {}",
+                "{}: removed lines that are not the metrics of an epoch: {}",
                 folder.file(METRICS).display(),
                 lines.join(", ")
             ));
@@ -151,17 +151,17 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// The run's numbers and where it is.
+    /// The state of the run: its configuration, weights and progress.
     pub fn state(&self) -> &State {
         &self.trainer.state
     }
 
-    /// What the user should know of how the run was found, a sentence each.
+    /// What the user should know about the run as it was found, one sentence each.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// Whether the folder held a run already.
+    /// Whether the folder already held a run.
     pub fn is_resumed(&self) -> bool {
         self.resumed
     }
@@ -184,8 +184,8 @@ impl<'a> Run<'a> {
     /// Trains until all steps are done or `interrupt` is raised, in the current thread pool.
     ///
     /// # Errors
-    /// An image or a file fails, or a number of the run is not finite. The last checkpoint is whole
-    /// then, and the run can go on from it.
+    /// An image cannot be read, a file cannot be written, or a number of the run is not finite. The last
+    /// checkpoint is whole then, and the run can be continued from it.
     pub fn train(
         &mut self,
         observer: &mut dyn Observer,
@@ -319,7 +319,7 @@ impl<'a> Run<'a> {
         let State { config, best, .. } = self.state();
         let path = self.path(REPORT);
         if let Err(error) = write_report(&path, config, &self.epochs, best.as_ref(), self.storage) {
-            observer.warning(&format!("{error}; the run goes on without its report"));
+            observer.warning(&format!("{error}; the run continues without a report"));
         }
     }
 
@@ -356,8 +356,8 @@ fn go_on(
     }
     if stored.numerics != NUMERICS {
         notes.push(format!(
-            "the run was begun by a version whose numbers are of kind {}, from here on they are of \
-             kind {NUMERICS}: its result is that of neither alone",
+            "the run was started by a version with other numerics (kind {}); from here on it uses kind \
+             {NUMERICS}, so its result is that of neither version alone",
             stored.numerics
         ));
         stored.numerics = NUMERICS;
@@ -368,12 +368,12 @@ fn go_on(
         stored.lengthened.push(length);
         let cosine = matches!(stored.schedule, Schedule::Cosine);
         let rate = if cosine {
-            ": its learning rate fell towards the end of the shorter one, so its result is not that of \
-             a run that was as long from the beginning"
+            ": its learning rate fell towards the end of the shorter one, so the result is not that of \
+             a run of that length from the start"
         } else {
             ""
         };
-        notes.push(format!("the run of {length} is lengthened to {}{rate}", asked.length));
+        notes.push(format!("the run is lengthened from {length} to {}{rate}", asked.length));
     }
     stored.length = asked.length;
     Ok(state)

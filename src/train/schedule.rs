@@ -1,6 +1,6 @@
 //! The learning rate: pure functions of configuration, step and a small state that is saved.
 //!
-//! A run resumed from a checkpoint must go on with the very rate it would have had, so nothing here
+//! A run resumed from a checkpoint must continue with exactly the rate it would have had, so nothing here
 //! remembers anything by itself: [`LearningRate`] is made from the configuration and maps a step and
 //! a [`ScheduleState`] to a rate, or an observation to the next state.
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Schedule {
-    /// It does not.
+    /// It stays the same.
     Constant,
     /// Multiplied by `factor` at each of `milestones` (the paper on CIFAR-10: 0.1 at 32k and 48k).
     MultiStep {
@@ -32,12 +32,12 @@ pub enum Schedule {
         factor: f64,
         /// Epochs without improvement before the rate drops: it drops at the end of the next one.
         patience: u32,
-        /// Progress is an error lower than the best so far by more than this, as a fraction.
+        /// An improvement is an error lower than the best so far by more than this, as a fraction.
         threshold: f64,
     },
 }
 
-/// What happens before the schedule's own rate holds.
+/// The warm-up: the learning rate before the schedule's own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Warmup {
@@ -196,7 +196,7 @@ impl fmt::Display for Schedule {
     }
 }
 
-/// The name of a schedule that there is not.
+/// A name that is not that of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[error("expected constant, steps, cosine or plateau, found {0}")]

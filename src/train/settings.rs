@@ -47,7 +47,7 @@ pub struct Setting {
 type Set = fn(&mut Config, &str) -> Result<(), String>;
 
 impl Setting {
-    /// How it is spelled; `None` if it does not apply.
+    /// Its value as text; `None` if it does not apply.
     pub fn text(&self, config: &Config) -> Option<String> {
         (self.text)(config)
     }
@@ -60,7 +60,7 @@ impl Setting {
         (self.set)(config, text)
     }
 
-    /// Whether a run cannot be continued with another value.
+    /// Whether a run with another value cannot be continued.
     pub(super) fn is_fixed(&self) -> bool {
         !["recipe", "length", "lengthened", "numerics"].contains(&self.stored)
     }
@@ -103,7 +103,7 @@ impl Setting {
     }
 }
 
-/// All settings, in the order in which they are printed; flags are heeded in this order, too.
+/// All settings, in the order in which they are printed. Flags are applied in this order, too.
 pub static SETTINGS: &[Setting] = &[
     Setting::shown("recipe", "recipe", |c| Some(c.recipe.to_string())),
     Setting::shown("arch", "arch", |c| Some(c.arch.clone())),
@@ -152,8 +152,8 @@ pub static SETTINGS: &[Setting] = &[
     .flag(
         Heading::Run,
         "N",
-        "Images that go through the network together, a divisor of the batch; batch norm sees only \
-         these, so this changes results, but it takes less memory",
+        "Images that go through the network together, a divisor of the batch; fewer take less memory, \
+         but change results, since batch norm sees only these",
         |c, text| put(&mut c.micro_batch, parse(text, "a whole number").map(Some)),
     )
     .valid("1 image up to the batch", |c| {
@@ -169,7 +169,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting::shown("seed", "seed", |c| Some(c.seed.to_string())).flag(
         Heading::Run,
         "N",
-        "Where all random numbers come from",
+        "Seed of all random numbers",
         |c, text| put(&mut c.seed, parse(text, "a whole number")),
     ),
     Setting::shown("lr", "lr", |c| Some(c.lr.to_string()))
@@ -195,8 +195,8 @@ pub static SETTINGS: &[Setting] = &[
     .flag(
         Heading::Optimiser,
         "N,..",
-        "Schedule steps: weight updates after which the rate drops [default: as the recipe says, else \
-         a half and three quarters of the run]",
+        "Schedule steps: weight updates after which the learning rate drops [default: as the recipe says, \
+         else a half and three quarters of the run]",
         |c, text| match &mut c.schedule {
             Schedule::MultiStep { milestones, .. } => {
                 let parts = text.split(',').map(|part| parse(part.trim(), "whole numbers"));
@@ -218,7 +218,7 @@ pub static SETTINGS: &[Setting] = &[
     .flag(
         Heading::Optimiser,
         "X",
-        "Schedules steps and plateau: what the rate is multiplied by when it drops [default: 0.1]",
+        "Schedules steps and plateau: what the learning rate is multiplied by when it drops [default: 0.1]",
         |c, text| match &mut c.schedule {
             Schedule::MultiStep { factor, .. } | Schedule::Plateau { factor, .. } => {
                 put(factor, number(text))
@@ -237,7 +237,7 @@ pub static SETTINGS: &[Setting] = &[
     .flag(
         Heading::Optimiser,
         "N",
-        "Schedule plateau: epochs without improvement before the rate drops [default: 5]",
+        "Schedule plateau: epochs without improvement before the learning rate drops [default: 5]",
         |c, text| match &mut c.schedule {
             Schedule::Plateau { patience, .. } => put(patience, parse(text, "a whole number")),
             other => Err(other_schedule("plateau", other)),
@@ -269,7 +269,7 @@ pub static SETTINGS: &[Setting] = &[
     .flag(
         Heading::Optimiser,
         "N",
-        "Weight updates in which the learning rate rises from near 0 to its value; 0: none",
+        "Weight updates over which the learning rate rises from near 0 to its value; 0 for no warm-up",
         |c, text| {
             let steps = parse(text, "a whole number")?;
             c.warmup = if steps == 0 { Warmup::None } else { Warmup::Linear { steps } };
@@ -283,7 +283,7 @@ pub static SETTINGS: &[Setting] = &[
     .flag(
         Heading::Optimiser,
         "X",
-        "Learning rate until the training error is below --warmup-error",
+        "Learning rate that is used until the training error is below --warmup-error",
         |c, text| {
             let error = match c.warmup {
                 Warmup::UntilError { error, .. } => error,
@@ -303,10 +303,10 @@ pub static SETTINGS: &[Setting] = &[
     .flag(
         Heading::Optimiser,
         "X",
-        "Training error, 0..1, that ends --warmup-lr [default: 0.8]",
+        "Training error, 0..1, below which --warmup-lr ends [default: 0.8]",
         |c, text| match &mut c.warmup {
             Warmup::UntilError { error, .. } => put(error, number(text)),
-            _ => Err("expected --warmup-lr beside it".to_owned()),
+            _ => Err("expected --warmup-lr, too".to_owned()),
         },
     )
     .valid("0 to 1", |c| match c.warmup {
@@ -317,14 +317,14 @@ pub static SETTINGS: &[Setting] = &[
         .flag(
             Heading::Optimiser,
             "X",
-            "Share of the last update that is kept in the next",
+            "Momentum: the share of the last update that is kept in the next",
             |c, text| put(&mut c.momentum, number(text)),
         )
         .valid("0 up to but not 1", |c| share(c.momentum)),
     Setting::shown("nesterov", "nesterov", |c| Some(c.nesterov.to_string())).flag(
         Heading::Optimiser,
         "BOOL",
-        "Nesterov's momentum; --nesterov=false for the plain one",
+        "Use Nesterov's momentum; --nesterov=false for plain momentum",
         |c, text| put(&mut c.nesterov, switch(text)),
     ),
     Setting::shown("weight-decay", "weight_decay", |c| Some(c.weight_decay.to_string()))
@@ -335,14 +335,14 @@ pub static SETTINGS: &[Setting] = &[
     Setting::shown("decay-bn", "decay_bn", |c| Some(c.decay_bn.to_string())).flag(
         Heading::Optimiser,
         "BOOL",
-        "Whether weight decay acts on batch norm and biases, too; --decay-bn=false spares them",
+        "Apply weight decay to batch norm and biases, too; --decay-bn=false leaves them out",
         |c, text| put(&mut c.decay_bn, switch(text)),
     ),
     Setting::shown("label-smoothing", "label_smoothing", |c| Some(c.label_smoothing.to_string()))
         .flag(
             Heading::Optimiser,
             "X",
-            "Share of the target that is spread over all classes",
+            "Label smoothing: the share of the target that is spread evenly over all classes",
             |c, text| put(&mut c.label_smoothing, number(text)),
         )
         .valid("0 up to but not 1", |c| share(c.label_smoothing)),
@@ -350,28 +350,28 @@ pub static SETTINGS: &[Setting] = &[
         .flag(
             Heading::Optimiser,
             "X",
-            "Keep a moving average of the weights, with this decay per update; it is what is then \
-             validated and published",
+            "Keep an exponential moving average of the weights, with this decay per update; the average \
+             is what is validated and saved as best.safetensors",
             |c, text| put(&mut c.ema_decay, number(text).map(Some)),
         )
         .valid("0 up to but not 1", |c| c.ema_decay.is_none_or(share)),
     Setting::shown("zero-init", "zero_init", |c| Some(c.zero_init.to_string())).flag(
         Heading::Optimiser,
         "BOOL",
-        "Start each residual block's last batch norm with scale 0",
+        "Start the last batch norm of each residual block with scale 0",
         |c, text| put(&mut c.zero_init, switch(text)),
     ),
     Setting::shown("augment", "augment", |c| Some(c.augment.to_string())).flag(
         Heading::Images,
         "KIND",
-        "What happens to training images at random: none, crop, crop-flip or scale-crop-flip-colour",
+        "Random changes to training images: none, crop, crop-flip or scale-crop-flip-colour",
         |c, text| put(&mut c.augment, named(text, &Augment::ALL)),
     ),
     Setting::shown("mean-mode", "normalize", |c| Some(c.normalize.to_string())).flag(
         Heading::Images,
         "KIND",
-        "What is subtracted from images: channel (the mean of each colour; its deviation divides) or \
-         pixel-mean (the paper)",
+        "How images are normalised: channel (mean and deviation of each colour) or pixel-mean (only the \
+         mean of each pixel is subtracted, as in the paper)",
         |c, text| put(&mut c.normalize, named(text, &Normalize::ALL)),
     ),
 ];

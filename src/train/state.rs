@@ -1,4 +1,4 @@
-//! What a run has become so far: all that the next step depends on, and nothing else.
+//! The state of a run: all that the next step depends on, and nothing else.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::data::Preprocess;
 use crate::model::{InitOptions, Network, Params, SpecError, initialize};
 use crate::runtime::AlignedBuf;
 
-/// Where a run is, and the sums of the epoch under way.
+/// How far a run is, and the sums of the current epoch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Progress {
@@ -16,11 +16,11 @@ pub struct Progress {
     pub epoch: u64,
     /// Weight updates done.
     pub step: u64,
-    /// Images of the present epoch's order that are used up; 0 between epochs.
+    /// Images of the current epoch that have been used; 0 between epochs.
     pub cursor: u64,
     /// Sum of the losses of the images used in this epoch.
     pub loss_sum: f64,
-    /// How many of them were classified right when they were used.
+    /// How many of them were classified correctly at that time.
     pub correct: u64,
 }
 
@@ -32,25 +32,25 @@ pub struct Best {
     pub epoch: u64,
     /// Weight updates done then.
     pub step: u64,
-    /// Fraction classified right.
+    /// Fraction classified correctly.
     pub top1: f64,
 }
 
-/// What those who use the weights must know besides them.
+/// What inference needs besides the weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InferenceInfo {
     /// How images become inputs.
     pub preprocess: Preprocess,
-    /// Class names in order of index.
+    /// Class names in index order.
     pub classes: Option<Vec<String>>,
 }
 
 /// A run between two steps.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// What the run is.
+    /// The configuration.
     pub config: Config,
-    /// What a user of the weights must know.
+    /// What inference needs besides the weights.
     pub inference: InferenceInfo,
     /// The network's numbers.
     pub params: Params,
@@ -58,7 +58,7 @@ pub struct State {
     pub momentum: AlignedBuf,
     /// The moving average; there is one exactly if [`Config::ema_decay`] is set.
     pub ema: Option<Params>,
-    /// Where the run is.
+    /// How far the run is.
     pub progress: Progress,
     /// What the schedule has seen.
     pub schedule: ScheduleState,
@@ -87,7 +87,7 @@ impl State {
         })
     }
 
-    /// The numbers to validate and to publish: the moving average if there is one.
+    /// The weights to validate and to save for inference: the moving average if there is one.
     pub fn averaged(&self) -> &Params {
         self.ema.as_ref().unwrap_or(&self.params)
     }

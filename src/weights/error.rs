@@ -148,7 +148,7 @@ impl fmt::Display for Mismatch {
             write!(f, "; {}", listed("wrong", self.wrong.iter()))?;
         }
         if self.missing.is_empty() && self.wrong.is_empty() && !self.unexpected.is_empty() {
-            write!(f, "; --ignore-extra NAME leaves out what is not needed")?;
+            write!(f, "; --ignore-extra NAME ignores a tensor that is not needed")?;
         }
         Ok(())
     }

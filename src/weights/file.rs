@@ -110,7 +110,7 @@ impl TensorFile {
         &self.metadata
     }
 
-    /// What of a PyTorch file was chosen as the weights, and what was left out; a sentence each.
+    /// Which part of a PyTorch file was taken as the weights, and what was ignored; one sentence each.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }

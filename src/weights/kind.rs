@@ -29,8 +29,7 @@ pub(super) fn format_of(start: &[u8], len: usize) -> Result<FileFormat, String> 
     match header {
         Some(_) if fits => Ok(FileFormat::Safetensors),
         Some(header) => Err(format!(
-            "neither safetensors nor PyTorch: the first 8 bytes would mean a header of {header} \
-             bytes, which is absurd"
+            "neither safetensors nor PyTorch: as safetensors, it would have a header of {header} bytes"
         )),
         None => Err(format!("expected at least 8 bytes, found {len}")),
     }
@@ -77,7 +76,7 @@ fn magic(start: &[u8]) -> Option<&'static str> {
         (0, b"RIFF", "a WebP image or another RIFF file"),
         (0, b"II*\0", "a TIFF image; weights are given with --weights, images without"),
         (0, b"MM\0*", "a TIFF image; weights are given with --weights, images without"),
-        (4, b"ftyp", "a film or an image of a telephone (MP4, HEIC)"),
+        (4, b"ftyp", "a video or a HEIC image; weights are given with --weights, images without"),
         (0, b"\x7fELF", "a program or library (ELF)"),
         (0, b"MZ", "a program (Windows)"),
         (0, b"\xcf\xfa\xed\xfe", "a program or library (Mach-O)"),
@@ -193,7 +192,9 @@ mod tests {
         }
         assert!(format_of(b"ab", 2).unwrap_err().contains("8 bytes, found 2"));
         assert!(format_of(b"\x01\x02", 2).unwrap_err().contains("8 bytes, found 2"));
-        assert!(format_of(&[0xee; 20], 20).unwrap_err().contains("absurd"));
+        assert!(
+            format_of(&[0xee; 20], 20).unwrap_err().contains("neither safetensors nor PyTorch")
+        );
     }
 
     #[test]

@@ -47,9 +47,9 @@ pub struct PixelMean<'a> {
 }
 
 impl WeightsFile {
-    /// Opens the file at `path`, finds out which network it holds and checks names, shapes and
-    /// values of all tensors. Values are read again when a network needs them; see
-    /// [`TensorFile::open`] for what happens when the file changes meanwhile.
+    /// Opens the file at `path`, finds out which network it holds, and checks names, shapes and values of all
+    /// tensors. Values are read again when a network needs them. [`TensorFile::open`] says what happens if the
+    /// file changes in the meantime.
     ///
     /// # Errors
     /// The file cannot be read or is not a file of tensors; its network is not known or contradicts
@@ -62,7 +62,7 @@ impl WeightsFile {
     /// As [`open`](Self::open), of a file's content. Errors call it `name`.
     ///
     /// # Errors
-    /// As of [`open`](Self::open).
+    /// As for [`open`](Self::open).
     pub fn from_bytes(
         bytes: impl Into<Vec<u8>>,
         name: impl AsRef<Path>,
@@ -74,7 +74,7 @@ impl WeightsFile {
     /// As [`open`](Self::open), of a file that is open.
     ///
     /// # Errors
-    /// As of [`open`](Self::open).
+    /// As for [`open`](Self::open).
     pub fn of_file(file: TensorFile, overrides: &Overrides) -> Result<Self, WeightsError> {
         let path = file.path();
         let stated = Metadata::parse(path, file.metadata())?;
@@ -83,7 +83,9 @@ impl WeightsFile {
         let (spec, assumed) = resolve(path, overrides, &stated, &sorted.tensors, file.tensors())?;
         let mut notes = [file.notes(), &sorted.notes, &assumed].concat();
         if sorted.training_state > 0 {
-            notes.push(format!("{} tensors of training state ignored", sorted.training_state));
+            let count = sorted.training_state;
+            let tensors = if count == 1 { "tensor" } else { "tensors" };
+            notes.push(format!("{count} {tensors} of training state ignored"));
         }
         let silent = stated.preprocess.unstated();
         if !silent.is_empty() {
@@ -99,7 +101,7 @@ impl WeightsFile {
             })?;
         if !sorted.extra.is_empty() {
             let names = sorted.extra.iter().map(|tensor| &tensor.name);
-            notes.push(listed("tensors ignored as asked", names));
+            notes.push(listed("tensors ignored as requested", names));
         }
         let Metadata { preprocess, classes, .. } = stated;
         if let Some(names) = classes.as_ref().filter(|names| names.len() != spec.classes) {
@@ -126,7 +128,7 @@ impl WeightsFile {
         &self.network
     }
 
-    /// What had to be assumed or was left out, a sentence each; empty if the metadata say it all.
+    /// What had to be assumed or was ignored, one sentence each; empty if the metadata say it all.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -142,13 +144,13 @@ impl WeightsFile {
         Some(PixelMean { height: *height, width: *width, values: Cow::Borrowed(values) })
     }
 
-    /// Class names in order of index, if the metadata have them; as many as the network's classes.
+    /// Class names in index order, if the metadata have them; as many as the network has classes.
     pub fn classes(&self) -> Option<&[String]> {
         self.metadata.classes.as_deref()
     }
 
-    /// The data set that the network was trained on, if the layout of the file shows a publisher who is
-    /// known for it.
+    /// The data set that the network was trained on, if the layout of the file shows a publisher who is known
+    /// to train on it.
     pub fn data_set(&self) -> Option<DataSet> {
         data_set(&self.file, self.spec())
     }

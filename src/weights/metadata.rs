@@ -10,7 +10,7 @@
 //! | `resnet_cpu.resize` | pixels of the shorter side before cropping |
 //! | `resnet_cpu.pad` | pixels of the black square in whose middle smaller images stand before resizing |
 //! | `resnet_cpu.crop` | pixels of the square crop's side |
-//! | `resnet_cpu.classes` | JSON array of class names in order of index |
+//! | `resnet_cpu.classes` | JSON array of class names in index order |
 //!
 //! All are optional; other keys are left alone.
 
@@ -46,12 +46,12 @@ pub struct Metadata {
     pub downsample: Option<Downsample>,
     /// How images were prepared.
     pub preprocess: StatedPreprocess,
-    /// Class names in order of index.
+    /// Class names in index order.
     pub classes: Option<Vec<String>>,
 }
 
 impl Metadata {
-    /// What there is to say about `spec`.
+    /// The metadata that describe `spec`.
     pub fn of_spec(spec: &ModelSpec) -> Self {
         Self {
             arch: Some(spec.name.clone()),

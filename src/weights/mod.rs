@@ -1,10 +1,10 @@
 //! Files of weights and the names in them.
 //!
 //! [`TensorFile`] lists what any safetensors or PyTorch file holds; [`WeightsFile`] finds out which network it
-//! is, checks every tensor and serves the values as a [`ParamSource`](crate::model::ParamSource), read
-//! from the file when they are asked for. Metadata decides what a network is; for bare weights names and
-//! shapes do, and [`WeightsFile::notes`] says what had to be assumed. Nothing in a file can make the
-//! program panic: whatever is wrong is a [`WeightsError`] that names the file and the tensor.
+//! is, checks every tensor and provides the values as a [`ParamSource`](crate::model::ParamSource), read
+//! from the file when they are needed. Metadata decide which network it is; without them names and shapes
+//! do, and [`WeightsFile::notes`] says what had to be assumed. Nothing in a file can make the program panic:
+//! anything wrong is a [`WeightsError`] that names the file and the tensor.
 
 mod error;
 mod file;

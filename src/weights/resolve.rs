@@ -16,7 +16,7 @@ use super::stored::StoredTensor;
 use super::structure::Structure;
 use crate::model::{BlockKind, Downsample, ModelSpec, Options, Shortcut, StrideIn};
 
-/// What the user says about a file of weights; must not contradict the file.
+/// What the user says about a file of weights. It must not contradict the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// Name of the architecture, e.g. `plain18`.
@@ -27,8 +27,8 @@ pub struct Overrides {
     pub stride_in: Option<StrideIn>,
     /// How a plain network downsamples.
     pub downsample: Option<Downsample>,
-    /// Names of tensors that are not the network's and may be left out, e.g. `criterion.weight`; `*`
-    /// stands for any text.
+    /// Names of tensors that are not the network's and may be ignored, e.g. `criterion.weight`; `*` stands for
+    /// any text.
     pub ignore_extra: Vec<String>,
 }
 
@@ -85,7 +85,7 @@ pub(super) fn resolve(
             let whether =
                 if arch.is_none() { "a residual network (not a plain one) with " } else { "" };
             notes.push(format!(
-                "assumed {whether}shortcut a, its zero channels evenly on both sides"
+                "assumed {whether}shortcut a, with its zero channels evenly on both sides"
             ));
         }
     }
@@ -142,7 +142,7 @@ fn infer_arch(
     let reason = match structure {
         Some(structure) => match structure.arch() {
             Some(name) => return Ok(name),
-            None => format!("it has {}; no network of the paper has", structure.describe()),
+            None => format!("its stages have {}, which no known network has", structure.describe()),
         },
         None => {
             let first: Vec<String> = stored.iter().take(3).map(|t| shown(&t.name)).collect();
@@ -152,7 +152,7 @@ fn infer_arch(
                 format!(", e.g. {}", first.join(", "))
             };
             format!(
-                "no tensor is named like layer1.0.conv1.weight; it has {} tensors{first}",
+                "expected a ResNet's tensors, such as layer1.0.conv1.weight, found {} others{first}",
                 stored.len()
             )
         }

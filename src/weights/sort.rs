@@ -44,7 +44,7 @@ pub(super) fn sort<'a>(
     sorted.training_state = state;
     let prefix = prefix(&needed)?;
     if !prefix.is_empty() {
-        sorted.notes.push(format!("the network's names are those under the prefix {prefix}"));
+        sorted.notes.push(format!("the prefix {prefix} of the tensors' names is ignored"));
     }
     for tensor in needed {
         let name = tensor.name.strip_prefix(&*prefix).unwrap_or(&tensor.name);
@@ -124,7 +124,7 @@ fn prefix(tensors: &[&StoredTensor]) -> Result<String, String> {
         _ => {
             let under = several.iter().map(|before| format!("{common}{before}"));
             Err(format!(
-                "it holds several networks, {}; leave out all but one, e.g. --ignore-extra '{common}{}*'",
+                "it holds several networks, {}; ignore all but one, e.g. --ignore-extra '{common}{}*'",
                 listed("under", under.collect::<Vec<_>>().into_iter()),
                 several[0]
             ))

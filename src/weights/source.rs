@@ -122,7 +122,7 @@ impl Source {
     /// The bytes in `range`.
     ///
     /// # Errors
-    /// As of [`read_at`](Self::read_at).
+    /// As for [`read_at`](Self::read_at).
     pub(super) fn read(&self, range: Range<usize>) -> Result<Vec<u8>, SourceError> {
         // Not more memory than the file has bytes, whoever asks.
         if range.end > self.len() {

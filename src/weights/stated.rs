@@ -4,14 +4,14 @@
 /// Largest side in pixels that `resize`, `crop` and `pad` may have.
 pub(super) const MAX_SIDE: usize = 16_384;
 
-/// How images become inputs, as far as it is stated; `None` where nothing is said.
+/// How images become inputs, as far as it is stated; `None` where it is not.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StatedPreprocess {
     /// Subtracted from red, green and blue in 0..1.
     pub mean: Option<[f32; 3]>,
     /// Divides red, green and blue after that.
     pub std: Option<[f32; 3]>,
-    /// Side of the black square in whose middle smaller images stand, before all else.
+    /// Side of the black square in whose middle smaller images are put, before all else.
     pub pad: Option<usize>,
     /// Pixels of the shorter side after resizing.
     pub resize: Option<usize>,
@@ -60,7 +60,7 @@ pub fn parse_mean(text: &str) -> Result<[f32; 3], String> {
 /// Reads the standard deviation `r,g,b` of pixels in 0..1.
 ///
 /// # Errors
-/// As of [`parse_mean`].
+/// As for [`parse_mean`].
 pub fn parse_std(text: &str) -> Result<[f32; 3], String> {
     let expected = "three positive numbers r,g,b up to 1";
     in_unit(parse_triple(text, expected)?, |x| x > 0.0 && x <= 1.0, expected)

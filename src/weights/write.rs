@@ -36,8 +36,8 @@ pub struct NamedTensor<'a> {
 /// [`Metadata::entries`](super::Metadata::entries)). Values go from `source` to the file piece by piece.
 ///
 /// # Errors
-/// The source cannot be read or the file cannot be written. A file of that name is then whole: as it
-/// was, or (if only making the new name durable failed) the new one.
+/// The source cannot be read or the file cannot be written. A file of that name is whole even then: the old
+/// one, or the new one if only making its name durable failed.
 pub fn write_weights(
     path: impl AsRef<Path>,
     network: &Network,
@@ -51,7 +51,7 @@ pub fn write_weights(
 /// As [`write_weights`], on any storage.
 ///
 /// # Errors
-/// As of [`write_weights`].
+/// As for [`write_weights`].
 pub fn write_weights_to(
     storage: &dyn Storage,
     path: &Path,
@@ -120,7 +120,7 @@ pub fn write_safetensors(
 /// before the tensors so that all are aligned to their size.
 ///
 /// # Errors
-/// As of [`write_safetensors`].
+/// As for [`write_safetensors`].
 ///
 /// # Panics
 /// As [`write_safetensors`]; the names of counters count too.

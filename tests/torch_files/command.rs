@@ -174,9 +174,10 @@ fn convert_destroys_nothing() {
     let input = std::fs::read(fixture.path("w.safetensors")).unwrap();
     std::fs::write(fixture.path("out"), "precious").unwrap();
     let convert = |args: &[&str]| fixture.run(&[&["convert"], args].concat());
-    convert(&["w.safetensors", "out"]).fails(1, &["out: it exists", "--force"]);
-    convert(&["w.safetensors", "w.safetensors", "--force"]).fails(2, &["IN and OUT are one file"]);
-    convert(&["w.safetensors", "./w.safetensors"]).fails(2, &["IN and OUT are one file"]);
+    convert(&["w.safetensors", "out"]).fails(1, &["out: it already exists", "--force"]);
+    convert(&["w.safetensors", "w.safetensors", "--force"])
+        .fails(2, &["IN and OUT are the same file"]);
+    convert(&["w.safetensors", "./w.safetensors"]).fails(2, &["IN and OUT are the same file"]);
     convert(&["w.safetensors"]).fails(2, &["OUT"]);
     convert(&["none.pth", "new"]).fails(1, &["none.pth: cannot open"]);
     convert(&["w.safetensors", "new", "--arch", "resnet32"]).fails(1, &["resnet32"]);

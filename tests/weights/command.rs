@@ -121,7 +121,7 @@ fn extras_are_ignored_wherever_weights_are_taken() {
         let run = fixture.run(&[command, &["--ignore-extra", "criterion.*"]].concat());
         assert_eq!(run.code, 0, "{}", run.err);
         let said = format!("{}{}", run.out, run.err);
-        assert!(said.contains("ignored as asked (1): criterion.weight"), "{said}");
+        assert!(said.contains("ignored as requested (1): criterion.weight"), "{said}");
     }
     let run = fixture.run(&["inspect", "copy.safetensors"]);
     assert!(!run.out.contains("criterion"), "{}", run.out);
@@ -138,7 +138,7 @@ fn one_output_is_inspected_and_converted_but_not_asked() {
     assert!(run.code == 0 && run.out.contains("; 1 classes"), "{}{}", run.out, run.err);
     assert_eq!(fixture.run(&["convert", "one.safetensors", "copy.safetensors"]).code, 0);
     let run = fixture.run(&["infer", "--weights", "copy.safetensors", "images/a.png"]);
-    run.fails(1, &["copy.safetensors", "one output"]);
+    run.fails(1, &["copy.safetensors", "single output"]);
 }
 
 #[test]

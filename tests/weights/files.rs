@@ -104,7 +104,7 @@ fn names_of_others_and_state_of_training_are_understood() {
         &Overrides::default(),
     );
     let weights = result.unwrap();
-    assert!(weights.notes().iter().any(|n| n.starts_with("1 tensors of training state")));
+    assert!(weights.notes().iter().any(|n| n.starts_with("1 tensor of training state")));
     let read = Params::from_source(weights.network(), &weights).unwrap();
     assert_eq!(read.learnable(), fixture.params.learnable());
 }

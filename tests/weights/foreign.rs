@@ -60,7 +60,8 @@ fn extra_tensors_are_ignored_when_they_are_named() {
     assert_error(open(&["criterion"]), &["unexpected (3)"]);
     for names in [&["criterion.*", "arcface.weight"][..], &["*"], &["*.margin", "*weight"]] {
         let weights = open(names).unwrap();
-        let note = weights.notes().iter().find(|note| note.contains("ignored as asked")).unwrap();
+        let note =
+            weights.notes().iter().find(|note| note.contains("ignored as requested")).unwrap();
         assert!(note.contains("(3)") && note.contains("criterion.margin"), "{note}");
         let read = Params::from_source(weights.network(), &weights).unwrap();
         assert_eq!(read.learnable(), fixture.params.learnable());
@@ -146,7 +147,7 @@ fn one_output_is_opened_but_names_nothing() {
     let weights = fixture.open_bare(&Overrides::default()).unwrap();
     assert_eq!(weights.spec().classes, 1);
     let error = Classifier::open(fixture.path()).err().unwrap().to_string();
-    assert!(error.contains("one output"), "{error}");
+    assert!(error.contains("single output"), "{error}");
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn one_report_lists_all_that_is_wrong() {
     let result = fixture.open_changed(short, &Entries::new(), &arch("resnet20"));
     assert_error(result, &["missing (10)", "layer3.2.conv1.weight"]);
     let result = fixture.open_changed(|t| t.clear(), &Entries::new(), &Overrides::default());
-    assert_error(result, &["no tensor is named like layer1.0.conv1.weight"]);
+    assert_error(result, &["expected a ResNet's tensors, such as layer1.0.conv1.weight"]);
     let huge = |tensors: &mut Vec<NamedTensor<'_>>| {
         find(tensors, "fc.bias").name = format!("layer{0}.{0}.conv1.weight", usize::MAX);
     };

@@ -32,8 +32,8 @@ pub(super) struct Args {
     arch: Vec<String>,
     #[command(flatten)]
     network: NetworkArgs,
-    /// Use these weights instead of random ones (inference with one network); --json then includes the
-    /// logits
+    /// Use these weights instead of random ones (inference with one network only); --json then
+    /// includes the logits
     #[arg(short, long, value_name = "FILE")]
     weights: Option<PathBuf>,
     #[command(flatten)]
@@ -47,7 +47,7 @@ pub(super) struct Args {
     /// Height and width of the input in pixels [default: 224 (ImageNet) or 32 (CIFAR)]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     size: Option<u32>,
-    /// Seconds to measure each row for; at least 5 runs
+    /// Seconds to spend on each row; there are at least 5 runs
     #[arg(long, value_name = "S", default_value = "1", value_parser = parse_seconds)]
     seconds: Duration,
     /// Print one JSON object per line

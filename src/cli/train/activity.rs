@@ -26,7 +26,7 @@ impl<'a> Activity<'a> {
     pub(super) fn begin(machine: &'a Machine) -> Result<Self, CliError> {
         let interrupt = Interrupt::catch(|| {
             print_line(
-                "interrupted: saving if the run has begun, then ending; interrupt again to end at once",
+                "interrupted: saving the run if it has started, then stopping; interrupt again to stop at once",
             );
         })
         .map_err(|error| CliError::failed(format!("cannot catch signals: {error}")))?;

@@ -13,12 +13,12 @@ use super::super::network::NetworkArgs;
 #[derive(clap::Args)]
 #[command(allow_negative_numbers = true)]
 pub(in crate::cli) struct Args {
-    /// A folder of CIFAR-10 binary files, idx files (MNIST) or one folder of images per class
-    /// [default: the built-in images of ten shapes]
+    /// A folder with one folder of images per class, CIFAR-10's binary files or idx files (MNIST)
+    /// [default: built-in images of ten shapes]
     #[arg(value_name = "DATA")]
     pub(super) data: Option<PathBuf>,
-    /// demo, fast-cifar, paper-cifar or paper-imagenet; the flags below change it [default: demo for
-    /// the built-in images, else fast-cifar]
+    /// All settings at once: demo, fast-cifar, paper-cifar or paper-imagenet; other flags change single
+    /// ones [default: demo for the built-in images, else fast-cifar]
     #[arg(long, value_name = "NAME")]
     pub(super) recipe: Option<Recipe>,
     /// Network [default: as the recipe says; resnet18 for class folders whose first image is larger
@@ -27,14 +27,14 @@ pub(in crate::cli) struct Args {
     pub(super) arch: Option<String>,
     #[command(flatten)]
     pub(super) network: NetworkArgs,
-    /// The run's folder; a run that is there already goes on [default:
+    /// Folder of the run; a run that is already in it is continued [default:
     /// runs/<data>-<recipe>-<network>]
     #[arg(short, long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
-    /// Only print the time, memory, steps and disk space that the run would take
+    /// Only print the steps, time, memory and disk space that the run would take
     #[arg(long)]
     pub(super) plan: bool,
-    /// Minutes between checkpoints within an epoch (there is one after each epoch, too)
+    /// Minutes between checkpoints within an epoch; one is always saved after each epoch
     #[arg(long, value_name = "MINUTES", default_value = "10", value_parser = parse_minutes)]
     pub(super) save_every: Duration,
     /// Print all settings, not only those that differ from the recipe

@@ -53,7 +53,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         note_older(args, &config, &out, machine);
     }
     if config.data.val_images == 0 {
-        machine.note("no validation images: the weights of the last step are published");
+        machine
+            .note("no validation images: best.safetensors will hold the weights of the last step");
     }
     let settings = if args.verbose { config.fields() } else { changes(&config, &recipe) };
     if args.plan {
@@ -71,7 +72,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         machine.note(&format!("{}: finished, {step} of {total} steps done", out.display()));
     } else {
         print_settings(&settings, machine);
-        let verb = if run.is_resumed() { "goes on" } else { "begins" };
+        let verb = if run.is_resumed() { "continuing" } else { "starting" };
         machine.note(&format!("{}: {verb}, {step} of {total} steps done", out.display()));
     }
     let mut progress = Progress::new(machine, &state.config);
@@ -80,7 +81,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     match outcome.map_err(|error| failure(error, &activity))? {
         Outcome::Finished => result::print(&run, data.kind, machine),
         Outcome::Interrupted => Err(CliError::Interrupted(format!(
-            "interrupted after step {} of {total}; saved to {}, the same command goes on",
+            "interrupted after step {} of {total}; saved to {}; the same command continues the run",
             run.state().progress.step,
             run.path(LAST).display()
         ))),
@@ -166,7 +167,9 @@ fn note_older(args: &Args, config: &Config, out: &Path, machine: &Machine) {
     let older = Path::new(RUNS).join(format!("{}-{}", config.recipe, config.arch));
     if args.out.is_none() && older != out && older.join(LAST).is_file() {
         let (out, older) = (out.display(), older.display());
-        machine.note(&format!("{out} is new; there is also {older}, to go on with: --out {older}"));
+        machine.note(&format!(
+            "{out} is a new run; to continue the one in {older}, give --out {older}"
+        ));
     }
 }
 
@@ -186,7 +189,7 @@ fn plan(
     writeln!(out, "steps   {} ({epochs:.1} epochs)", HumanCount(plan.steps))?;
     writeln!(
         out,
-        "time    about {} ({:.0} ms a step, {} to measure it after an epoch)",
+        "time    about {} ({:.0} ms per step, {} for validation after each epoch)",
         duration(plan.seconds()),
         1e3 * plan.step_seconds,
         duration(plan.validation_seconds)

@@ -1,4 +1,4 @@
-//! How far a run is: a bar where stderr is a terminal, else a line an epoch and every half minute.
+//! The progress of a run: a bar if stderr is a terminal, else one line per epoch and per half minute.
 
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use resnet_cpu::train::{Config, EpochMetrics, Observer, StepReport};
@@ -117,10 +117,10 @@ impl Observer for Progress<'_> {
     fn starting(&mut self) {
         match &self.bar {
             Some(bar) => {
-                bar.set_message("first step: buffers are made");
+                bar.set_message("first step: allocating buffers");
                 bar.tick();
             }
-            None => self.machine.note("first step: buffers are made"),
+            None => self.machine.note("first step: allocating buffers"),
         }
     }
 

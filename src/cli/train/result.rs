@@ -32,12 +32,12 @@ pub(super) fn print(run: &Run, kind: Kind, machine: &Machine) -> Result<(), CliE
             });
             writeln!(out, "validation top-1 {}{best}", percent(top1))?;
         }
-        None => writeln!(out, "{steps} steps done, nothing to validate on")?,
+        None => writeln!(out, "{steps} steps done; there are no validation images")?,
     }
     if !config.lengthened.is_empty() {
         let lengths: Vec<String> = config.lengthened.iter().map(ToString::to_string).collect();
         let not = match config.schedule {
-            Schedule::Cosine => ", which is not a run that was as long from the beginning",
+            Schedule::Cosine => ", which is not the same as a run of that length from the start",
             _ => "",
         };
         writeln!(out, "lengthened from {} to {}{not}", lengths.join(", "), config.length)?;
@@ -57,7 +57,7 @@ pub(super) fn print(run: &Run, kind: Kind, machine: &Machine) -> Result<(), CliE
         let command = [&program, "infer", "--weights", &weights, &path];
         // Texts of one line have no character that a shell could not take.
         let command = shlex::try_join(command).unwrap_or_else(|_| command.join(" "));
-        writeln!(out, "\nAn image that it has not seen is drawn. What does it show?\n")?;
+        writeln!(out, "\nHere is an image that the network has never seen. To classify it:\n")?;
         writeln!(out, "    {command}")?;
     }
     Ok(out.flush()?)
@@ -70,7 +70,7 @@ fn weights(run: &Run, machine: &Machine) -> std::path::PathBuf {
         return best;
     }
     machine.note(&format!(
-        "{}: not there any more; the weights of the last step are in {LAST}",
+        "{}: no longer there; the weights of the last step are in {LAST}",
         best.display()
     ));
     run.path(LAST)
