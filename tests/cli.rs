@@ -68,7 +68,7 @@ fn output_does_not_depend_on_threads() {
     assert!(outputs[0] == outputs[1] && outputs[1] == outputs[2]);
     assert_eq!(outputs[0].1.len(), 3);
     let run = fixture.infer(&["--threads", "1024", "images/b.png"]);
-    assert!(run.code == 0 && run.err.contains("--threads 1024: there are "), "{}", run.err);
+    assert!(run.code == 0 && run.err.contains("--threads 1024: using "), "{}", run.err);
 }
 
 #[test]

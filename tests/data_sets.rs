@@ -421,7 +421,7 @@ fn what_is_not_the_users_data_is_passed_over_and_counted() {
     for words in [
         "8 hidden or system files and folders",
         "runs: skipped, since it holds training runs",
-        "mine: training runs",
+        "mine: skipped, since it holds training runs",
         "1 HEIC file, a format that is not read here",
     ] {
         assert!(notes.contains(words), "{words} is not in: {notes}");

@@ -59,8 +59,13 @@ impl Fixture {
         let args: Vec<&str> = args.split_whitespace().collect();
         let mut command = program(self.folder.path(), &args);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.as_mut().unwrap()).lines().map(Result::unwrap);
-        assert!(lines.any(|line| line.contains(word)), "it never said {word}");
+        let lines = BufReader::new(child.stderr.as_mut().unwrap()).lines().map(Result::unwrap);
+        // A run that says something else would go on for ever.
+        let said: Vec<String> = lines.take(40).take_while(|line| !line.contains(word)).collect();
+        if said.len() == 40 || child.try_wait().unwrap().is_some() {
+            let _ = child.kill();
+            panic!("it never said {word}: {said:#?}");
+        }
         child
     }
 
@@ -261,7 +266,7 @@ fn bad_settings_are_named_before_any_work() {
 fn a_folder_has_one_process_at_a_time() {
     let fixture = Fixture::new();
     let train = "train data --batch 8 --epochs 100000 --out run";
-    let mut first = fixture.start(train, "begins");
+    let mut first = fixture.start(train, "starting");
     for args in ["train data --lr 0.3 --out run", train] {
         fixture.run(args).fails(1, &["run: another process is training in this folder", "--out"]);
     }
@@ -357,7 +362,11 @@ fn a_spoilt_record_a_lost_report_and_moved_weights_stop_nobody() {
     fs::create_dir(fixture.path("run/report.html")).unwrap();
     let run = fixture.run(&format!("{train} 2"));
     assert_eq!(run.code, 0, "{}", run.err);
-    assert!(run.err.contains("metrics.jsonl: removed") && run.err.contains("line 1, 3"));
+    assert!(
+        run.err.contains("metrics.jsonl: removed") && run.err.contains("lines 1, 3"),
+        "{}",
+        run.err
+    );
     assert!(run.err.contains("warning: run/report.html: cannot write: expected a regular file"));
     assert!(!run.out.contains("report.html"), "{}", run.out);
     assert_eq!(fixture.metrics("run").len(), 2);

@@ -287,7 +287,7 @@ mod tests {
         for (text, part) in [
             ("[\"a\", 1]", "label 1: expected a name, found a number"),
             ("[\"a\", \" \"]", "label 1: expected a name, found an empty one"),
-            ("[\"a\",", "not: EOF"),
+            ("[\"a\",", "not valid JSON: EOF"),
             ("[]", "no names"),
             ("{}", "no names"),
             ("{\"0\": \"a\", \"2\": \"b\"}", "0 to 1 for 2 names, found 2"),
@@ -295,7 +295,7 @@ mod tests {
             ("{\"a\": 0, \"b\": 0}", "index 0 has two names"),
             ("{\"a\": \"b\"}", "key \"a\""),
             ("{\"id2label\": 3}", "id2label"),
-            ("{0: 'tench'}", "not: "),
+            ("{0: 'tench'}", "not valid JSON: "),
         ] {
             refused(text, part);
         }

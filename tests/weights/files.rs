@@ -207,7 +207,7 @@ fn any_file_of_tensors_can_be_listed() {
     assert_eq!(list, [("b", 24), ("a", 0)]);
     assert_eq!(file.metadata(), &entries);
     assert_eq!(file.values(&file.tensors()[0]).unwrap().unwrap()[..], [1.5; 6]);
-    assert_error(WeightsFile::open(&path, &Overrides::default()), &["2 tensors, e.g. b, a"]);
+    assert_error(WeightsFile::open(&path, &Overrides::default()), &["found 2 others, e.g. b, a"]);
 
     assert_error(TensorFile::open(folder.path().join("none")), &["none", "cannot open"]);
     assert_error(TensorFile::open(folder.path()), &["folder"]);

@@ -37,7 +37,7 @@ fn a_prefix_of_all_names_is_understood_with_a_note() {
         let opened = fixture.open_changed(prefixed, &Entries::new(), &Overrides::default());
         if prefix == "optimizer." {
             // State of training is no network; how much there is of it is said.
-            assert_error(opened, &["it has 97 tensors, e.g. optimizer.conv1.weight"]);
+            assert_error(opened, &["found 97 others, e.g. optimizer.conv1.weight"]);
             continue;
         }
         let weights = opened.unwrap();
