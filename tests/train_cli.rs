@@ -363,7 +363,7 @@ fn a_spoilt_record_a_lost_report_and_moved_weights_stop_nobody() {
     let run = fixture.run(&format!("{train} 2"));
     assert_eq!(run.code, 0, "{}", run.err);
     assert!(
-        run.err.contains("metrics.jsonl: removed") && run.err.contains("lines 1, 3"),
+        run.err.contains("metrics.jsonl: removed") && run.err.contains(": 1, 3"),
         "{}",
         run.err
     );
