@@ -3,10 +3,8 @@
 //! Every image has a random stream of its own, keyed by (seed, epoch, number in the set): a batch
 //! is the same for any number of threads, in any order, and after a resume.
 
-use rayon::prelude::*;
-
 use super::{Augmentation, Dataset, Error, Mean, Normalizer, SettingError, View};
-use crate::runtime::Rng;
+use crate::runtime::{ChunksMut, Rng, team};
 
 /// Keys the random streams of augmentation ("augm" in ASCII).
 const AUGMENT: u64 = 0x6175_676D;
@@ -68,7 +66,7 @@ impl<'a> Batches<'a> {
     }
 
     /// Writes the inputs of images `indices` to `out`, `[indices, crop, crop, 3]`, and their
-    /// classes to `labels`. Runs in the current thread pool.
+    /// classes to `labels`. Runs on a team of the current thread pool.
     ///
     /// # Errors
     /// [`Error`] of the first image, in the order of `indices`, that cannot be read.
@@ -87,17 +85,19 @@ impl<'a> Batches<'a> {
         for (label, &index) in labels.iter_mut().zip(indices) {
             *label = self.data.label(index);
         }
-        let inputs = out.par_chunks_exact_mut(self.input_len()).zip(indices);
-        let failed = inputs.find_map_first(|(out, &index)| {
+        let mut failed: Vec<Option<Error>> = indices.iter().map(|_| None).collect();
+        let parts = (ChunksMut::new(out, self.input_len()), ChunksMut::new(&mut failed, 1));
+        let image = |i: usize, (out, failed): (&mut [f32], &mut [Option<Error>])| {
+            let index = indices[i];
             let mut rng = Rng::new(self.seed, &[AUGMENT, epoch, index as u64]);
             match self.data.image(index) {
                 Ok(image) => {
                     self.augment.apply(&image, self.view, &self.normalizer, &mut rng, out);
-                    None
                 }
-                Err(error) => Some(error),
+                Err(error) => failed[0] = Some(error),
             }
-        });
-        failed.map_or(Ok(()), Err)
+        };
+        team(|team| team.for_each_part(parts, |i, part, _| image(i, part)));
+        failed.into_iter().flatten().next().map_or(Ok(()), Err)
     }
 }

@@ -4,7 +4,7 @@
 //! it into the normalised NHWC floats that a network reads. Results depend on bytes and seeds only. Anything
 //! wrong with a file is an [`Error`] that names it.
 //!
-//! For training, [`open`] finds out what a folder holds and makes a [`Dataset`] of it, a [`Sampler`]
+//! For training, [`open()`] finds out what a folder holds and makes a [`Dataset`] of it, a [`Sampler`]
 //! says which images each step reads, and [`Batches`] turns them into a tensor.
 
 mod augment;

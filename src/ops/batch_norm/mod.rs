@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Forward is two passes over x, since nothing can be normalised before all of it is known:
-//! [`statistics`] reads it, [`normalize`] reads it again and writes the output. Backward is two passes
+//! [`statistics()`] reads it, [`normalize()`] reads it again and writes the output. Backward is two passes
 //! as well: [`backward_sums`], then [`backward_input`]. Between the passes x is kept and nothing else
 //! of its size: x̂ and the mask of an inner ReLU are computed again.
 //!
