@@ -1,13 +1,13 @@
 //! What does this folder hold? Finds the kind of a data set by the names in its folder and opens its
 //! training and validation images.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::image_folder::ImageFolder;
 use super::memory::MemoryDataset;
 use super::parts::{Parts, hold_out};
 use super::paths::Search;
+use super::splits::{Kind, Splits, ValidationOrigin};
 use super::{CifarRecords, CifarSplit, Dataset, Error, Limits, idx, kinds, regular};
 use crate::runtime::{Unwatched, Watch};
 
@@ -20,63 +20,6 @@ const LOOKED_FOR: &str = "a folder of images for each class (CLASS/..., or train
     val/CLASS/...), CIFAR-10 binary files (data_batch_1.bin and test_batch.bin, also in \
     cifar-10-batches-bin, or train*.bin and test*.bin), idx files (train-images-idx3-ubyte with or \
     without .gz, as MNIST has, also in MNIST/raw)";
-
-/// The kind of a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The built-in set, 32 x 32.
-    Demo,
-    /// CIFAR-10 binary records, 32 x 32.
-    Cifar10,
-    /// idx files, padded to 32 x 32, such as MNIST.
-    Idx,
-    /// A folder for each class, with images of any size.
-    ClassFolders,
-}
-
-impl Kind {
-    /// Whether a mirrored image is of the same class, which is not so for digits.
-    pub fn may_flip(self) -> bool {
-        self != Self::Idx
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Demo => "demo set",
-            Self::Cifar10 => "CIFAR-10 binary",
-            Self::Idx => "idx",
-            Self::ClassFolders => "class folders",
-        })
-    }
-}
-
-/// Where the images that a run is measured on come from. Nothing may be chosen by a test set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ValidationOrigin {
-    /// Held out of the training images.
-    HeldOut,
-    /// The data's own images for validation.
-    Val,
-    /// The data's test set.
-    Test,
-}
-
-/// A data set as it was found.
-pub struct Splits {
-    /// Images to train on.
-    pub train: Box<dyn Dataset>,
-    /// Images to validate on, of the same classes, if there are any (it is never an empty set).
-    pub val: Option<Box<dyn Dataset>>,
-    /// Where those come from, or would.
-    pub origin: ValidationOrigin,
-    /// What it is.
-    pub kind: Kind,
-    /// What the user should know, one sentence each: choices that were made where the data leaves them open,
-    /// and what was skipped.
-    pub notes: Vec<String>,
-}
 
 /// Opens the data set in the folder `path`; without a path, the built-in demo set.
 ///

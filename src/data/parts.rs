@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::image_folder::ImageFolder;
 use super::names::{Part, name_of, part};
-use super::open::{Kind, Splits, ValidationOrigin};
 use super::paths::Search;
+use super::splits::{Kind, Splits, ValidationOrigin};
 use super::{Dataset, Error, Limits, Subset};
 
 /// Folders of the parts of a data set.

@@ -1,6 +1,6 @@
 //! Which layer each step of a plan is, and the time that it takes.
 
-use super::plan::{Op, Step};
+use super::steps::{Op, Step};
 use crate::conv::ConvShape;
 use std::time::Duration;
 

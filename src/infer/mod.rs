@@ -16,11 +16,14 @@ mod plan;
 mod planner;
 mod run;
 mod session;
+mod stated;
+mod steps;
 mod topk;
 
-pub use classifier::{Classifier, ClassifierError, MAX_INPUT_SIDE, class_names, preprocess};
+pub use classifier::{Classifier, ClassifierError, MAX_INPUT_SIDE};
 pub use error::InferError;
 pub use layer_time::LayerTime;
 pub use model::Model;
 pub use session::{Session, activation_bytes};
+pub use stated::{class_names, preprocess};
 pub use topk::{Prediction, top_k, top_k_of_crops};

@@ -2,7 +2,8 @@
 
 use super::InferError;
 use super::layers::Layers;
-use super::plan::{Means, Plan};
+use super::plan::Plan;
+use super::steps::Means;
 use crate::conv::Convolutions;
 use crate::gemm::Backend;
 use crate::model::{Network, ParamSource};

@@ -3,7 +3,7 @@
 //! A buffer is free again as soon as its last reader has been planned, so a whole network needs three
 //! or four, each as large as the largest activation it ever holds.
 
-use super::plan::{Means, Op, Section, Slot, Source, Step, Target};
+use super::steps::{Means, Op, Section, Slot, Source, Step, Target};
 use crate::conv::Algorithm;
 use crate::model::{Block, BlockShortcut, ConvBn, Network};
 use crate::ops::{PoolShape, ShortcutPad};

@@ -1,7 +1,7 @@
 //! The run of a section: its steps one after the other, on buffers that are kept from run to run.
 
 use super::layers::Layers;
-use super::plan::{Op, Section, Source, Step, Target};
+use super::steps::{Op, Section, Source, Step, Target};
 use crate::conv;
 use crate::gemm::Epilogue;
 use crate::ops::{conv_max_pool, global_avg_pool, max_pool, shortcut_pad};

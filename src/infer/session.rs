@@ -3,8 +3,9 @@
 use super::InferError;
 use super::layer_time::LayerTime;
 use super::model::Model;
-use super::plan::{Means, Plan, Section, Source};
+use super::plan::Plan;
 use super::run::Runner;
+use super::steps::{Means, Section, Source};
 use crate::conv::Convolutions;
 use crate::gemm::Backend;
 use crate::model::{Network, ParamSource};

@@ -7,6 +7,7 @@ pub mod checkpoint;
 mod checks;
 mod config;
 mod data;
+mod described;
 mod error;
 mod folder;
 mod memory;
