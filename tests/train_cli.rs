@@ -121,7 +121,7 @@ fn a_run_leaves_its_files_and_goes_on_when_asked_for_more() {
         &["fast-cifar-resnet20: holds a run with other settings (lr: stored 0.2, requested 0.3);"],
     );
     let shorter = fixture.run("train data --epochs 1 --batch 16 --mean-mode pixel-mean");
-    shorter.fails(2, &["length: stored 4 epochs, requested 1 epochs"]);
+    shorter.fails(2, &["length: stored 4 epochs, requested 1 epoch"]);
 
     fixture.class_folders("images", &["x"], 1);
     let named = fixture.run("infer images/x/0.png");

@@ -23,6 +23,7 @@ mod settings;
 mod spelled;
 mod state;
 mod trainer;
+mod values;
 
 pub use crate::runtime::{INTERRUPTED, Interrupt};
 pub use checkpoint::CheckpointError;

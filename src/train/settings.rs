@@ -4,11 +4,9 @@
 //! Flags, the printed configuration, the report, the difference between two runs and the checks of
 //! single values all follow this table. What settings mean together is in `checks`.
 
-use std::fmt::Display;
-use std::str::FromStr;
-
 use super::config::{Augment, Config, Length, Normalize};
 use super::schedule::{Schedule, Warmup};
+use super::values::{list, named, number, parse, positive, put, share, spelled, switch};
 
 /// Under which heading the help lists a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -375,52 +373,6 @@ pub static SETTINGS: &[Setting] = &[
         |c, text| put(&mut c.normalize, named(text, &Normalize::ALL)),
     ),
 ];
-
-fn spelled(value: Option<impl Display>) -> Option<String> {
-    value.map(|value| value.to_string())
-}
-
-fn list(values: &[u64]) -> String {
-    if values.is_empty() {
-        return "none".to_owned();
-    }
-    values.iter().map(u64::to_string).collect::<Vec<_>>().join(",")
-}
-
-fn positive(x: f64) -> bool {
-    x.is_finite() && x > 0.0
-}
-
-fn share(x: f64) -> bool {
-    (0.0..1.0).contains(&x)
-}
-
-/// Puts a value in its place, if there is one.
-fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
-    *place = value?;
-    Ok(())
-}
-
-fn parse<T: FromStr>(text: &str, expected: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("expected {expected}, found {text}"))
-}
-
-fn number(text: &str) -> Result<f64, String> {
-    parse(text, "a number")
-}
-
-fn switch(text: &str) -> Result<bool, String> {
-    parse(text, "true or false")
-}
-
-/// The one of `all` that is spelled `text`.
-fn named<T: Copy + Display>(text: &str, all: &[T]) -> Result<T, String> {
-    let found = all.iter().copied().find(|value| value.to_string().eq_ignore_ascii_case(text));
-    found.ok_or_else(|| {
-        let names: Vec<String> = all.iter().map(T::to_string).collect();
-        format!("expected {}, found {text}", names.join(", "))
-    })
-}
 
 fn other_schedule(kinds: &str, found: &Schedule) -> String {
     format!("expected --schedule {kinds}, found {found}")
