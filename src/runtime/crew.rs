@@ -168,7 +168,8 @@ impl Shared {
         // No loop is under way, so nobody counts this up.
         let before = self.finished.load(Ordering::Relaxed);
         self.publish(tasks, task);
-        let own = self.work(0, scratch);
+        let mut own = 0;
+        self.work(0, scratch, |finished| own += finished);
         self.wait_until_finished(before.wrapping_add(tasks - own));
         if self.panicked.swap(false, Ordering::Relaxed) {
             let payload = lock(&self.payload).take();
@@ -238,19 +239,20 @@ impl Shared {
         }
     }
 
-    /// Does all tasks that can be claimed, those of the share `own` first; returns how many.
-    fn work(&self, own: usize, mut scratch: Scratch) -> usize {
+    /// Does all tasks that can be claimed, those of the share `own` first; `report` hears after each share
+    /// how many it were, so that nobody waits for them longer than they take.
+    fn work(&self, own: usize, mut scratch: Scratch, mut report: impl FnMut(usize)) {
         let shares = self.board.shares.load(Ordering::Relaxed) as usize;
-        let mut finished = 0;
         for i in 0..shares {
             let share = (own + i) % shares;
             let place = &self.places[share];
             if i > 0 {
                 self.let_begin(share, shares);
             }
+            let mut finished = 0;
             while let Some(i) = place.claim() {
-                // SAFETY: this task is claimed and not finished, so the loop that it belongs to is under
-                // way, and what `task` points to is there.
+                // SAFETY: this task is claimed and not reported as finished, so the loop that it belongs to
+                // is under way, and what `task` points to is there.
                 let task =
                     unsafe { &*(*self.board.task.get()).expect("published with its shares") };
                 // After a panic the rest is claimed only.
@@ -263,8 +265,10 @@ impl Shared {
                 }
                 finished += 1;
             }
+            if finished > 0 {
+                report(finished);
+            }
         }
-        finished
     }
 
     /// Returns when members have finished `total` tasks since ever.
@@ -313,14 +317,13 @@ impl Shared {
             if !self.board.open.load(Ordering::Acquire) {
                 return;
             }
-            let finished = self.work(own, buffers.scratch());
-            if finished > 0 {
+            self.work(own, buffers.scratch(), |finished| {
                 self.finished.fetch_add(finished, Ordering::SeqCst);
                 if self.leader_sleeps.load(Ordering::SeqCst) {
                     drop(lock(&self.sleep));
                     self.wake_leader.notify_one();
                 }
-            }
+            });
             self.wait_for_news(known);
         }
     }
