@@ -7,54 +7,24 @@
 //! For training, [`open()`] finds out what a folder holds and makes a [`Dataset`] of it, a [`Sampler`]
 //! says which images each step reads, and [`Batches`] turns them into a tensor.
 
-mod augment;
-mod batches;
-pub mod cifar;
 mod dataset;
 mod decode;
-pub mod demo;
 mod error;
-mod foreign;
-mod gif;
 mod hash;
-mod idx;
-mod image_folder;
-mod jpeg;
-mod jpeg_pixels;
-mod kinds;
-mod library;
-mod limits;
-mod memory;
-mod names;
-mod normalize;
-mod open;
-mod parts;
-mod passed;
-mod paths;
-mod preprocess;
-mod regular;
-mod resize;
+mod inputs;
 mod rgb;
 mod sampler;
-mod splits;
-mod view;
-mod webp;
+mod sets;
 
-pub use augment::Augmentation;
-pub use batches::Batches;
-pub use cifar::{CifarRecords, CifarSplit};
 pub use dataset::{Dataset, Subset};
-pub use decode::{decode, read_image, read_image_from};
+pub use decode::{Limits, decode, read_image, read_image_from};
 pub use error::{Error, SettingError};
-pub use image_folder::ImageFolder;
-pub use limits::Limits;
-pub use memory::MemoryDataset;
-pub use normalize::{Mean, Normalizer};
-pub use open::{open, open_with};
-pub use paths::{ImageList, collect_images};
-pub use preprocess::Preprocess;
-pub use resize::{Window, resize, resize_window};
+pub use inputs::{
+    Augmentation, Batches, Crops, Mean, Normalizer, Preprocess, View, Window, resize, resize_window,
+};
 pub use rgb::RgbImage;
 pub use sampler::{Picked, Sampler, epoch_order};
-pub use splits::{Kind, Splits, ValidationOrigin};
-pub use view::{Crops, View};
+pub use sets::{
+    CifarRecords, CifarSplit, ImageFolder, ImageList, Kind, MemoryDataset, Splits,
+    ValidationOrigin, cifar, collect_images, demo, open, open_with,
+};

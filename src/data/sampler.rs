@@ -84,7 +84,7 @@ pub fn epoch_order(seed: u64, epoch: u64, images: usize) -> Vec<usize> {
 }
 
 /// A uniformly random permutation (Fisher and Yates).
-pub(super) fn shuffle(rng: &mut Rng, items: &mut [usize]) {
+pub(in crate::data) fn shuffle(rng: &mut Rng, items: &mut [usize]) {
     for last in (1..items.len()).rev() {
         items.swap(last, rng.below(last + 1));
     }

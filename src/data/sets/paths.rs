@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Error;
 use super::names::{EXTENSIONS, foreign_format, is_hidden, is_image};
 use super::passed::PassedOver;
-use super::regular;
+use crate::data::Error;
+use crate::data::decode::regular;
 use crate::runtime::Watch;
 
 /// Names of files by which the folder of a training run is known.

@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use super::memory::{MemoryDataset, SIDE};
-use super::{Error, RgbImage, regular};
+use crate::data::decode::regular;
+use crate::data::{Error, RgbImage};
 use crate::runtime::{Unwatched, Watch};
 
 /// Class names, in label order.

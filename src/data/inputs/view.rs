@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
-use super::RgbImage;
 use super::resize::{Window, resize_window};
+use crate::data::RgbImage;
 
 /// Which crops of an image are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

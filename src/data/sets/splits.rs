@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Dataset;
+use crate::data::Dataset;
 
 /// The kind of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,11 @@ use image::ImageFormat;
 use image::metadata::Orientation;
 use jpeg_decoder::{ColorTransform, Decoder, Error as DecoderError, PixelFormat};
 
+use super::Limits;
 use super::jpeg::{Colours, Survey, truncated};
 use super::library::{by_library, upright};
 use super::limits::check_size;
-use super::{Error, Limits, RgbImage};
+use crate::data::{Error, RgbImage};
 
 /// Decodes `bytes`; `path` is only the name that errors carry.
 pub(super) fn decode(bytes: &[u8], path: &Path, limits: &Limits) -> Result<RgbImage, Error> {

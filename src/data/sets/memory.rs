@@ -4,8 +4,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::hash::Hash;
-use super::{Dataset, Error, RgbImage, View, demo};
+use super::demo;
+use crate::data::hash::Hash;
+use crate::data::inputs::View;
+use crate::data::{Dataset, Error, RgbImage};
 
 /// Side of the images of small sets; idx images may be smaller and are then padded to it.
 pub(super) const SIDE: usize = 32;

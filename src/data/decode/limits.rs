@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Error;
+use crate::data::Error;
 
 /// How large an image may be; checked against the header, before memory is allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

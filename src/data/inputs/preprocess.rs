@@ -8,7 +8,8 @@
 //! integers truncate and round as Python does, and normalisation is (value / 255 - mean) / std in
 //! f32. The layout is NHWC.
 
-use super::{Mean, Normalizer, RgbImage, View};
+use super::{Mean, Normalizer, View};
+use crate::data::RgbImage;
 use crate::model::Family;
 use crate::weights::StatedPreprocess;
 

@@ -4,10 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::hash::Hash;
 use super::names::name_of;
 use super::paths::Search;
-use super::{Dataset, Error, Limits, RgbImage, read_image};
+use crate::data::decode::{Limits, read_image};
+use crate::data::hash::Hash;
+use crate::data::{Dataset, Error, RgbImage};
 use crate::runtime::Unwatched;
 
 /// The images of a folder of class folders.

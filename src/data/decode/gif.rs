@@ -7,8 +7,9 @@ use std::path::Path;
 
 use gif::{ColorOutput, DecodeOptions, DecodingError};
 
+use super::Limits;
 use super::limits::check_size;
-use super::{Error, Limits, RgbImage};
+use crate::data::{Error, RgbImage};
 
 /// Decodes `bytes`; `path` is only the name that errors carry.
 pub(super) fn decode(bytes: &[u8], path: &Path, limits: &Limits) -> Result<RgbImage, Error> {
@@ -59,7 +60,7 @@ const RGB: u64 = 3;
 mod tests {
     use super::*;
 
-    const GIF: &[u8] = include_bytes!("../../tests/data/formats/gif/part-transparent.gif");
+    const GIF: &[u8] = include_bytes!("../../../tests/data/formats/gif/part-transparent.gif");
 
     fn decode(bytes: &[u8]) -> Result<RgbImage, Error> {
         super::decode(bytes, Path::new("a.gif"), &Limits::default())

@@ -3,7 +3,8 @@
 //! Every image has a random stream of its own, keyed by (seed, epoch, number in the set): a batch
 //! is the same for any number of threads, in any order, and after a resume.
 
-use super::{Augmentation, Dataset, Error, Mean, Normalizer, SettingError, View};
+use super::{Augmentation, Mean, Normalizer, View};
+use crate::data::{Dataset, Error, SettingError};
 use crate::runtime::{ChunksMut, Rng, team};
 
 /// Keys the random streams of augmentation ("augm" in ASCII).

@@ -9,7 +9,7 @@
 //! An image is a pure function of (seed, index). The arithmetic is plain IEEE f32 with sine and
 //! cosine from `libm`: the same bytes on every platform.
 
-use super::RgbImage;
+use crate::data::RgbImage;
 use crate::runtime::Rng;
 
 /// Width and height of every image.

@@ -8,7 +8,9 @@ use super::memory::MemoryDataset;
 use super::parts::{Parts, hold_out};
 use super::paths::Search;
 use super::splits::{Kind, Splits, ValidationOrigin};
-use super::{CifarRecords, CifarSplit, Dataset, Error, Limits, idx, kinds, regular};
+use super::{CifarRecords, CifarSplit, idx, kinds};
+use crate::data::decode::{Limits, regular};
+use crate::data::{Dataset, Error};
 use crate::runtime::{Unwatched, Watch};
 
 /// Images of the demo set for training; those for validation follow them.

@@ -8,8 +8,9 @@ use image::error::{ImageError, UnsupportedErrorKind};
 use image::metadata::Orientation;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader};
 
+use super::Limits;
 use super::limits::check_size;
-use super::{Error, Limits, RgbImage};
+use crate::data::{Error, RgbImage};
 
 /// What the `image` crate makes of `bytes`, and the orientation that they state.
 pub(super) fn by_library(

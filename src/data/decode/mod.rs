@@ -6,13 +6,23 @@
 //! without a colour profile. Of an animation the first frame counts, of several pages the first. The
 //! EXIF orientation is applied. `docs/formats.md` has all of it, with the differences to Pillow.
 
+mod foreign;
+mod gif;
+mod jpeg;
+mod jpeg_pixels;
+mod library;
+mod limits;
+pub(super) mod regular;
+mod webp;
+
 use std::io::Read;
 use std::path::Path;
 
 use image::ImageFormat;
 
-use super::library::{by_library, upright};
-use super::{Error, Limits, RgbImage, foreign, gif, jpeg_pixels, regular, webp};
+use super::{Error, RgbImage};
+use library::{by_library, upright};
+pub use limits::Limits;
 
 /// Reads and decodes the file at `path`.
 ///

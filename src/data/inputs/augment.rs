@@ -3,8 +3,9 @@
 //! What happens to an image is a pure function of its random stream. The number and order of draws
 //! are part of every stored run and must not change.
 
+use super::View;
 use super::normalize::Normalizer;
-use super::{RgbImage, View};
+use crate::data::RgbImage;
 use crate::runtime::Rng;
 
 /// How training images are changed at random.

@@ -7,7 +7,8 @@
 
 use rayon::prelude::*;
 
-use super::{Dataset, Error, RgbImage, View};
+use super::View;
+use crate::data::{Dataset, Error, RgbImage};
 
 /// What is subtracted from an image (and what it is divided by), in units of pixel / 255.
 #[derive(Clone, Debug, PartialEq)]

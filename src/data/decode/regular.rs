@@ -4,22 +4,22 @@
 use std::fs::{File, FileType, Metadata};
 use std::path::Path;
 
-use super::Error;
+use crate::data::Error;
 
 /// Opens the file at `path` for reading.
-pub(super) fn open(path: &Path) -> Result<File, Error> {
+pub(in crate::data) fn open(path: &Path) -> Result<File, Error> {
     check(path, &std::fs::metadata(path).map_err(|e| Error::io(path, e))?)?;
     File::open(path).map_err(|e| Error::io(path, e))
 }
 
 /// All bytes of the file at `path`.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+pub(in crate::data) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     check(path, &std::fs::metadata(path).map_err(|e| Error::io(path, e))?)?;
     std::fs::read(path).map_err(|e| Error::io(path, e))
 }
 
 /// Refuses everything but a regular file.
-pub(super) fn check(path: &Path, metadata: &Metadata) -> Result<(), Error> {
+pub(in crate::data) fn check(path: &Path, metadata: &Metadata) -> Result<(), Error> {
     let path = || path.to_path_buf();
     match special(metadata.file_type()) {
         _ if metadata.is_file() => Ok(()),
@@ -29,7 +29,7 @@ pub(super) fn check(path: &Path, metadata: &Metadata) -> Result<(), Error> {
 }
 
 /// What a file that is neither a regular one nor a folder is.
-pub(super) fn special(kind: FileType) -> &'static str {
+pub(in crate::data) fn special(kind: FileType) -> &'static str {
     #[cfg(unix)]
     {
         use std::os::unix::fs::FileTypeExt;

@@ -2,7 +2,7 @@
 //! (contents decide).
 //!
 //! Images are grey: the value is repeated in three channels. A network sees them in the middle of
-//! 32 x 32 black pixels ([`View::pad`](super::View::pad)), so 28 x 28 gets two on each side. Classes
+//! 32 x 32 black pixels ([`View::pad`](crate::data::View::pad)), so 28 x 28 gets two on each side. Classes
 //! are called by their numbers.
 
 use std::io::Read;
@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use super::memory::{MemoryDataset, SIDE};
-use super::{Error, regular};
+use crate::data::Error;
+use crate::data::decode::regular;
 use crate::runtime::Watch;
 
 /// Images that a file may have; the largest set in this format has 697,932 (EMNIST). A thousandth

@@ -9,7 +9,8 @@ use super::image_folder::ImageFolder;
 use super::names::{Part, name_of, part};
 use super::paths::Search;
 use super::splits::{Kind, Splits, ValidationOrigin};
-use super::{Dataset, Error, Limits, Subset};
+use crate::data::decode::Limits;
+use crate::data::{Dataset, Error, Subset};
 
 /// Folders of the parts of a data set.
 pub(super) struct Parts {

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::Error;
+use crate::data::Error;
 
 /// Scans of an image that are decoded. Encoders write about ten; every one of them is a pass over
 /// all pixels, for which a file needs only a few bytes.

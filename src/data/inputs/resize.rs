@@ -7,7 +7,7 @@
 //! that changes nothing is left out. (Pillow up to 12.1. Later versions take the rows first where
 //! that is cheaper, which moves some pixels by one; published weights are older than that.)
 
-use super::RgbImage;
+use crate::data::RgbImage;
 
 /// Binary places of a weight: 32 bits less 8 of the pixel and 2 of headroom.
 const PRECISION: u32 = 32 - 8 - 2;

@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::{Error, regular};
+use crate::data::Error;
+use crate::data::decode::regular;
 
 /// What to do with CIFAR in another form.
 const CIFAR_BINARY: &str = "the binary version of CIFAR-10 is (cifar-10-binary.tar.gz from \

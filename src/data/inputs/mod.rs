@@ -1,0 +1,15 @@
+//! An image to the floats of a network's input: resized, cropped, changed at random, normalised.
+
+mod augment;
+mod batches;
+mod normalize;
+mod preprocess;
+mod resize;
+mod view;
+
+pub use augment::Augmentation;
+pub use batches::Batches;
+pub use normalize::{Mean, Normalizer};
+pub use preprocess::Preprocess;
+pub use resize::{Window, resize, resize_window};
+pub use view::{Crops, View};

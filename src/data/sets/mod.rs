@@ -1,0 +1,22 @@
+//! Labelled images in the forms that people have them: one format a file, and [`open()`], which finds out
+//! what a folder holds.
+
+pub mod cifar;
+pub mod demo;
+mod idx;
+mod image_folder;
+mod kinds;
+mod memory;
+mod names;
+mod open;
+mod parts;
+mod passed;
+mod paths;
+mod splits;
+
+pub use cifar::{CifarRecords, CifarSplit};
+pub use image_folder::ImageFolder;
+pub use memory::MemoryDataset;
+pub use open::{open, open_with};
+pub use paths::{ImageList, collect_images};
+pub use splits::{Kind, Splits, ValidationOrigin};
