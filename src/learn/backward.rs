@@ -1,6 +1,6 @@
 //! The backward pass: the layers in reverse, each gradient where its tensor lies in the flat buffer.
 
-use super::forward::Machine;
+use super::forward::{Machine, Stopped};
 use super::tape::{BlockTape, Shortcut, Tape, Unit};
 use crate::conv::{backward_data, backward_weights};
 use crate::model::{BN_EPSILON, Network, Params, TensorId};
@@ -32,8 +32,23 @@ pub(super) fn backward(
     input: &[f32],
     logit_gradient: &[f32],
     gradients: &mut Gradients,
-) {
+) -> Result<(), Stopped> {
     let mut spare = Spare::take(tape);
+    let result = layers(machine, network, tape, &mut spare, input, logit_gradient, gradients);
+    spare.give_back(tape);
+    result
+}
+
+/// The layers, with the tape's spare buffers in `spare`.
+fn layers(
+    machine: &mut Machine,
+    network: &Network,
+    tape: &mut Tape,
+    spare: &mut Spare,
+    input: &[f32],
+    logit_gradient: &[f32],
+    gradients: &mut Gradients,
+) -> Result<(), Stopped> {
     let fc = &network.fc;
 
     let mut features = AlignedBuf::zeroed(tape.features.len());
@@ -61,7 +76,7 @@ pub(super) fn backward(
             Some(block) => &block.out,
             None => tape.stem_pool.as_ref().map_or(&tape.stem_out, |pool| &pool.out),
         };
-        rest[0].backward(machine, x, &mut spare, gradients);
+        rest[0].backward(machine, x, spare, gradients)?;
     }
 
     let stem = &tape.stem;
@@ -76,8 +91,7 @@ pub(super) fn backward(
     stem.batch_norm_backward(machine, &spare.output[..stem.y.len()], mask, y, None, gradients);
     let weight = gradients.of(stem.conv.weight);
     backward_weights(machine.team, machine.backend, &stem.shape, input, y, weight);
-
-    spare.give_back(tape);
+    Ok(())
 }
 
 /// The tape's spare buffers, by what they hold.
@@ -143,12 +157,14 @@ impl Unit {
         y: &[f32],
         input: &mut [f32],
         gradients: &mut Gradients,
-    ) {
+    ) -> Result<(), Stopped> {
+        machine.check()?;
         let weight = gradients.of(self.conv.weight);
         backward_weights(machine.team, machine.backend, &self.shape, x, y, weight);
         let weight = gradients.params.get(self.conv.weight);
         self.backward_filter.pack(machine.team, weight);
         backward_data(machine.team, &self.shape, y, &self.backward_filter, input);
+        Ok(())
     }
 }
 
@@ -160,7 +176,7 @@ impl BlockTape {
         x: &[f32],
         spare: &mut Spare,
         gradients: &mut Gradients,
-    ) {
+    ) -> Result<(), Stopped> {
         let len = self.out.len();
         let last = self.units.len() - 1;
         let residual = !matches!(self.shortcut, Shortcut::None);
@@ -176,7 +192,7 @@ impl BlockTape {
             before.activate(machine, None, true, from);
             let input = &mut spare.input[..before.y.len()];
             let y = &spare.y[..unit.y.len()];
-            unit.conv_backward(machine, from, y, input, gradients);
+            unit.conv_backward(machine, from, y, input, gradients)?;
             let mask = ReluMask::Recompute(&before.batch().1);
             let y = &mut spare.y[..before.y.len()];
             before.batch_norm_backward(machine, input, mask, y, None, gradients);
@@ -185,7 +201,7 @@ impl BlockTape {
         let first = &mut self.units[0];
         let from = self.pool.as_ref().map_or(x, |pool| &pool.out);
         let y = &spare.y[..first.y.len()];
-        first.conv_backward(machine, from, y, &mut spare.input[..from.len()], gradients);
+        first.conv_backward(machine, from, y, &mut spare.input[..from.len()], gradients)?;
         if let Some(pool) = &self.pool {
             let (out, to) = (&spare.input[..from.len()], &mut spare.output[..x.len()]);
             max_pool_backward(machine.team, machine.isa, &pool.shape, &pool.argmax, out, to);
@@ -201,10 +217,11 @@ impl BlockTape {
                 let y = &mut spare.y[..unit.y.len()];
                 unit.batch_norm_backward(machine, shortcut, ReluMask::None, y, None, gradients);
                 let projected = &mut spare.output[..x.len()];
-                unit.conv_backward(machine, x, y, projected, gradients);
+                unit.conv_backward(machine, x, y, projected, gradients)?;
                 add_assign(machine.team, machine.isa, input, projected);
             }
         }
         std::mem::swap(&mut spare.output, &mut spare.input);
+        Ok(())
     }
 }

@@ -12,22 +12,36 @@ use crate::simd::Isa;
 /// Share of a batch's statistics in the running ones.
 const MOMENTUM: f64 = 0.1;
 
-/// Who computes.
+/// Who computes, and until when.
 pub(super) struct Machine<'a, 't> {
     pub(super) backend: Backend,
     pub(super) isa: Isa,
     pub(super) team: &'a mut Team<'t>,
+    /// Asked before each layer whether to stop.
+    pub(super) stopped: &'a (dyn Fn() -> bool + Sync),
 }
 
-/// Computes the logits of `input` and fills the tape; the running statistics of `params` follow.
+/// A pass was stopped: what it has computed so far is meaningless.
+#[derive(Debug)]
+pub(super) struct Stopped;
+
+impl Machine<'_, '_> {
+    /// Whether to go on with the next layer.
+    pub(super) fn check(&self) -> Result<(), Stopped> {
+        if (self.stopped)() { Err(Stopped) } else { Ok(()) }
+    }
+}
+
+/// Computes the logits of `input` and fills the tape; the running statistics of `params` follow. If it is
+/// stopped, some of them have been changed.
 pub(super) fn forward(
     machine: &mut Machine,
     network: &Network,
     tape: &mut Tape,
     params: &mut Params,
     input: &[f32],
-) {
-    tape.stem.forward(machine, params, input);
+) -> Result<(), Stopped> {
+    tape.stem.forward(machine, params, input)?;
     match &mut tape.stem_pool {
         Some(pool) => {
             let activation = &mut tape.activation[..tape.stem.y.len()];
@@ -38,7 +52,7 @@ pub(super) fn forward(
     }
     let mut x: &[f32] = tape.stem_pool.as_ref().map_or(&tape.stem_out, |pool| &pool.out);
     for block in &mut tape.blocks {
-        block.forward(machine, params, x, &mut tape.activation, &mut tape.gradients[0]);
+        block.forward(machine, params, x, &mut tape.activation, &mut tape.gradients[0])?;
         x = &block.out;
     }
     let fc = &network.fc;
@@ -46,11 +60,18 @@ pub(super) fn forward(
     let (weight, bias) = (params.get(fc.weight), params.get(fc.bias));
     let linear = Linear::new(machine.team, machine.backend, weight, bias);
     linear.forward(machine.team, &tape.features, &mut tape.logits);
+    Ok(())
 }
 
 impl Unit {
     /// y = the convolution of `x`, its statistics, and the map that normalises it.
-    fn forward(&mut self, machine: &mut Machine, params: &mut Params, x: &[f32]) {
+    fn forward(
+        &mut self,
+        machine: &mut Machine,
+        params: &mut Params,
+        x: &[f32],
+    ) -> Result<(), Stopped> {
+        machine.check()?;
         let conv = &self.conv;
         self.filter.pack(machine.team, params.get(conv.weight), None);
         let none = Epilogue::default();
@@ -62,6 +83,7 @@ impl Unit {
         update_running(params.get_mut(conv.running_mean), &mut var, &batch, MOMENTUM);
         params.get_mut(conv.running_var).copy_from_slice(&var);
         self.batch = Some((batch, coefficients));
+        Ok(())
     }
 
     /// out = relu(batch norm of y + residual), each part optional.
@@ -91,7 +113,7 @@ impl BlockTape {
         x: &[f32],
         activation: &mut AlignedBuf,
         shortcut: &mut AlignedBuf,
-    ) {
+    ) -> Result<(), Stopped> {
         if let Some(pool) = &mut self.pool {
             pool.forward(machine, x);
         }
@@ -104,7 +126,7 @@ impl BlockTape {
                 before.activate(machine, None, true, &mut activation[..before.y.len()]);
                 &activation[..before.y.len()]
             };
-            self.units[i].forward(machine, params, from);
+            self.units[i].forward(machine, params, from)?;
         }
         let len = self.out.len();
         let residual = match &mut self.shortcut {
@@ -115,12 +137,13 @@ impl BlockTape {
                 Some(&shortcut[..len])
             }
             Shortcut::Project(unit) => {
-                unit.forward(machine, params, x);
+                unit.forward(machine, params, x)?;
                 unit.activate(machine, None, false, &mut shortcut[..len]);
                 Some(&shortcut[..len])
             }
         };
         let last = &self.units[self.units.len() - 1];
         last.activate(machine, residual, true, &mut self.out);
+        Ok(())
     }
 }

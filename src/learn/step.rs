@@ -2,7 +2,7 @@
 
 use super::backward::{Gradients, backward};
 use super::diverged::{self, NotFinite};
-use super::forward::{Machine, forward};
+use super::forward::{Machine, Stopped, forward};
 use super::tape::Tape;
 use crate::gemm::Backend;
 use crate::model::{Network, Params};
@@ -70,7 +70,7 @@ impl Learner {
         Ok(loss.expect("nothing stops it"))
     }
 
-    /// As [`batch`](Self::batch), but it stops between two micro-batches when `stopped` returns true. Then
+    /// As [`batch`](Self::batch), but it stops before the next layer when `stopped` returns true. Then
     /// there is no loss, `params` are as before, and the gradients are meaningless.
     ///
     /// # Errors
@@ -84,32 +84,31 @@ impl Learner {
         batch: &Batch,
         micro_batch: usize,
         gradients: &mut [f32],
-        stopped: &dyn Fn() -> bool,
+        stopped: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<Loss>, TooSmall> {
         let image = batch.height * batch.width * 3;
         assert!(!batch.labels.is_empty() && micro_batch > 0, "a batch has images");
         assert_eq!(batch.input.len(), batch.labels.len() * image, "{} images", batch.labels.len());
         assert_eq!(gradients.len(), params.learnable().len(), "gradients");
         let mut total = Loss::default();
-        let several = batch.labels.len() > micro_batch;
-        let statistics = if several { params.statistics().to_vec() } else { Vec::new() };
+        let statistics = params.statistics().to_vec();
         for (i, labels) in batch.labels.chunks(micro_batch).enumerate() {
-            if i > 0 && stopped() {
-                params.statistics_mut().copy_from_slice(&statistics);
-                return Ok(None);
-            }
             let input = &batch.input[i * micro_batch * image..][..labels.len() * image];
             let part = Batch { input, labels, ..*batch };
             let images = batch.labels.len();
             let loss = if i == 0 {
-                self.part(params, &part, images, gradients)?
+                self.part(params, &part, images, gradients, stopped)?
             } else {
                 let mut partial = std::mem::take(&mut self.partial);
                 partial.grow_to(gradients.len());
-                let loss = self.part(params, &part, images, &mut partial)?;
+                let loss = self.part(params, &part, images, &mut partial, stopped)?;
                 self.crew.run(|team| add_assign(team, self.isa, gradients, &partial));
                 self.partial = partial;
                 loss
+            };
+            let Some(loss) = loss else {
+                params.statistics_mut().copy_from_slice(&statistics);
+                return Ok(None);
             };
             total.sum += loss.sum;
             total.top1 += loss.top1;
@@ -118,14 +117,15 @@ impl Learner {
         Ok(Some(total))
     }
 
-    /// Loss and gradients of a micro-batch in a batch of `images`.
+    /// Loss and gradients of a micro-batch in a batch of `images`, unless it is `stopped`.
     fn part(
         &mut self,
         params: &mut Params,
         part: &Batch,
         images: usize,
         gradients: &mut [f32],
-    ) -> Result<Loss, TooSmall> {
+        stopped: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<Loss>, TooSmall> {
         let &Batch { input, labels, height, width, label_smoothing } = part;
         let tape = match self.tape.take() {
             Some(tape) if tape.fits(labels.len(), height, width) => tape,
@@ -138,17 +138,18 @@ impl Learner {
         };
         let tape = self.tape.insert(tape);
         let Self { ref network, backend, isa, ref mut crew, .. } = *self;
-        Ok(crew.run(|team| {
-            let machine = &mut Machine { backend, isa, team };
-            forward(machine, network, tape, params, input);
+        let loss = crew.run(|team| {
+            let machine = &mut Machine { backend, isa, team, stopped };
+            forward(machine, network, tape, params, input)?;
             let mut dlogits = vec![0.0; tape.logits.len()];
             let logits = &tape.logits;
             let loss =
                 softmax_loss(machine.team, logits, labels, label_smoothing, images, &mut dlogits);
             let mut gradients = Gradients { params, values: gradients };
-            backward(machine, network, tape, input, &dlogits, &mut gradients);
-            loss
-        }))
+            backward(machine, network, tape, input, &dlogits, &mut gradients)?;
+            Ok::<_, Stopped>(loss)
+        });
+        Ok(loss.ok())
     }
 
     /// The first layer of the last micro-batch's forward pass with an output that is not finite.
@@ -175,4 +176,49 @@ pub struct Batch<'a> {
     pub width: usize,
     /// Share of the target that is spread over all classes, 0..1.
     pub label_smoothing: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{InitOptions, ModelSpec, Options, initialize};
+    use crate::runtime::Rng;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn a_step_stopped_at_any_layer_leaves_no_trace() {
+        let network = Network::new(&ModelSpec::new("resnet20", Options::default()).unwrap());
+        let start = initialize(&network, 3, InitOptions::default());
+        let mut rng = Rng::named(1, "input");
+        let input: Vec<f32> = (0..4 * 16 * 16 * 3).map(|_| rng.normal()).collect();
+        let labels = [1, 2, 3, 4];
+        let batch =
+            Batch { input: &input, labels: &labels, height: 16, width: 16, label_smoothing: 0.0 };
+        let backend = Backend::Native(Isa::best());
+        let gradients = || vec![0.0; start.learnable().len()];
+        let (mut expected, mut params) = (gradients(), start.clone());
+        let loss = Learner::new(&network, backend).batch(&mut params, &batch, 2, &mut expected);
+        let loss = loss.unwrap();
+        let statistics = params.statistics().to_vec();
+
+        let (mut found, mut params) = (gradients(), start.clone());
+        let mut learner = Learner::new(&network, backend);
+        let mut stops = 0;
+        loop {
+            let asked = AtomicUsize::new(0);
+            let stopped = || asked.fetch_add(1, Ordering::Relaxed) == stops;
+            match learner.batch_unless(&mut params, &batch, 2, &mut found, &stopped).unwrap() {
+                None => assert_eq!(params.statistics(), start.statistics(), "stop {stops}"),
+                Some(last) => {
+                    assert_eq!(last.sum.to_bits(), loss.sum.to_bits());
+                    break;
+                }
+            }
+            // Some stops are enough: a prime, so that both passes of both micro-batches are hit.
+            stops += 7;
+        }
+        // 21 convolutions, forwards and, but for the stem, backwards, twice.
+        assert!(stops > 2 * (21 + 20), "{stops}");
+        assert_eq!((found, params.statistics()), (expected, &statistics[..]));
+    }
 }

@@ -244,7 +244,7 @@ impl<'a> Run<'a> {
         &mut self,
         clock: &Clock,
         observer: &mut dyn Observer,
-        stopped: &dyn Fn() -> bool,
+        stopped: &(dyn Fn() -> bool + Sync),
     ) -> Result<bool, RunError> {
         self.check_finite()?;
         let images = self.state().config.data.val_images as usize;

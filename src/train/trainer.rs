@@ -122,7 +122,7 @@ impl<'a> Trainer<'a> {
     /// was. A stopped trainer takes no more steps.
     pub(super) fn step(
         &mut self,
-        stopped: &dyn Fn() -> bool,
+        stopped: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<StepReport>, RunError> {
         let start = Instant::now();
         let batch = self.sampler.next_batch();
@@ -208,7 +208,7 @@ impl<'a> Trainer<'a> {
     /// none, or if it is `stopped`. `done` hears after each batch how many there were so far.
     pub(super) fn validate(
         &mut self,
-        stopped: &dyn Fn() -> bool,
+        stopped: &(dyn Fn() -> bool + Sync),
         done: &mut dyn FnMut(usize),
     ) -> Result<Validated, RunError> {
         let Some(val) = &self.val else { return Ok(Validated::Nothing) };
