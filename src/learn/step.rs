@@ -217,8 +217,8 @@ mod tests {
             // Some stops are enough: a prime, so that both passes of both micro-batches are hit.
             stops += 7;
         }
-        // 21 convolutions, forwards and, but for the stem, backwards, twice.
-        assert!(stops > 2 * (21 + 20), "{stops}");
+        // 19 convolutions, forwards and, but for the stem, backwards, twice.
+        assert!(stops >= 2 * (19 + 18), "{stops}");
         assert_eq!((found, params.statistics()), (expected, &statistics[..]));
     }
 }
