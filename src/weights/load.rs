@@ -4,8 +4,6 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
 
-use rayon::prelude::*;
-
 use super::error::listed;
 use super::file::TensorFile;
 use super::metadata::{CLASSES, Metadata};
@@ -17,6 +15,7 @@ use super::stated::StatedPreprocess;
 use super::stored::{Dtype, StoredTensor};
 use super::{Mismatch, WeightsError, WrongTensor};
 use crate::model::{ModelSpec, Network, ParamSource, Role, SourceError, TensorId, TensorInfo};
+use crate::runtime::team;
 
 /// Values that one task checks: what was read stays in its second-level cache.
 const CHECKED_TOGETHER: usize = 64 * 1024;
@@ -168,10 +167,27 @@ impl WeightsFile {
     /// Reads every value once, in parallel: a single NaN would make every prediction NaN.
     fn check_values(&self) -> Result<(), WeightsError> {
         let tensors: Vec<(TensorId, &TensorInfo)> = self.network.table().iter().collect();
-        let counts: Vec<[usize; 2]> = tensors
-            .par_iter()
-            .map(|&(id, info)| self.unusable(id, info))
-            .collect::<Result<_, _>>()?;
+        let parts: Vec<(usize, Range<usize>)> = tensors
+            .iter()
+            .enumerate()
+            .flat_map(|(i, (_, info))| {
+                let starts = (0..info.len()).step_by(CHECKED_TOGETHER);
+                starts.map(move |start| (i, start..info.len().min(start + CHECKED_TOGETHER)))
+            })
+            .collect();
+        let unusable = team(|team| {
+            team.map(parts.len(), |p, _| {
+                let (i, part) = parts[p].clone();
+                let (id, info) = tensors[i];
+                self.unusable(id, info, part)
+            })
+        });
+        let mut counts = vec![[0; 2]; tensors.len()];
+        for ((i, _), count) in parts.iter().zip(unusable) {
+            let [not_finite, negative] = count?;
+            counts[*i][0] += not_finite;
+            counts[*i][1] += negative;
+        }
         let named = tensors.iter().zip(counts).flat_map(|(&(_, info), counts)| {
             let found = counts.into_iter().zip([NOT_FINITE, "negative"]);
             let found = found.filter(|&(count, _)| count > 0);
@@ -190,22 +206,23 @@ impl WeightsFile {
         Err(WeightsError::Values { path: self.file.path().to_owned(), tensors: found })
     }
 
-    /// How many values of a tensor are not finite, and how many are negative where none may be.
-    fn unusable(&self, id: TensorId, info: &TensorInfo) -> Result<[usize; 2], SourceError> {
-        let (len, not_negative) = (info.len(), info.role == Role::RunningVar);
-        let parts = (0..len).into_par_iter().step_by(CHECKED_TOGETHER);
-        let count = parts.map(|start| {
-            let mut count = [0; 2];
-            // Counting without early exit lets the compiler use vectors.
-            self.read(id, start..len.min(start + CHECKED_TOGETHER), &mut |values| {
-                count[0] = values.iter().filter(|x| !x.is_finite()).count();
-                if not_negative {
-                    count[1] = values.iter().filter(|x| **x < 0.0).count();
-                }
-            })?;
-            Ok(count)
-        });
-        count.try_reduce(|| [0; 2], |a, b| Ok([a[0] + b[0], a[1] + b[1]]))
+    /// How many values of a part of a tensor are not finite, and how many are negative where none may be.
+    fn unusable(
+        &self,
+        id: TensorId,
+        info: &TensorInfo,
+        part: Range<usize>,
+    ) -> Result<[usize; 2], SourceError> {
+        let not_negative = info.role == Role::RunningVar;
+        let mut count = [0; 2];
+        // Counting without early exit lets the compiler use vectors.
+        self.read(id, part, &mut |values| {
+            count[0] = values.iter().filter(|x| !x.is_finite()).count();
+            if not_negative {
+                count[1] = values.iter().filter(|x| **x < 0.0).count();
+            }
+        })?;
+        Ok(count)
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::demo;
 use crate::data::hash::Hash;
 use crate::data::inputs::View;
 use crate::data::{Dataset, Error, RgbImage};
+use crate::runtime::team;
 
 /// Side of the images of small sets; idx images may be smaller and are then padded to it.
 pub(super) const SIDE: usize = 32;
@@ -28,7 +27,9 @@ impl MemoryDataset {
     /// Images `range` of the demo set of `seed`. Sets for training and validation are ranges that
     /// do not overlap.
     pub fn demo(seed: u64, range: Range<u64>) -> Self {
-        let images: Vec<_> = range.into_par_iter().map(|index| demo::image(seed, index)).collect();
+        let count = range.end.saturating_sub(range.start) as usize;
+        let image = |i: usize| demo::image(seed, range.start + i as u64);
+        let images = team(|team| team.map(count, |i, _| image(i)));
         let mut set = Self::with_capacity("demo", demo::CLASSES.len(), 0, [SIDE; 2]);
         set.names = Some(demo::CLASSES.map(String::from).to_vec());
         set.labels = images.iter().map(|(_, label)| *label as u8).collect();
@@ -105,7 +106,7 @@ impl Dataset for MemoryDataset {
     fn fingerprint(&self) -> String {
         let padded = View { pad: self.pad(), resize: None, crop: SIDE };
         let hash = |index| Hash::of(padded.center(&self.rgb(index)).pixels());
-        let images: Vec<Hash> = (0..self.len()).into_par_iter().map(hash).collect();
+        let images = team(|team| team.map(self.len(), |index, _| hash(index)));
         let mut hash = Hash::of(&self.labels);
         images.into_iter().for_each(|image| hash.hash(image));
         format!("{}, {} pictures, {} classes, {hash}", self.kind, self.len(), self.classes)

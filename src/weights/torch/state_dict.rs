@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use rayon::prelude::*;
-
 use super::values::{Pickle, Tuple, Value, View};
 use super::{Storages, shown};
+use crate::runtime::team;
 use crate::weights::error::listed;
 use crate::weights::limits::{MAX_DIMENSIONS, MAX_NAME, MAX_TENSORS};
 use crate::weights::source::Source;
@@ -60,11 +59,11 @@ pub(super) fn read(
     if !ignored.is_empty() {
         contents.notes.push(listed("entries ignored", ignored.into_iter().map(key_text)));
     }
-    let check = |key: &&str| storages[*key].check(source, &format!("storage {}", shown(key)));
-    match used.par_iter().find_map_first(|key| check(key).err()) {
-        Some(fault) => Err(fault),
-        None => Ok(contents),
-    }
+    let used: Vec<&str> = used.into_iter().collect();
+    let check = |key: &str| storages[key].check(source, &format!("storage {}", shown(key)));
+    let checked = team(|team| team.map(used.len(), |i, _| check(used[i])));
+    checked.into_iter().collect::<Result<(), Fault>>()?;
+    Ok(contents)
 }
 
 /// A dictionary of tensors in what a pickle made.
