@@ -1,6 +1,7 @@
 //! The machine as the rest of the program sees it: threads, memory, files, random numbers.
 
 mod buffer;
+mod cache;
 mod crew;
 mod disk;
 mod interrupt;
@@ -19,6 +20,7 @@ mod threads;
 mod watch;
 
 pub use buffer::AlignedBuf;
+pub use cache::Cache;
 #[cfg(test)]
 pub(crate) use buffer::guarded;
 pub(crate) use disk::is_at;

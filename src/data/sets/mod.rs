@@ -12,6 +12,7 @@ mod open;
 mod parts;
 mod passed;
 mod paths;
+pub mod shards;
 mod splits;
 
 pub use cifar::{CifarRecords, CifarSplit};
