@@ -26,5 +26,5 @@ pub use rgb::RgbImage;
 pub use sampler::{Picked, Sampler, epoch_order};
 pub use sets::{
     CifarRecords, CifarSplit, ImageFolder, ImageList, Kind, MemoryDataset, Splits,
-    ValidationOrigin, cifar, collect_images, demo, open, open_with, shards,
+    ValidationOrigin, cifar, collect_images, demo, open, open_cached, open_with, shards,
 };

@@ -1,7 +1,7 @@
 //! The folder of what can be computed again: indexes of other people's shards, scans of images, features.
 //! Losing it costs time, nothing else, and nothing in it is trusted without a check.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Disk, Storage, write_durably};

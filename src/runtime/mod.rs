@@ -20,9 +20,9 @@ mod threads;
 mod watch;
 
 pub use buffer::AlignedBuf;
-pub use cache::Cache;
 #[cfg(test)]
 pub(crate) use buffer::guarded;
+pub use cache::Cache;
 pub(crate) use disk::is_at;
 pub use interrupt::{INTERRUPTED, Interrupt};
 pub use memory::available_memory;

@@ -98,7 +98,7 @@ fn percent(fraction: f64) -> String {
 fn configure(args: &Args, data: &TrainData) -> Result<(Config, Config), CliError> {
     let recipe = args.recipe.unwrap_or(match data.kind {
         Kind::Demo => Recipe::Demo,
-        Kind::Cifar10 | Kind::Idx | Kind::ClassFolders => Recipe::FastCifar,
+        Kind::Cifar10 | Kind::Idx | Kind::ClassFolders | Kind::Shards => Recipe::FastCifar,
     });
     let arch = match &args.arch {
         Some(arch) => arch,
@@ -131,9 +131,9 @@ fn print_settings(settings: &[(&'static str, String)], machine: &Machine) {
     }
 }
 
-/// Whether the first image of class folders is too large for a network of 32 x 32 inputs.
+/// Whether the first image of class folders or shards is too large for a network of 32 x 32 inputs.
 fn has_photographs(data: &TrainData) -> Result<bool, CliError> {
-    if data.kind != Kind::ClassFolders {
+    if !matches!(data.kind, Kind::ClassFolders | Kind::Shards) {
         return Ok(false);
     }
     let first = data.train.image(0);

@@ -65,6 +65,11 @@ impl Index {
         path.into()
     }
 
+    /// Whether a file that starts with `bytes` is meant to be an index.
+    pub(super) fn is_one(bytes: &[u8]) -> bool {
+        bytes.starts_with(MAGIC)
+    }
+
     /// Reads the file at `path`.
     ///
     /// # Errors
@@ -89,7 +94,7 @@ impl Index {
                 bytes.len()
             ));
         };
-        if !content.starts_with(MAGIC) {
+        if !Self::is_one(content) {
             let found = content[..content.len().min(8)].escape_ascii();
             let expected = MAGIC.escape_ascii();
             return Err(format!(

@@ -12,7 +12,7 @@
 //! The eight hexadecimal digits are the CRC32C of all bytes after the line that they are in.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};

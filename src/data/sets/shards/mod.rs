@@ -5,20 +5,31 @@
 //! ([`Manifest`]) and are held to it; those of others are read in place, and their index is made by
 //! scanning.
 
+mod find;
 mod index;
 mod manifest;
 mod map;
+mod open;
 mod raw;
 mod sample;
 mod scan;
+mod set;
+mod splits;
 mod stamp;
+mod verify;
+mod watched;
 mod write;
 
+pub use find::ShardSet;
 pub use index::{Index, Record};
 pub use manifest::{
     ColourComponents, MANIFEST, Manifest, MeanFile, Measured, ShardInfo, Skipped, Split,
 };
+pub use open::{check_shard, scan_shard};
 pub use raw::RawImage;
+pub use set::Shards;
+pub(super) use splits::open_splits;
+pub use verify::{Verified, verify};
 pub use write::{ShardWriter, write_index, write_shard};
 
 /// Classes that a set may have: a damaged label must not make memory for names run out.

@@ -13,32 +13,27 @@ use super::index::{BLOCK, Index, Record};
 use super::raw::RawImage;
 use super::sample::{self, MOST_JSON, MOST_LABEL, Role};
 use super::stamp::Stamp;
+use super::watched::Part;
 use crate::data::Error;
 use crate::data::decode::regular;
 use crate::data::sets::names::text_of;
 use crate::runtime::Watch;
 
-/// Bytes read at a time; between two reads `watch` is looked at.
+/// Bytes read at a time; between two, whoever waits is told.
 const TOGETHER: usize = 1 << 20;
 /// Bytes that the headers of one file may have, long names included.
 const MOST_HEADERS: u64 = 1 << 20;
 /// Zero blocks that end a tar.
 const END: u64 = 2;
 
-/// Reads the tar `path` and makes its index. Of `watch`, it takes the part `before..before + bytes` of
-/// `total` bytes.
+/// Reads the tar `path`, which is `part` of all that is read, and makes its index.
 ///
 /// # Errors
 /// [`Error::Tar`] if it is cut short, no tar, or holds something that is no sample of an image and a
 /// label; [`Error::Changed`] if it changed meanwhile; [`Error::Interrupted`].
-pub(super) fn scan(
-    path: &Path,
-    watch: &dyn Watch,
-    before: u64,
-    total: u64,
-) -> Result<(Index, Stamp), Error> {
+pub(super) fn scan(path: &Path, part: &Part<'_>) -> Result<(Index, Stamp), Error> {
     let stamp = Stamp::at(path)?;
-    let reader = Reader::new(regular::open(path)?, watch, before, total);
+    let reader = Reader::new(regular::open(path)?, *part);
     let records = records(&reader, usize::MAX).map_err(|wrong| reader.error(path, stamp, wrong))?;
     reader.drain().map_err(|wrong| reader.error(path, stamp, wrong))?;
     stamp.check(path)?;
@@ -55,7 +50,7 @@ pub(super) fn scan(
 /// # Errors
 /// It cannot be opened.
 pub(super) fn holds_samples(path: &Path, watch: &dyn Watch) -> Result<bool, Error> {
-    let reader = Reader::new(regular::open(path)?, watch, 0, 0);
+    let reader = Reader::new(regular::open(path)?, Part { watch, before: 0, total: 0 });
     Ok(records(&reader, 1).is_ok_and(|records| !records.is_empty()))
 }
 
@@ -230,9 +225,7 @@ fn text(content: &mut dyn Read, size: u64, most: u64) -> Result<Vec<u8>, Wrong> 
 /// A tar that is read from its beginning to its end, counted and summed.
 struct Reader<'a> {
     file: RefCell<io::BufReader<File>>,
-    watch: &'a dyn Watch,
-    before: u64,
-    total: u64,
+    part: Part<'a>,
     read: Cell<u64>,
     crc: Cell<u32>,
     /// Bytes that may be read before this is set again.
@@ -242,12 +235,10 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(file: File, watch: &'a dyn Watch, before: u64, total: u64) -> Self {
+    fn new(file: File, part: Part<'a>) -> Self {
         Self {
             file: io::BufReader::with_capacity(TOGETHER, file).into(),
-            watch,
-            before,
-            total,
+            part,
             read: 0.into(),
             crc: 0.into(),
             allowed: u64::MAX.into(),
@@ -309,12 +300,8 @@ impl Read for &Reader<'_> {
         self.read.set(self.read.get() + read as u64);
         if self.read.get() - self.told.get() >= TOGETHER as u64 {
             self.told.set(self.read.get());
-            self.watch.progress(
-                "bytes of shards scanned",
-                self.before + self.read.get(),
-                Some(self.total),
-            );
-            if self.watch.stopped() {
+            self.part.read(self.read.get());
+            if self.part.stopped() {
                 self.stopped.set(true);
                 return Err(io::Error::other("stopped"));
             }
