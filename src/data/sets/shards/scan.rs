@@ -78,7 +78,13 @@ fn records(reader: &Reader<'_>, most: usize) -> Result<Vec<Record>, Wrong> {
     let mut entries = archive.entries()?;
     loop {
         reader.allowed.set(MOST_HEADERS);
-        let Some(entry) = entries.next() else { break };
+        let Some(entry) = entries.next() else {
+            // The crate takes the end of the file for that of the tar.
+            if reader.read.get() < end + BLOCK {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            break;
+        };
         let mut entry = entry?;
         reader.allowed.set(u64::MAX);
         let name = entry.path_bytes().into_owned();
@@ -113,9 +119,6 @@ fn records(reader: &Reader<'_>, most: usize) -> Result<Vec<Record>, Wrong> {
         }
     }
     records.extend(sample.record()?);
-    if records.len() < most && reader.read.get() < end + BLOCK {
-        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-    }
     Ok(records)
 }
 
@@ -168,7 +171,7 @@ impl Sample {
     }
 
     fn is_whole(&self) -> bool {
-        self.image.is_some() && (self.label.is_some() || self.json.is_some())
+        self.image.is_some() && (self.label.is_some() || matches!(self.json, Some(Ok(_))))
     }
 
     /// Its record; none before the first file.
@@ -219,6 +222,9 @@ fn text(content: &mut dyn Read, size: u64, most: u64) -> Result<Vec<u8>, Wrong> 
     }
     let mut bytes = Vec::new();
     content.read_to_end(&mut bytes)?;
+    if (bytes.len() as u64) < size {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    }
     Ok(bytes)
 }
 
