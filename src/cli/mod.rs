@@ -7,6 +7,7 @@
 
 mod answers;
 mod bench;
+mod cache;
 mod convert;
 mod convolutions;
 mod docs;

@@ -38,7 +38,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     }
     let held_out = args.held_out()?;
     let activity = Activity::begin(machine)?;
-    let splits = data::open_with(args.data.as_deref(), args.limits.limits(), &activity)
+    let (path, limits) = (args.data.as_deref(), args.limits.limits());
+    let splits = data::open_cached(path, limits, &args.cache.cache(), &activity)
         .map_err(|error| data_failure(error, &activity))?;
     activity.check()?;
     machine.note_itself();
