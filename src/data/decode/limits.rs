@@ -20,7 +20,7 @@ impl Default for Limits {
 }
 
 /// Refuses an image without pixels, and one beyond `limits`; `depth` is bytes a pixel.
-pub(super) fn check_size(
+pub(in crate::data) fn check_size(
     width: u32,
     height: u32,
     depth: u64,

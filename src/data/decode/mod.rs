@@ -11,7 +11,7 @@ mod gif;
 mod jpeg;
 mod jpeg_pixels;
 mod library;
-mod limits;
+pub(super) mod limits;
 pub(super) mod regular;
 mod webp;
 
