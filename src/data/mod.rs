@@ -25,6 +25,6 @@ pub use inputs::{
 pub use rgb::RgbImage;
 pub use sampler::{Picked, Sampler, epoch_order};
 pub use sets::{
-    CifarRecords, CifarSplit, ImageFolder, ImageList, Kind, MemoryDataset, Splits,
-    ValidationOrigin, cifar, collect_images, demo, open, open_with,
+    CifarRecords, CifarSplit, ImageFolder, ImageList, Kind, Labelled, MemoryDataset, Split, Splits,
+    ValidationOrigin, cifar, collect_images, demo, open, open_split, open_with,
 };

@@ -12,6 +12,7 @@ mod open;
 mod parts;
 mod passed;
 mod paths;
+mod split;
 mod splits;
 
 pub use cifar::{CifarRecords, CifarSplit};
@@ -19,4 +20,5 @@ pub use image_folder::ImageFolder;
 pub use memory::MemoryDataset;
 pub use open::{open, open_with};
 pub use paths::{ImageList, collect_images};
+pub use split::{Labelled, Split, open_split};
 pub use splits::{Kind, Splits, ValidationOrigin};
