@@ -228,7 +228,8 @@ mod tests {
 
     #[test]
     fn a_set_without_splits_is_taken_whole_or_as_training_splits_it() {
-        let paths: Vec<String> = (0..20).map(|i| format!("{}/{i}.png", ["a", "b"][i % 2])).collect();
+        let paths: Vec<String> =
+            (0..20).map(|i| format!("{}/{i}.png", ["a", "b"][i % 2])).collect();
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
         let root = folder(&paths);
         assert_eq!(open(&root, None), Ok((Split::All, 20, 2)));
