@@ -172,6 +172,9 @@ fn outcome(logits: &[f32], classes: usize, crops: Crops, truth: usize) -> Outcom
     }
 }
 
+/// The numbers of images in a set, and their inputs.
+type Batch<'i> = (Vec<usize>, &'i [f32]);
+
 /// Reads a set batch by batch.
 struct Reader<'a> {
     classifier: &'a Classifier,
@@ -212,7 +215,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The numbers of the next images that can be read, and their inputs; `None` after the last.
-    fn next_batch(&mut self) -> Result<Option<(Vec<usize>, &[f32])>, Error> {
+    fn next_batch(&mut self) -> Result<Option<Batch<'_>>, Error> {
         let len = self.input.len() / self.most;
         let mut images = Vec::with_capacity(self.most);
         while images.len() < self.most && self.next < self.data.len() {

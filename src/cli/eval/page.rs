@@ -36,8 +36,8 @@ h1 { font-size: 1.5rem; margin: 0; overflow-wrap: anywhere; } h2 { font-size: 1.
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .2rem .8rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--soft); font-weight: 500; } .text { text-align: left; }
-.matrix th, .matrix td { padding: 0 .35rem; border: 1px solid var(--line); font-size: .8rem; height: 1.6rem;
-  min-width: 1.6rem; text-align: center; }
+.matrix th, .matrix td { padding: 0 .2rem; border: 1px solid var(--line); font-size: .75rem; height: 1.5rem;
+  min-width: 1.5rem; text-align: center; }
 .matrix thead th { vertical-align: bottom; height: auto; padding: .35rem 0; }
 .matrix thead th span { writing-mode: vertical-rl; transform: rotate(180deg); }
 .matrix tbody th { text-align: right; }
@@ -190,7 +190,7 @@ fn mistake(results: &Results, outcome: &Outcome, image: &RgbImage, name: &str) -
     let name = escape(&one_line(name));
     let [truth, predicted] =
         [outcome.truth, outcome.predicted].map(|class| escape(&results.name(class)));
-    let percent = |p: f64| format!("{:.1} %", 100.0 * p);
+    let percent = |p: f64| format!("{:.1}&nbsp;%", 100.0 * p);
     // Few pixels are shown as they are, not blurred.
     let class = if image.width().max(image.height()) <= 64 { " class=\"small\"" } else { "" };
     format!(

@@ -56,7 +56,8 @@ impl Watch for Progress<'_> {
         let seconds = state.since.elapsed().as_secs_f64();
         let eta = total.filter(|_| done > 0 && seconds > 1.0).map(|total| {
             let (speed, left) = (done as f64 / seconds, total.saturating_sub(done) as f64);
-            format!(", {speed:.0} a second, ETA {}", duration(left / speed))
+            let digits = if speed < 10.0 { 1 } else { 0 };
+            format!(", {speed:.digits$} a second, ETA {}", duration(left / speed))
         });
         let eta = eta.unwrap_or_default();
         if let Some(bar) = &self.bar {
