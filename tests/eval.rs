@@ -97,11 +97,11 @@ fn the_weights_of_a_run_give_its_validation_again() {
     fresh();
     class_folders(&at("data"), &["ant", "bee", "cat"], 30, 41);
     validates_again(folder.path(), "--epochs 3 --batch 16", "--split val");
-    // Folders of their own, a larger input.
+    // Folders of their own, a network of photographs.
     fresh();
-    class_folders(&at("data/train"), &["ant", "bee"], 12, 50);
-    class_folders(&at("data/val"), &["ant", "bee"], 7, 44);
-    validates_again(folder.path(), "--epochs 2 --batch 8 --side 40", "");
+    class_folders(&at("data/train"), &["ant", "bee"], 4, 50);
+    class_folders(&at("data/val"), &["ant", "bee"], 3, 44);
+    validates_again(folder.path(), "--arch resnet18 --epochs 1 --batch 4", "");
     // 28 x 28 in a black square.
     fresh();
     let idx = |sizes: &[u32], bytes: &[u8]| {
@@ -240,6 +240,10 @@ fn the_page_needs_nothing_else() {
         let page = fs::read_to_string(folder.path().join("p.html")).unwrap();
         let wrong = page.matches("<figure><img").count();
         assert!(wrong > 0 && page.matches("data:image/jpeg;base64,/9j/").count() == wrong);
+        // Without the thumbnails, which may hold any letters.
+        let mut parts = page.split("base64,");
+        let first = parts.next().unwrap().to_owned();
+        let page = parts.fold(first, |page, part| page + part.split_once('"').unwrap().1);
         for bad in ["http", "<script", "<b>ant", "NaN", "<link"] {
             assert!(!page.contains(bad), "{bad}");
         }

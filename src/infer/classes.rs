@@ -13,7 +13,7 @@ use crate::data::Kind;
 const LISTED: usize = 5;
 /// Nearest names that are listed, and how like (0..1) a name must be.
 const NEAREST: usize = 3;
-const LIKE: f64 = 0.8;
+const LIKE: f64 = 0.7;
 
 /// Classes of data that are not classes of the network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
