@@ -237,7 +237,8 @@ fn version_help_and_a_closed_pipe_are_successes() {
     assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
 }
 
-const VERBS: [&str; 7] = ["train", "infer", "inspect", "convert", "bench", "completions", "man"];
+const VERBS: [&str; 8] =
+    ["train", "infer", "eval", "inspect", "convert", "bench", "completions", "man"];
 
 #[test]
 fn every_shell_is_offered_every_verb() {

@@ -1,25 +1,17 @@
 //! `resnet-cpu infer`: what do these images show?
 
-use clap::ValueEnum;
-use indicatif::DecimalBytes;
-use resnet_cpu::data::{self, Crops, Limits};
-use resnet_cpu::infer::{
-    Classifier, InferError, Model, Prediction, Session, activation_bytes, class_names, labels,
-};
-use resnet_cpu::runtime::{Unwatched, available_memory};
-use resnet_cpu::weights::WeightsFile;
+use resnet_cpu::data::{self, Limits};
+use resnet_cpu::infer::{Classifier, InferError, Prediction, Session};
+use resnet_cpu::runtime::Unwatched;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::answers::Answers;
-use super::convolutions::ConvolutionArgs;
+use super::classifier::{ClassifierArgs, check_batch, say};
 use super::error::CliError;
 use super::layer_times::print_warm_layer_times;
-use super::limits::{LimitArgs, advice};
+use super::limits::{LimitArgs, reason};
 use super::machine::Machine;
-use super::network::NetworkArgs;
-use super::preprocessing::PreprocessingArgs;
-use super::weights::{ExtraArgs, explains, find_weights, weights_notes};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -27,19 +19,8 @@ pub(super) struct Args {
     /// stdin
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
-    /// Weights: a safetensors or PyTorch file [default: $RESNET_CPU_WEIGHTS, else the newest
-    /// runs/*/best.safetensors]
-    #[arg(short, long, value_name = "FILE")]
-    weights: Option<PathBuf>,
-    /// Network that the weights belong to [default: as the file says]
-    #[arg(long, value_name = "NAME")]
-    arch: Option<String>,
     #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    extra: ExtraArgs,
-    #[command(flatten)]
-    convolutions: ConvolutionArgs,
+    classifier: ClassifierArgs,
     /// How many classes to print for each image [default: 5]
     #[arg(short = 'k', long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     top: Option<u32>,
@@ -47,15 +28,6 @@ pub(super) struct Args {
     /// divided by the number of images
     #[arg(long)]
     json: bool,
-    /// Class names in index order: a text file with one name per line, or JSON [default: as the file
-    /// says, else those of the data set that its publisher is known to have trained on]
-    #[arg(long, value_name = "FILE")]
-    labels: Option<PathBuf>,
-    #[command(flatten)]
-    preprocessing: PreprocessingArgs,
-    /// Crops of each image that the network sees; the probabilities of several are averaged
-    #[arg(long, value_enum, default_value_t)]
-    crops: CropsName,
     #[command(flatten)]
     limits: LimitArgs,
     /// Crops per batch; changes speed and memory, and at most the last digits of results
@@ -64,15 +36,6 @@ pub(super) struct Args {
     /// Print all notes, and the time that each layer takes in a batch like the last one
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
-}
-
-#[derive(Clone, Copy, Default, ValueEnum)]
-enum CropsName {
-    /// The centre
-    #[default]
-    Center,
-    /// The four corners and the centre, each also mirrored
-    Ten,
 }
 
 /// Whether the path means stdin.
@@ -84,28 +47,16 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     if args.paths.iter().filter(|path| is_stdin(path)).count() > 1 {
         return Err(CliError::usage("stdin (-) can be given only once"));
     }
-    let overrides = args.extra.and(args.network.overrides(args.arch.as_deref())?);
-    let path = find_weights(args.weights.as_deref())?;
-    let names = args.labels.as_ref().map(labels::read_labels).transpose();
-    let names = names.map_err(CliError::failed)?;
-    let weights = WeightsFile::open(&path, &overrides).map_err(CliError::failed)?;
+    let weights = args.classifier.read()?;
     let mut notes = Vec::new();
-    let (classifier, arch) = prepare(args, machine, &path, weights, names, &mut notes)?;
+    let classifier = args.classifier.classifier(weights, None, machine, &mut notes)?;
     let found = find(&args.paths, &mut notes)?;
-    if args.verbose {
-        machine.note_itself();
-        notes.iter().for_each(|note| machine.note(note));
-    } else {
-        let all = notes.len();
-        notes.retain(|note| !explains(note));
-        if notes.len() < all {
-            notes.push("-v prints more".to_owned());
-        }
-        machine.note(&notes.join("; "));
-    }
-    let images = (args.batch as usize / args.crops.crops().count()).max(1);
-    check_memory(args, &classifier, images.min(found.len()), machine)?;
+    say(notes, args.verbose, machine);
+    let crops = classifier.crops().count();
+    let images = (args.batch as usize / crops).max(1);
+    check_batch(args.batch, images.min(found.len()) * crops, &classifier, machine)?;
 
+    let arch = classifier.model().network().spec.name.clone();
     let mut answers = Answers::new(args.json, arch, found.len() > 1);
     let limits = args.limits.limits();
     let mut runner = Runner { classifier, limits, top: args.top.unwrap_or(5) as usize };
@@ -122,7 +73,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         answers.flush()?;
     }
     if args.verbose && read > 0 {
-        let inputs = read * args.crops.crops().count();
+        let inputs = read * crops;
         let classifier = &runner.classifier;
         let side = classifier.preprocess().view.crop;
         print_warm_layer_times(&mut Session::of(classifier.model()), inputs, side, machine);
@@ -147,68 +98,6 @@ fn find(
         found.extend(list.images);
     }
     Ok(found)
-}
-
-/// Refuses a batch for which there is no memory, where the system tells what there is.
-fn check_memory(
-    args: &Args,
-    classifier: &Classifier,
-    images: usize,
-    machine: &Machine,
-) -> Result<(), CliError> {
-    let (network, side) = (classifier.model().network(), classifier.preprocess().view.crop);
-    let crops = images * args.crops.crops().count();
-    let activations = activation_bytes(network, machine.backend, crops, side, side);
-    let inputs = crops * classifier.preprocess().input_len() * size_of::<f32>();
-    let needed = (activations.map_err(CliError::failed)? + inputs) as u64;
-    match available_memory() {
-        Some(available) if needed > available => Err(CliError::usage(format!(
-            "--batch {}: {crops} inputs of {side}x{side} pixels need about {}, and {} are available; \
-             choose a smaller --batch or --crop",
-            args.batch,
-            DecimalBytes(needed),
-            DecimalBytes(available)
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// The classifier that file and flags describe, with notes of what was assumed.
-fn prepare(
-    args: &Args,
-    machine: &Machine,
-    path: &Path,
-    weights: WeightsFile,
-    names: Option<Vec<String>>,
-    notes: &mut Vec<String>,
-) -> Result<(Classifier, String), CliError> {
-    let spec = weights.spec().clone();
-    notes.extend(weights_notes(path, &weights));
-    let crops = args.crops.crops();
-    if crops == Crops::Ten {
-        notes.push("ten crops of each image, with their probabilities averaged".to_owned());
-    }
-
-    let names = names.or_else(|| class_names(&weights));
-    let (preprocess, preparation) = args.preprocessing.resolve(path, &weights)?;
-    let model = Model::new(&weights.network().clone(), weights, machine.backend)
-        .with_convolutions(args.convolutions.choice());
-    if names.is_none() {
-        notes.push(format!(
-            "the names of the {} classes are not known (--labels FILE gives them)",
-            spec.classes
-        ));
-    }
-    let classifier = Classifier::new(model, preprocess, names);
-    notes.push(preparation);
-    let classifier = classifier.map_err(|error| match (&error, &args.labels) {
-        (InferError::Labels { .. }, Some(file)) => {
-            CliError::failed(format!("{}: {error}", file.display()))
-        }
-        (InferError::OneOutput, _) => CliError::failed(format!("{}: {error}", path.display())),
-        _ => CliError::failed(error),
-    })?;
-    Ok((classifier.with_crops(crops), spec.name))
 }
 
 /// Reads and classifies batches of files.
@@ -242,24 +131,12 @@ struct Reason(String);
 
 impl Reason {
     fn of(error: &data::Error) -> Self {
-        let text = error.to_string();
-        let path = format!("{}: ", error.path().display());
-        let reason = text.strip_prefix(&path).unwrap_or(&text);
-        Self(format!("{reason}{}", advice(error)))
+        Self(reason(error))
     }
 }
 
 impl From<InferError> for Reason {
     fn from(error: InferError) -> Self {
         Self(error.to_string())
-    }
-}
-
-impl CropsName {
-    fn crops(self) -> Crops {
-        match self {
-            Self::Center => Crops::Center,
-            Self::Ten => Crops::Ten,
-        }
     }
 }

@@ -25,3 +25,11 @@ pub(super) fn advice(error: &data::Error) -> &'static str {
         _ => "",
     }
 }
+
+/// What is wrong with an image, without its path, and what to do.
+pub(super) fn reason(error: &data::Error) -> String {
+    let text = error.to_string();
+    let path = format!("{}: ", error.path().display());
+    let reason = text.strip_prefix(&path).unwrap_or(&text);
+    format!("{reason}{}", advice(error))
+}

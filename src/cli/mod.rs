@@ -9,10 +9,12 @@ mod answers;
 mod bad_images;
 mod bench;
 mod cache;
+mod classifier;
 mod convert;
 mod convolutions;
 mod docs;
 mod error;
+mod eval;
 mod infer;
 mod inspect;
 mod layer_times;
@@ -50,6 +52,8 @@ enum Verb {
     Train(Box<train::Args>),
     /// Classify images
     Infer(infer::Args),
+    /// Measure accuracy on labelled images
+    Eval(eval::Args),
     /// Show the layers of a network or the contents of a weights file
     Inspect(inspect::Args),
     /// Convert a weights file to safetensors, with the network and its preprocessing stored in it
@@ -82,6 +86,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
     match &cli.verb {
         Verb::Train(args) => machine()?.install(|machine| train::run(args, machine)),
         Verb::Infer(args) => machine()?.install(|machine| infer::run(args, machine)),
+        Verb::Eval(args) => machine()?.install(|machine| eval::run(args, machine)),
         Verb::Inspect(args) => machine()?.install(|machine| inspect::run(args, machine)),
         Verb::Convert(args) => machine()?.install(|machine| convert::run(args, machine)),
         Verb::Bench(args) => machine()?.install(|machine| bench::run(args, machine)),

@@ -30,18 +30,23 @@ pub(super) struct PreprocessingArgs {
 
 impl PreprocessingArgs {
     /// The preprocessing that these options and the file at `path` ask for; and a note that says what it
-    /// is and what of it was assumed.
+    /// is and what of it was assumed. Where neither says anything of sizes, images are put in a black square
+    /// of `pad`, as the data have it.
     pub(super) fn resolve(
         &self,
         path: &Path,
         weights: &WeightsFile,
+        pad: Option<usize>,
     ) -> Result<(Preprocess, String), CliError> {
+        let StatedPreprocess { resize, crop, pad: stated, .. } = *weights.preprocess();
+        let sized = [self.resize, self.crop].iter().any(Option::is_some)
+            || [resize, crop, stated].iter().any(Option::is_some);
         let asked = StatedPreprocess {
             mean: self.mean,
             std: self.std,
             resize: self.resize.map(|n| n as usize),
             crop: self.crop.map(|n| n as usize),
-            pad: None,
+            pad: pad.filter(|_| !sized),
         };
         let (used, assumed) = preprocess(weights, &asked)
             .map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;

@@ -38,6 +38,15 @@ pub trait Dataset: Send + Sync {
     /// If `index` is not below [`len`](Self::len).
     fn image(&self, index: usize) -> Result<RgbImage, Error>;
 
+    /// What image `index` is called where people read of it: the path of its file, if it has one.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    fn name(&self, index: usize) -> String {
+        assert!(index < self.len(), "image {index} of {}", self.len());
+        format!("image {index}")
+    }
+
     /// Side of the black square in whose middle smaller images of the set stand before all else, as
     /// [`View::pad`](super::View::pad); none if images are taken as they are.
     fn pad(&self) -> Option<usize> {
@@ -138,6 +147,10 @@ impl Dataset for Subset {
 
     fn image(&self, index: usize) -> Result<RgbImage, Error> {
         self.data.image(self.indices[index])
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.data.name(self.indices[index])
     }
 
     fn pad(&self) -> Option<usize> {

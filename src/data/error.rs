@@ -205,6 +205,16 @@ pub enum Error {
         /// Its name or number.
         class: String,
     },
+    /// A data set without the split that was asked for.
+    #[error("{}: expected {asked} images, found {found}", path.display())]
+    NoSplit {
+        /// The folder.
+        path: PathBuf,
+        /// The split.
+        asked: &'static str,
+        /// The splits that there are.
+        found: String,
+    },
     /// The folders of training and validation images name different classes.
     #[error("{}: expected the classes of the training folder, found {difference}", path.display())]
     ClassesDiffer {
@@ -278,6 +288,7 @@ impl Error {
             | Self::Ambiguous { path, .. }
             | Self::UnknownData { path, .. }
             | Self::NoClasses { path }
+            | Self::NoSplit { path, .. }
             | Self::SingleClass { path, .. }
             | Self::ClassesDiffer { path, .. } => path,
             Self::Interrupted => std::path::Path::new(""),

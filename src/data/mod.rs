@@ -29,6 +29,7 @@ pub use rgb::RgbImage;
 pub use sampler::{Picked, Sampler, epoch_order};
 pub use scan::{BadImages, Scan};
 pub use sets::{
-    CifarRecords, CifarSplit, ImageFolder, ImageList, Kind, MemoryDataset, Splits,
-    ValidationOrigin, cifar, collect_images, demo, open, open_cached, open_with, shards,
+    CifarRecords, CifarSplit, ImageFolder, ImageList, Kind, Labelled, MemoryDataset, Split, Splits,
+    ValidationOrigin, cifar, collect_images, demo, open, open_cached, open_split, open_with,
+    shards,
 };

@@ -156,6 +156,16 @@ impl Classifier {
         &self.shared.preprocess
     }
 
+    /// Which crops of an image are used.
+    pub fn crops(&self) -> Crops {
+        self.shared.crops
+    }
+
+    /// The names of the classes, in index order, if they are known.
+    pub fn labels(&self) -> Option<&[String]> {
+        self.shared.labels.as_deref()
+    }
+
     /// The name of class `index`, if names are known.
     pub fn label(&self, index: usize) -> Option<&str> {
         self.shared.labels.as_ref()?.get(index).map(String::as_str)

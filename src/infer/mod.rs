@@ -5,8 +5,10 @@
 //! runs of a model. Its activations are planned into a few buffers that every run reuses. A [`Classifier`]
 //! is a model with preprocessing before it and class names after it.
 
+mod classes;
 mod classifier;
 mod error;
+mod evaluate;
 mod folded;
 pub mod labels;
 mod layer_time;
@@ -15,15 +17,20 @@ mod model;
 mod plan;
 mod planner;
 mod run;
+mod scores;
 mod session;
 mod stated;
 mod steps;
 mod topk;
+pub mod wordnet;
 
+pub use classes::{ClassesError, Matched, match_classes};
 pub use classifier::{Classifier, ClassifierError, MAX_INPUT_SIDE};
 pub use error::InferError;
+pub use evaluate::{Evaluation, EvaluationError, EvaluationOptions, evaluate};
 pub use layer_time::LayerTime;
 pub use model::Model;
+pub use scores::{CALIBRATION_BINS, CalibrationBin, ClassScore, Outcome, Scores, wilson};
 pub use session::{Session, activation_bytes};
 pub use stated::{class_names, preprocess};
 pub use topk::{Prediction, top_k, top_k_of_crops};

@@ -13,10 +13,12 @@ pub(super) struct Runner<'a> {
     pub(super) layers: &'a Layers,
     pub(super) isa: Isa,
     pub(super) profile: Option<&'a Profile>,
+    /// Looked at between steps: those that are left are not run then.
+    pub(super) stopped: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl Runner<'_> {
-    /// Runs `section`, whose first step the profile calls `first_step`.
+    /// Runs `section`, whose first step the profile calls `first_step`, unless it is stopped.
     pub(super) fn run(
         &self,
         team: &mut Team,
@@ -31,6 +33,9 @@ impl Runner<'_> {
             buffer.grow_to(len);
         }
         for (i, step) in section.steps.iter().enumerate() {
+            if (self.stopped)() {
+                return;
+            }
             let mut run = || self.step(team, step, buffers, input, output);
             match self.profile {
                 Some(profile) => profile.time(first_step + i, run),

@@ -21,6 +21,9 @@ pub struct Session<'w> {
     state: State<'w>,
 }
 
+/// What nobody stops.
+const NEVER: fn() -> bool = || false;
+
 /// All but the team.
 struct State<'w> {
     model: Arc<Model<'w>>,
@@ -86,11 +89,29 @@ impl<'w> Session<'w> {
         height: usize,
         width: usize,
     ) -> Result<&[f32], InferError> {
+        Ok(self.run_unless(input, batch, height, width, &NEVER)?.unwrap_or_default())
+    }
+
+    /// As [`run`](Self::run), but between any two layers it may be `stopped`: then there are no logits.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    ///
+    /// # Panics
+    /// As for [`run`](Self::run).
+    pub fn run_unless(
+        &mut self,
+        input: &[f32],
+        batch: usize,
+        height: usize,
+        width: usize,
+        stopped: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<&[f32]>, InferError> {
         assert!(batch > 0, "a batch has at least one image");
         assert_eq!(input.len(), batch * height * width * 3, "{batch} images of {width} x {height}");
         let Self { crew, state } = self;
-        crew.run(|team| state.run(team, input, [batch, height, width]))?;
-        Ok(self.logits())
+        crew.run(|team| state.run(team, input, [batch, height, width], stopped))?;
+        Ok((!stopped()).then(|| self.logits()))
     }
 
     /// Runs inputs of `side` x `side` that `fill` writes, `rows` for each of `count` images, in parallel,
@@ -176,14 +197,20 @@ impl State<'_> {
         Ok(())
     }
 
-    fn run(&mut self, team: &mut Team, input: &[f32], size: [usize; 3]) -> Result<(), InferError> {
+    fn run(
+        &mut self,
+        team: &mut Team,
+        input: &[f32],
+        size: [usize; 3],
+        stopped: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), InferError> {
         self.prepare(team, size, None)?;
         let plan = self.plan.as_ref().expect("just prepared");
         let steps = plan.sections().map(|section| section.steps.len()).sum();
         self.profile = self.profile.take().map(|_| Profile::new(steps));
         let Self { model, buffers, between, logits, profile, .. } = self;
         let isa = model.backend().isa();
-        let runner = Runner { layers: model.layers(), isa, profile: profile.as_ref() };
+        let runner = Runner { layers: model.layers(), isa, profile: profile.as_ref(), stopped };
         let buffers = &*buffers;
         let run =
             |team: &mut Team, section: &Section, first_step, input: &[f32], to: &mut [f32]| {
@@ -235,7 +262,7 @@ impl State<'_> {
             }));
         }
         if result.is_ok() && batch > 0 {
-            result = self.run(team, &input[..batch * len], [batch * rows, side, side]);
+            result = self.run(team, &input[..batch * len], [batch * rows, side, side], &NEVER);
         }
         self.input = input;
         (placed, result)
@@ -295,6 +322,23 @@ mod tests {
             }
             assert!((1..5).contains(&fronts), "{name}: {fronts} of 5 runs had a front");
         }
+    }
+
+    /// At each of its layers a run can end; the next run is whole.
+    #[test]
+    fn a_run_is_stopped_between_layers() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let network = Network::new(&ModelSpec::new("resnet20", Options::default()).unwrap());
+        let params = initialize(&network, 3, InitOptions::default());
+        let input = vec![0.5; 4 * 32 * 32 * 3];
+        let mut session = Session::new(&network, &params, Backend::Native(Isa::best()));
+        let whole = session.run(&input, 4, 32, 32).unwrap().to_vec();
+        for layers in [0, 1, 7, 20] {
+            let looked = AtomicUsize::new(0);
+            let stopped = || looked.fetch_add(1, Ordering::Relaxed) >= layers;
+            assert_eq!(session.run_unless(&input, 4, 32, 32, &stopped), Ok(None), "{layers}");
+        }
+        assert_eq!(session.run(&input, 4, 32, 32).unwrap(), whole);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 mod activity;
 mod args;
-mod progress;
+pub(super) mod progress;
 mod result;
 
 pub(super) use args::Args;

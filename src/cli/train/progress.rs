@@ -99,12 +99,12 @@ impl<'a> Progress<'a> {
 }
 
 /// Seconds for people; what is longer than can be said is as long as can be said.
-pub(super) fn duration(seconds: f64) -> HumanDuration {
+pub(in crate::cli) fn duration(seconds: f64) -> HumanDuration {
     HumanDuration(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
 /// A bar, where stderr is a terminal and the machine not quiet.
-pub(super) fn bar(machine: &Machine, length: u64) -> Option<ProgressBar> {
+pub(in crate::cli) fn bar(machine: &Machine, length: u64) -> Option<ProgressBar> {
     (!machine.quiet && std::io::stderr().is_terminal()).then(|| {
         let bar = ProgressBar::new(length);
         let style = ProgressStyle::with_template("{prefix} [{bar:20}] {pos}/{len} {wide_msg}");

@@ -50,6 +50,19 @@ impl ImageFolder {
         limits: Limits,
         search: &mut Search<'_>,
     ) -> Result<Self, Error> {
+        let found = Self::list(folder, limits, search)?;
+        match &found.classes[..] {
+            [class] => Err(Error::SingleClass { path: folder.to_path_buf(), class: class.clone() }),
+            _ => Ok(found),
+        }
+    }
+
+    /// As [`search`](Self::search), but one class is enough: nothing is learnt from the images.
+    pub(super) fn list(
+        folder: &Path,
+        limits: Limits,
+        search: &mut Search<'_>,
+    ) -> Result<Self, Error> {
         let subfolders = search.subfolders(folder)?;
         let mut files = Vec::new();
         let mut stamp = Hash::new();
@@ -72,11 +85,10 @@ impl ImageFolder {
             }
         }
         let classes: Vec<String> = subfolders.iter().map(|path| name_of(path)).collect();
-        match &classes[..] {
-            [] => Err(Error::NoClasses { path: folder.to_path_buf() }),
-            [class] => Err(Error::SingleClass { path: folder.to_path_buf(), class: class.clone() }),
-            _ => Ok(Self { classes, files, limits, stamp }),
+        if classes.is_empty() {
+            return Err(Error::NoClasses { path: folder.to_path_buf() });
         }
+        Ok(Self { classes, files, limits, stamp })
     }
 
     /// The numbers of the images for training and for validation, where nobody has split them: a
@@ -117,6 +129,10 @@ impl Dataset for ImageFolder {
 
     fn image(&self, index: usize) -> Result<RgbImage, Error> {
         read_image(&self.files[index].path, &self.limits)
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.files[index].path.display().to_string()
     }
 
     /// The hash is over the names and sizes of all files.

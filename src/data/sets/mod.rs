@@ -13,6 +13,7 @@ mod parts;
 mod passed;
 mod paths;
 pub mod shards;
+mod split;
 mod splits;
 
 pub use cifar::{CifarRecords, CifarSplit};
@@ -20,4 +21,5 @@ pub use image_folder::ImageFolder;
 pub use memory::MemoryDataset;
 pub use open::{open, open_cached, open_with};
 pub use paths::{ImageList, collect_images};
+pub use split::{Labelled, Split, open_split};
 pub use splits::{Kind, Splits, ValidationOrigin};

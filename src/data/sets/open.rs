@@ -53,26 +53,7 @@ pub fn open_cached(
     watch: &dyn Watch,
 ) -> Result<Splits, Error> {
     let Some(path) = path else { return Ok(open_demo()) };
-    let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
-    if !metadata.is_dir() {
-        regular::check(path, &metadata)?;
-        if let Some(splits) = shards::open_splits(path, limits, cache, watch)? {
-            return Ok(splits);
-        }
-        return Err(Error::IsFile { path: path.to_path_buf(), found: kinds::describe(path) });
-    }
-    for folder in [path.to_path_buf(), path.join("cifar-10-batches-bin")] {
-        let [train, test] = [CifarSplit::Train, CifarSplit::Test].map(|split| split.files(&folder));
-        if train.iter().chain(&test).any(|file| file.is_file()) {
-            let test = if test[0].is_file() { test } else { Vec::new() };
-            return open_cifar(&folder, &train, &test, watch);
-        }
-    }
-    kinds::refuse_other_cifar(path)?;
-    if let Some((folder, images)) = idx::locate(path)? {
-        return open_idx(&folder, &images, watch);
-    }
-    if let Some(splits) = shards::open_splits(path, limits, cache, watch)? {
+    if let Some(splits) = open_files(path, limits, cache, watch)? {
         return Ok(splits);
     }
     let mut search = Search::new(watch);
@@ -90,6 +71,36 @@ pub fn open_cached(
     };
     splits.notes.extend(search.passed.notes());
     Ok(splits)
+}
+
+/// The data set of `path` if it is one of files that hold many images each; `None` if it is not, or there is
+/// none.
+pub(super) fn open_files(
+    path: &Path,
+    limits: Limits,
+    cache: &Cache,
+    watch: &dyn Watch,
+) -> Result<Option<Splits>, Error> {
+    let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
+    if !metadata.is_dir() {
+        regular::check(path, &metadata)?;
+        if let Some(splits) = shards::open_splits(path, limits, cache, watch)? {
+            return Ok(Some(splits));
+        }
+        return Err(Error::IsFile { path: path.to_path_buf(), found: kinds::describe(path) });
+    }
+    for folder in [path.to_path_buf(), path.join("cifar-10-batches-bin")] {
+        let [train, test] = [CifarSplit::Train, CifarSplit::Test].map(|split| split.files(&folder));
+        if train.iter().chain(&test).any(|file| file.is_file()) {
+            let test = if test[0].is_file() { test } else { Vec::new() };
+            return open_cifar(&folder, &train, &test, watch).map(Some);
+        }
+    }
+    kinds::refuse_other_cifar(path)?;
+    match idx::locate(path)? {
+        Some((folder, images)) => open_idx(&folder, &images, watch).map(Some),
+        None => shards::open_splits(path, limits, cache, watch),
+    }
 }
 
 /// The error for a folder without data, with what is there instead.
@@ -177,7 +188,7 @@ fn in_memory(
 }
 
 /// The `.bin` files of `folder` whose names begin with `prefix`, sorted.
-fn binaries(folder: &Path, prefix: &str) -> Result<Vec<PathBuf>, Error> {
+pub(super) fn binaries(folder: &Path, prefix: &str) -> Result<Vec<PathBuf>, Error> {
     let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))?;
     let mut found = Vec::new();
     for entry in entries {

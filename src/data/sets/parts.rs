@@ -20,13 +20,22 @@ pub(super) struct Parts {
     notes: Vec<String>,
 }
 
-impl Parts {
-    /// The parts in `folder`, if it has a folder of training images. One that holds folders is a part;
-    /// one of images alone may be a class that happens to be called so.
+/// The subfolders of a folder, sorted into parts of a data set and others.
+pub(super) struct Sorted {
+    /// Those of training, validation and test that hold folders, by [`Part`].
+    pub(super) parts: [Option<PathBuf>; 3],
+    /// Those that are called like a part, but hold images alone.
+    flat: Vec<(Part, PathBuf)>,
+    /// The rest.
+    others: Vec<PathBuf>,
+}
+
+impl Sorted {
+    /// Sorts the subfolders of `folder`.
     ///
     /// # Errors
-    /// Several folders could be the same part, or it cannot be told whether they are parts or classes.
-    pub(super) fn find(folder: &Path, search: &mut Search<'_>) -> Result<Option<Self>, Error> {
+    /// [`Error::Ambiguous`] if several could be the same part.
+    pub(super) fn find(folder: &Path, search: &mut Search<'_>) -> Result<Self, Error> {
         let (mut parts, mut flat, mut others) = ([vec![], vec![], vec![]], vec![], vec![]);
         // Not counted: what is looked at here is looked at again.
         for path in search.quietly(|search| search.subfolders(folder))? {
@@ -38,12 +47,36 @@ impl Parts {
                 Some(part) => flat.push((part, path)),
             }
         }
-        let ambiguous = |found: String| Error::Ambiguous { path: folder.to_path_buf(), found };
         if let Some(paths) = parts.iter().find(|paths| paths.len() > 1) {
             let advice = "name one of them differently, or move it elsewhere";
-            return Err(ambiguous(format!("{}; {advice}", names(paths, " and "))));
+            let found = format!("{}; {advice}", names(paths, " and "));
+            return Err(Error::Ambiguous { path: folder.to_path_buf(), found });
         }
-        let [train, val, test] = parts.map(|mut paths| paths.pop());
+        Ok(Self { parts: parts.map(|mut paths| paths.pop()), flat, others })
+    }
+
+    /// The names of what is no part; at most five.
+    pub(super) fn rest(&self) -> Option<String> {
+        let flat = self.flat.iter().map(|(_, path)| path);
+        let rest: Vec<PathBuf> = self.others.iter().chain(flat).cloned().collect();
+        (!rest.is_empty()).then(|| names(&rest, ", "))
+    }
+
+    /// Whether there are no folders at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest().is_none() && self.parts.iter().all(Option::is_none)
+    }
+}
+
+impl Parts {
+    /// The parts in `folder`, if it has a folder of training images. One that holds folders is a part;
+    /// one of images alone may be a class that happens to be called so.
+    ///
+    /// # Errors
+    /// Several folders could be the same part, or it cannot be told whether they are parts or classes.
+    pub(super) fn find(folder: &Path, search: &mut Search<'_>) -> Result<Option<Self>, Error> {
+        let Sorted { parts: [train, val, test], flat, others } = Sorted::find(folder, search)?;
+        let ambiguous = |found: String| Error::Ambiguous { path: folder.to_path_buf(), found };
         let flat_train = flat.iter().find(|(part, _)| *part == Part::Train);
         let flat_others = flat.iter().any(|(part, _)| *part != Part::Train);
         match (train, flat_train) {

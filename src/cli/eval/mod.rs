@@ -1,0 +1,202 @@
+//! `resnet-cpu eval`: how good is this network on these labelled images?
+
+mod page;
+mod progress;
+mod results;
+
+use clap::ValueEnum;
+use indicatif::HumanCount;
+use resnet_cpu::data::{self, Dataset, Labelled, Split, demo, open_split};
+use resnet_cpu::infer::{Classifier, EvaluationError, EvaluationOptions, evaluate, match_classes};
+use resnet_cpu::runtime::Watch;
+use resnet_cpu::weights::DataSet;
+use std::path::{Path, PathBuf};
+
+use super::bad_images::{self, BadImageArgs, OnBadImage};
+use super::cache::CacheArgs;
+use super::classifier::{ClassifierArgs, Weights, check_batch, say};
+use super::error::CliError;
+use super::limits::{LimitArgs, advice};
+use super::machine::Machine;
+use progress::Progress;
+use results::Results;
+
+/// Mistakes that the page shows.
+const MISTAKES: usize = 24;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Labelled images: a folder with one folder of images per class, or such folders in train, val and
+    /// test; CIFAR-10's binary files; idx files (MNIST); shards, a folder of tars or one [default: the built-in images, for weights
+    /// that were trained on them]
+    #[arg(value_name = "DATA")]
+    data: Option<PathBuf>,
+    /// Which images of the data [default: val, else test, else all]
+    #[arg(long, value_enum, value_name = "SPLIT")]
+    split: Option<SplitName>,
+    #[command(flatten)]
+    classifier: ClassifierArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Also write a page with the confusion matrix and the worst mistakes
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    #[command(flatten)]
+    bad_images: BadImageArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
+    /// Crops per batch; the default is that of a run's validation. It changes speed and memory, and at
+    /// most the last digits of results
+    #[arg(short, long, value_name = "N", default_value_t = EvaluationOptions::default().batch as u32, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    batch: u32,
+    /// Print all notes
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SplitName {
+    /// The validation images; of class folders without any, the tenth that training holds out
+    Val,
+    /// The test images
+    Test,
+    /// The training images
+    Train,
+    /// All, of data that are not split
+    All,
+}
+
+pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
+    if let Some(page) = &args.html {
+        check_page(page)?;
+    }
+    let weights = args.classifier.read()?;
+    if args.data.is_none() {
+        check_demo(&weights)?;
+    }
+    let progress = Progress::begin(machine)?;
+    let split = args.split.map(SplitName::split);
+    let (limits, cache) = (args.limits.limits(), args.cache.cache());
+    let opened = open_split(args.data.as_deref(), split, limits, &cache, &progress);
+    let Labelled { data, kind, split, mut notes } =
+        opened.map_err(|error| data_failure(error, &progress))?;
+    let shown = args.data.as_deref().map_or("the built-in images".into(), Path::to_string_lossy);
+    let (images, classes) = (HumanCount(data.len() as u64), data.classes());
+    notes.push(format!("{shown}: {split}, {images} images of {classes} classes, {kind}"));
+
+    let matched = match_classes(
+        kind,
+        classes,
+        data.class_names(),
+        weights.file.spec().classes,
+        weights.names.as_deref(),
+        weights.file.data_set() == Some(DataSet::ImageNet),
+    );
+    let matched = matched.map_err(|error| CliError::failed(format!("{shown}: {error}")))?;
+    notes.extend(matched.notes);
+    let classifier = args.classifier.classifier(weights, data.pad(), machine, &mut notes)?;
+    say(notes, args.verbose, machine);
+    let options = EvaluationOptions {
+        batch: args.batch as usize,
+        skip_bad: args.bad_images.on_bad_image == OnBadImage::Skip,
+        mistakes: if args.html.is_some() { MISTAKES } else { 0 },
+    };
+    let crops = classifier.crops().count();
+    let inputs = options.images_a_batch(classifier.crops()).min(data.len()) * crops;
+    check_batch(args.batch, inputs, &classifier, machine)?;
+
+    let found = evaluate(&classifier, &*data, &matched.indices, &options, &progress);
+    progress.end();
+    let found = found.map_err(|error| failure(error, &progress))?;
+    let reason = |error: &data::Error| format!("{error}{}", advice(error));
+    let skipped: Vec<String> = found.skipped.iter().map(reason).collect();
+    bad_images::list(&skipped, machine);
+    let results = Results { found: &found, classifier: &classifier, split };
+    if args.json {
+        results.print_json()?;
+    } else {
+        results.print_text()?;
+    }
+    match &args.html {
+        Some(path) => write_page(path, &shown, &results, &*data, &classifier, &progress),
+        None => Ok(()),
+    }
+}
+
+/// Writes the page to `path`.
+fn write_page(
+    path: &Path,
+    shown: &str,
+    results: &Results,
+    data: &dyn Dataset,
+    classifier: &Classifier,
+    progress: &Progress,
+) -> Result<(), CliError> {
+    let title = format!("{} on {shown}", classifier.model().network().spec.name);
+    let page = page::page(&title, results, data).map_err(|error| data_failure(error, progress))?;
+    progress.check()?;
+    page::write(path, &page)
+}
+
+/// Whether the page can be written, before hours of work.
+fn check_page(path: &Path) -> Result<(), CliError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder {
+        _ if path.is_dir() => Err(CliError::usage(format!(
+            "--html: {}: expected a file, found a folder",
+            path.display()
+        ))),
+        Some(folder) if !folder.is_dir() => {
+            Err(CliError::usage(format!("--html: {}: no such folder", folder.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Without data, only a network of the built-in images can be measured.
+fn check_demo(weights: &Weights) -> Result<(), CliError> {
+    if weights.names.as_deref().is_some_and(|names| names == demo::CLASSES) {
+        return Ok(());
+    }
+    Err(CliError::usage(format!(
+        "no DATA: {} is not of the built-in images, so give the folder of labelled images to measure it on",
+        weights.path.display()
+    )))
+}
+
+fn failure(error: EvaluationError, progress: &Progress) -> CliError {
+    match error {
+        EvaluationError::Data(error) => data_failure(error, progress),
+        _ => CliError::failed(error),
+    }
+}
+
+fn data_failure(error: data::Error, progress: &Progress) -> CliError {
+    progress.end();
+    match error {
+        data::Error::Interrupted => CliError::failed("interrupted; nothing was saved"),
+        data::Error::NoSplit { .. } => CliError::usage(format!("--split: {error}")),
+        _ => CliError::failed(format!("{error}{}", advice(&error))),
+    }
+}
+
+impl SplitName {
+    fn split(self) -> Split {
+        match self {
+            Self::Val => Split::Val,
+            Self::Test => Split::Test,
+            Self::Train => Split::Train,
+            Self::All => Split::All,
+        }
+    }
+}
+
+impl Progress<'_> {
+    /// An error if a signal has come.
+    fn check(&self) -> Result<(), CliError> {
+        if self.stopped() { Err(data_failure(data::Error::Interrupted, self)) } else { Ok(()) }
+    }
+}
