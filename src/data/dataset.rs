@@ -1,5 +1,6 @@
 //! What a set of labelled images is to the trainer, whatever files it comes from.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::hash::Hash;
@@ -38,6 +39,15 @@ pub trait Dataset: Send + Sync {
     /// If `index` is not below [`len`](Self::len).
     fn image(&self, index: usize) -> Result<RgbImage, Error>;
 
+    /// What image `index` is called where people read of it: the path of its file, if it has one.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    fn name(&self, index: usize) -> String {
+        assert!(index < self.len(), "image {index} of {}", self.len());
+        format!("image {index}")
+    }
+
     /// Side of the black square in whose middle smaller images of the set stand before all else, as
     /// [`View::pad`](super::View::pad); none if images are taken as they are.
     fn pad(&self) -> Option<usize> {
@@ -48,6 +58,19 @@ pub trait Dataset: Send + Sync {
     /// sets, over names, sizes and labels of the files of others. It does not depend on where the
     /// data lies, so a run may be continued where the same data has another path.
     fn fingerprint(&self) -> String;
+
+    /// The bytes of the file that image `index` is, as they are stored and not checked; none for sets that
+    /// have pixels, not files.
+    ///
+    /// # Errors
+    /// [`Error`] naming the file if it cannot be read, or is larger than the set's limits allow.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    fn stored(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>, Error> {
+        assert!(index < self.len(), "image {index} of {}", self.len());
+        Ok(None)
+    }
 }
 
 /// Some images of a set.
@@ -106,6 +129,10 @@ impl Dataset for Subset {
         self.data.image(self.indices[index])
     }
 
+    fn name(&self, index: usize) -> String {
+        self.data.name(self.indices[index])
+    }
+
     fn pad(&self) -> Option<usize> {
         self.data.pad()
     }
@@ -114,5 +141,9 @@ impl Dataset for Subset {
         let mut hash = Hash::new();
         self.indices.iter().for_each(|&index| hash.number(index as u64));
         format!("{} of {}; {}", self.len(), hash, self.data.fingerprint())
+    }
+
+    fn stored(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>, Error> {
+        self.data.stored(self.indices[index])
     }
 }

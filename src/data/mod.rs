@@ -17,7 +17,7 @@ mod sampler;
 mod sets;
 
 pub use dataset::{Dataset, Subset};
-pub use decode::{Limits, decode, read_image, read_image_from};
+pub use decode::{Limits, decode, is_plain_jpeg, read_image, read_image_from};
 pub use error::{Error, SettingError};
 pub use inputs::{
     Augmentation, Batches, Crops, Mean, Normalizer, Preprocess, View, Window, resize, resize_window,

@@ -2,11 +2,12 @@
 //!
 //! Opening lists files, no more; an image is decoded when it is asked for.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::names::name_of;
 use super::paths::Search;
-use crate::data::decode::{Limits, read_image};
+use crate::data::decode::{Limits, read_bytes, read_image, regular};
 use crate::data::hash::Hash;
 use crate::data::{Dataset, Error, RgbImage};
 use crate::runtime::Unwatched;
@@ -109,6 +110,10 @@ impl Dataset for ImageFolder {
         read_image(&self.files[index].path, &self.limits)
     }
 
+    fn name(&self, index: usize) -> String {
+        self.files[index].path.display().to_string()
+    }
+
     /// The hash is over the names and sizes of all files.
     fn fingerprint(&self) -> String {
         let mut hash = Hash::new();
@@ -117,5 +122,10 @@ impl Dataset for ImageFolder {
             hash.number(file.size);
         }
         format!("class folders, {} pictures, {} classes, {hash}", self.len(), self.classes.len())
+    }
+
+    fn stored(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>, Error> {
+        let path = &self.files[index].path;
+        read_bytes(regular::open(path)?, path, &self.limits).map(|bytes| Some(Cow::Owned(bytes)))
     }
 }
