@@ -20,7 +20,8 @@ pub use dataset::{Dataset, Subset};
 pub use decode::{Limits, decode, is_plain_jpeg, read_image, read_image_from};
 pub use error::{Error, SettingError};
 pub use inputs::{
-    Augmentation, Batches, Crops, Mean, Normalizer, Preprocess, View, Window, resize, resize_window,
+    Augmentation, Batches, Colours, Crops, Mean, Normalizer, Preprocess, Statistics, Sums, View,
+    Window, resize, resize_window,
 };
 pub use rgb::RgbImage;
 pub use sampler::{Picked, Sampler, epoch_order};

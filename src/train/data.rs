@@ -9,7 +9,7 @@ use super::config::{Augment, Config, DataInfo, Normalize};
 use super::schedule::Warmup;
 use super::state::InferenceInfo;
 use crate::data::{
-    self, Dataset, Kind, Mean, Preprocess, RgbImage, SettingError, Splits, Subset,
+    self, Dataset, Kind, Mean, Preprocess, RgbImage, SettingError, Splits, Statistics, Subset,
     ValidationOrigin, View,
 };
 use crate::model::Family;
@@ -101,10 +101,10 @@ impl TrainData {
         watch: &dyn Watch,
     ) -> Result<InferenceInfo, data::Error> {
         let view = view(config, family, &*self.train);
-        let train = Watched::new(&*self.train, "training images read", watch);
+        let found = Statistics::of(&*self.train, view, watch)?;
         let mean = match config.normalize {
-            Normalize::Channel => Mean::channels_of(&train, view)?,
-            Normalize::PixelMean => Mean::pixels_of(&train, view)?,
+            Normalize::Channel => found.channels(),
+            Normalize::PixelMean => Mean::Pixel(found.pixel_mean),
         };
         if let Some(val) = &self.val {
             let val = Watched::new(&**val, "validation images read", watch);

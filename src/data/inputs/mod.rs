@@ -5,6 +5,7 @@ mod batches;
 mod normalize;
 mod preprocess;
 mod resize;
+mod statistics;
 mod view;
 
 pub use augment::Augmentation;
@@ -12,4 +13,5 @@ pub use batches::Batches;
 pub use normalize::{Mean, Normalizer};
 pub use preprocess::Preprocess;
 pub use resize::{Window, resize, resize_window};
+pub use statistics::{Colours, Statistics, Sums};
 pub use view::{Crops, View};
