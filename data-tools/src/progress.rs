@@ -98,7 +98,11 @@ impl Watch for Progress<'_> {
             let (of, left) = match total {
                 Some(total) => (
                     format!(" of {}", grouped(total)),
-                    left(shown.began.elapsed(), done.saturating_sub(shown.before), total - done.min(total)),
+                    left(
+                        shown.began.elapsed(),
+                        done.saturating_sub(shown.before),
+                        total - done.min(total),
+                    ),
                 ),
                 None => (String::new(), String::new()),
             };

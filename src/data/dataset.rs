@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::hash::Hash;
 use super::sampler::shuffle;
-use super::{Error, RgbImage, SettingError};
+use super::{Error, RgbImage, SettingError, Statistics, View};
 use crate::runtime::Rng;
 
 /// Labelled images with numbers from 0.
@@ -71,12 +71,32 @@ pub trait Dataset: Send + Sync {
         assert!(index < self.len(), "image {index} of {}", self.len());
         Ok(None)
     }
+
+    /// A number that is the same as long as the files that it is read from are where they were, with their
+    /// sizes and times of modification; none for sets that are in memory.
+    fn stamp(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether every image has been decoded before, and is known to be what it was then.
+    fn is_verified(&self) -> bool {
+        false
+    }
+
+    /// What was measured before on all of its images through `view`.
+    ///
+    /// # Errors
+    /// [`Error`] if it is on record and cannot be read.
+    fn measured(&self, _view: View) -> Result<Option<Statistics>, Error> {
+        Ok(None)
+    }
 }
 
 /// Some images of a set.
 pub struct Subset {
     data: Arc<dyn Dataset>,
     indices: Vec<usize>,
+    verified: bool,
 }
 
 impl Subset {
@@ -86,7 +106,12 @@ impl Subset {
     /// If an index is not below the length of `data`.
     pub fn new(data: Arc<dyn Dataset>, indices: Vec<usize>) -> Self {
         assert!(indices.iter().all(|&index| index < data.len()), "indices beyond the set");
-        Self { data, indices }
+        Self { data, indices, verified: false }
+    }
+
+    /// The same, of which every image has been decoded before.
+    pub(super) fn verified(self) -> Self {
+        Self { verified: true, ..self }
     }
 
     /// Holds `held_out` images out for validation, e.g. 5,000 of CIFAR-10's 50,000 as in the
@@ -105,6 +130,15 @@ impl Subset {
         others.sort_unstable();
         held_out.sort_unstable();
         Ok((Self::new(data.clone(), others), Self::new(data, held_out)))
+    }
+}
+
+impl Subset {
+    /// Which images they are.
+    fn chosen(&self) -> Hash {
+        let mut hash = Hash::new();
+        self.indices.iter().for_each(|&index| hash.number(index as u64));
+        hash
     }
 }
 
@@ -138,9 +172,17 @@ impl Dataset for Subset {
     }
 
     fn fingerprint(&self) -> String {
-        let mut hash = Hash::new();
-        self.indices.iter().for_each(|&index| hash.number(index as u64));
-        format!("{} of {}; {}", self.len(), hash, self.data.fingerprint())
+        format!("{} of {}; {}", self.len(), self.chosen(), self.data.fingerprint())
+    }
+
+    fn stamp(&self) -> Option<u64> {
+        let mut hash = self.chosen();
+        hash.number(self.data.stamp()?);
+        Some(hash.value())
+    }
+
+    fn is_verified(&self) -> bool {
+        self.verified || self.data.is_verified()
     }
 
     fn stored(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>, Error> {

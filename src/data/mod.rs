@@ -14,7 +14,9 @@ mod hash;
 mod inputs;
 mod rgb;
 mod sampler;
+mod scan;
 mod sets;
+mod stamp;
 
 pub use dataset::{Dataset, Subset};
 pub use decode::{Limits, decode, is_plain_jpeg, read_image, read_image_from};
@@ -25,6 +27,7 @@ pub use inputs::{
 };
 pub use rgb::RgbImage;
 pub use sampler::{Picked, Sampler, epoch_order};
+pub use scan::{BadImages, Scan};
 pub use sets::{
     CifarRecords, CifarSplit, ImageFolder, ImageList, Kind, MemoryDataset, Splits,
     ValidationOrigin, cifar, collect_images, demo, open, open_cached, open_with, shards,

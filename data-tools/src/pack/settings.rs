@@ -87,7 +87,10 @@ mod tests {
     #[test]
     fn every_difference_is_named() {
         let settings = |pairs: &[(&str, Value)]| {
-            pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect::<Settings>()
+            pairs
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), value.clone()))
+                .collect::<Settings>()
         };
         let a = settings(&[("seed", json!(1)), ("format", json!("jpeg")), ("quality", json!(95))]);
         let b = settings(&[("seed", json!(2)), ("format", json!("raw"))]);

@@ -6,6 +6,7 @@ use resnet_cpu::train::{Config, Heading, Recipe, SETTINGS, Setting};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::super::bad_images::BadImageArgs;
 use super::super::cache::CacheArgs;
 use super::super::error::CliError;
 use super::super::limits::LimitArgs;
@@ -43,6 +44,8 @@ pub(in crate::cli) struct Args {
     pub(super) verbose: bool,
     #[command(flatten)]
     pub(super) limits: LimitArgs,
+    #[command(flatten)]
+    pub(super) bad_images: BadImageArgs,
     #[command(flatten)]
     pub(super) cache: CacheArgs,
     #[command(flatten)]

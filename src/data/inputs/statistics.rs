@@ -7,6 +7,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Mean, View};
 use crate::data::{Dataset, Error, RgbImage};
 use crate::runtime::{Watch, team};
@@ -123,7 +125,7 @@ impl Sums {
 }
 
 /// What the centre views of a set are like, in units of pixel / 255.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Statistics {
     /// How many there are.
@@ -193,6 +195,11 @@ impl Statistics {
         Ok(total.statistics())
     }
 
+    /// Whether they can be those of `images` images through `view`.
+    pub(in crate::data) fn fits(&self, images: usize, view: View) -> bool {
+        self.images == images as u64 && self.pixel_mean.len() == view.input_len()
+    }
+
     /// Mean and deviation of the channels, to be subtracted and divided by.
     pub fn channels(&self) -> Mean {
         Mean::Channel { mean: self.mean, std: self.std }
@@ -200,7 +207,7 @@ impl Statistics {
 }
 
 /// The principal components of a set's colours, in units of pixel / 255.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Colours {
     /// Variance along each component, the largest first.
     pub eigenvalues: [f64; 3],

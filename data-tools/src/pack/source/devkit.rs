@@ -45,7 +45,8 @@ impl Devkit {
         let text = String::from_utf8(text)
             .map_err(|_| failed(io::Error::other("expected a list of labels, found no text")))?;
         let wnids = meta.map(|meta| synsets(&meta)).transpose();
-        let wnids = wnids.map_err(|reason| failed(io::Error::other(format!("{META}: {reason}"))))?;
+        let wnids =
+            wnids.map_err(|reason| failed(io::Error::other(format!("{META}: {reason}"))))?;
         Ok(Self { text, wnids })
     }
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use resnet_cpu::data::{Dataset, Error};
 use resnet_cpu::runtime::Watch;
 
+use super::Source;
 use super::tar_images::{Entry, TarImages, list};
 use super::truth::Truth;
-use super::Source;
 use crate::error::ToolError;
 use crate::machine::Machine;
 

@@ -197,7 +197,9 @@ mod tests {
             array(4, text.len() as i32, "", &[element_of(4, &wide)])
         };
         let mut fields = vec![element_of(5, &32_u32.to_le_bytes()), element_of(1, &names)];
-        for (id, wnid) in [(element_of(2, &[1]), "n00000007"), (element_of(4, &[0xE8, 3]), "n00000003")] {
+        for (id, wnid) in
+            [(element_of(2, &[1]), "n00000007"), (element_of(4, &[0xE8, 3]), "n00000003")]
+        {
             fields.extend([array(6, 1, "", &[id]), text("cat, feline"), text(wnid)]);
         }
         let mut bytes = b"MATLAB 5.0 MAT-file".to_vec();

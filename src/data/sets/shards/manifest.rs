@@ -18,8 +18,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::data::decode::regular;
-use crate::data::{Error, View};
+use crate::data::{Colours, Error, Statistics, View};
 use crate::runtime::{Storage, write_durably};
+use crate::weights::{PIXEL_MEAN, TensorFile};
 
 /// The name of the file in the folder of the shards.
 pub const MANIFEST: &str = "dataset.json";
@@ -106,19 +107,9 @@ pub struct Measured {
     /// Standard deviation of each channel.
     pub std: [f32; 3],
     /// Principal components of the colours.
-    pub colour: ColourComponents,
+    pub colours: Colours,
     /// The mean of each pixel.
     pub pixel_mean: MeanFile,
-}
-
-/// Principal components of the colours of a set, of values in 0..1.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ColourComponents {
-    /// Eigenvalues of the covariance, falling.
-    pub values: [f64; 3],
-    /// Their eigenvectors, one after another, each red, green, blue.
-    pub vectors: [[f64; 3]; 3],
 }
 
 /// A file beside the description with the mean of each pixel.
@@ -136,6 +127,59 @@ impl Measured {
     /// The view that it was measured through.
     pub fn view(&self) -> View {
         View { pad: self.pad, resize: self.resize, crop: self.crop }
+    }
+
+    /// What is to be kept of `statistics`, measured through `view`, as the bytes of the file of means
+    /// called `file` and what the description says.
+    pub fn of(statistics: &Statistics, view: View, file: &str) -> (Self, Vec<u8>) {
+        let header = serde_json::json!({ PIXEL_MEAN: {
+            "dtype": "F32",
+            "shape": [view.crop, view.crop, 3],
+            "data_offsets": [0, 4 * statistics.pixel_mean.len()],
+        }});
+        // The tensor begins at a multiple of its elements' size.
+        let mut header = header.to_string();
+        header += &" ".repeat(header.len().next_multiple_of(8) - header.len());
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.extend(statistics.pixel_mean.iter().flat_map(|value| value.to_le_bytes()));
+        let pixel_mean = MeanFile { file: file.to_owned(), crc32c: crc32c::crc32c(&bytes) };
+        let View { pad, resize, crop } = view;
+        let Statistics { mean, std, colours, .. } = *statistics;
+        (Self { pad, resize, crop, mean, std, colours, pixel_mean }, bytes)
+    }
+
+    /// The statistics of `images` images, with the mean of each pixel from its file in `folder`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not the one that was written.
+    pub(super) fn read(&self, folder: &Path, images: usize) -> Result<Statistics, Error> {
+        let path = folder.join(&self.pixel_mean.file);
+        let bytes = regular::read(&path)?;
+        let (expected, found) = (self.pixel_mean.crc32c, crc32c::crc32c(&bytes));
+        let wrong = |detail: String| Error::Manifest { path: folder.join(MANIFEST), detail };
+        let file = &self.pixel_mean.file;
+        if found != expected {
+            return Err(wrong(format!(
+                "{file}: expected CRC32C {expected:08x}, found {found:08x}"
+            )));
+        }
+        let mean = TensorFile::from_bytes(bytes, &path).and_then(|file| match file.tensors() {
+            [tensor] => file.values(tensor),
+            _ => Ok(None),
+        });
+        let mean = mean.map_err(|error| wrong(error.to_string()))?.unwrap_or_default();
+        let numbers = self.view().input_len();
+        if mean.len() != numbers {
+            return Err(wrong(format!("{file}: expected one tensor of {numbers} floats")));
+        }
+        Ok(Statistics {
+            images: images as u64,
+            mean: self.mean,
+            std: self.std,
+            colours: self.colours,
+            pixel_mean: mean,
+        })
     }
 }
 
@@ -323,14 +367,15 @@ mod tests {
         let split = Split { images: 3, shards: vec![shard], skipped: vec![skipped] };
         manifest.splits.insert("train".to_owned(), split);
         manifest.pack.insert("quality".to_owned(), 95.into());
-        let colour = ColourComponents { values: [0.1 + 0.2, 0.1, 1e-300], vectors: [[1.0; 3]; 3] };
+        let colours =
+            Colours { eigenvalues: [0.1 + 0.2, 0.1, 1e-300], eigenvectors: [[1.0; 3]; 3] };
         manifest.statistics.push(Measured {
             pad: None,
             resize: Some(256),
             crop: 224,
             mean: [0.1, 0.485, 1.0 / 3.0],
             std: [0.2; 3],
-            colour,
+            colours,
             pixel_mean: MeanFile { file: "mean-224.safetensors".to_owned(), crc32c: 0xABCD },
         });
         manifest

@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 use memmap2::{Advice, Mmap};
 
 use super::index::{BLOCK, Record};
-use super::stamp::Stamp;
 use crate::data::Error;
 use crate::data::decode::regular;
 use crate::data::sets::names::text_of;
+use crate::data::stamp::Stamp;
 
 /// Bytes of the name in a tar's header.
 const NAME: usize = 100;

@@ -15,16 +15,13 @@ mod sample;
 mod scan;
 mod set;
 mod splits;
-mod stamp;
 mod verify;
 mod watched;
 mod write;
 
 pub use find::ShardSet;
 pub use index::{Index, Record};
-pub use manifest::{
-    ColourComponents, MANIFEST, Manifest, MeanFile, Measured, ShardInfo, Skipped, Split,
-};
+pub use manifest::{MANIFEST, Manifest, MeanFile, Measured, ShardInfo, Skipped, Split};
 pub use open::{check_shard, scan_shard};
 pub use raw::RawImage;
 pub use set::Shards;

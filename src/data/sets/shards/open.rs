@@ -10,14 +10,17 @@ use super::index::{Index, Record};
 use super::manifest::{MANIFEST, ShardInfo};
 use super::map::MappedTar;
 use super::scan::scan;
-use super::set::{Shard, Shards};
-use super::stamp::Stamp;
+use super::set::{Packed, Shard, Shards};
 use super::watched::Part;
 use super::write::write_index;
 use crate::data::decode::{Limits, regular};
 use crate::data::hash::Hash;
+use crate::data::stamp::Stamp;
 use crate::data::{Dataset, Error};
 use crate::runtime::{Cache, Disk, Watch};
+
+/// The part whose statistics a description has.
+const MEASURED: &str = "train";
 
 impl ShardSet {
     /// Opens the part `part` (`train`, `val` or `test`) for images up to `limits`. Indexes that have to be made
@@ -62,7 +65,19 @@ impl ShardSet {
             return Err(Error::Tar { path: self.folder.clone(), detail });
         }
         let classes = self.classes(&shards)?;
-        Shards::new(shards, classes, limits)
+        Shards::new(shards, classes, limits, self.packed_as(part))
+    }
+
+    /// What is known of the images of `part` since they were packed.
+    fn packed_as(&self, part: &str) -> Option<Packed> {
+        let manifest = self.manifest.as_ref()?;
+        // One tar of many has statistics of its own.
+        let all = manifest.splits.get(part)?.shards.len() == self.parts.get(part)?.len();
+        let statistics = match part == MEASURED && all {
+            true => manifest.statistics.clone(),
+            false => Vec::new(),
+        };
+        Some(Packed { folder: self.folder.clone(), statistics })
     }
 
     /// What the description says about a tar.
@@ -186,8 +201,7 @@ fn cached_name(tar: &Path, stamp: &Stamp) -> String {
     let path = tar.canonicalize().unwrap_or_else(|_| tar.to_path_buf());
     let mut hash = Hash::new();
     hash.text(path.as_os_str().as_encoded_bytes());
-    hash.number(stamp.bytes);
-    hash.bytes(&stamp.nanoseconds().to_le_bytes());
+    stamp.hash(&mut hash);
     format!("shard-{hash}.index")
 }
 

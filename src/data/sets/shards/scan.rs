@@ -12,11 +12,11 @@ use std::path::Path;
 use super::index::{BLOCK, Index, Record};
 use super::raw::RawImage;
 use super::sample::{self, MOST_JSON, MOST_LABEL, Role};
-use super::stamp::Stamp;
 use super::watched::Part;
 use crate::data::Error;
 use crate::data::decode::regular;
 use crate::data::sets::names::text_of;
+use crate::data::stamp::Stamp;
 use crate::runtime::Watch;
 
 /// Bytes read at a time; between two, whoever waits is told.

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::index::{Index, Record};
+use super::manifest::Measured;
 use super::map::MappedTar;
 use super::raw::RawImage;
 use crate::data::decode::{Limits, decode};
 use crate::data::hash::Hash;
-use crate::data::{Dataset, Error, RgbImage};
+use crate::data::{Dataset, Error, RgbImage, Statistics, View};
 
 /// Labelled images in shards: one part of a set. An image takes 24 bytes of memory until it is read.
 #[derive(Debug)]
@@ -18,6 +19,16 @@ pub struct Shards {
     starts: Vec<usize>,
     classes: Vec<String>,
     limits: Limits,
+    packed: Option<Packed>,
+}
+
+/// What is known of images since they were packed.
+#[derive(Clone, Debug)]
+pub(super) struct Packed {
+    /// Where files of means are.
+    pub(super) folder: PathBuf,
+    /// What was measured on exactly these images.
+    pub(super) statistics: Vec<Measured>,
 }
 
 /// A tar and what is in it.
@@ -36,12 +47,13 @@ impl Shards {
         shards: Vec<Shard>,
         classes: Vec<String>,
         limits: Limits,
+        packed: Option<Packed>,
     ) -> Result<Self, Error> {
         let mut starts = vec![0];
         for shard in &shards {
             starts.push(starts[starts.len() - 1] + shard.index.records.len());
         }
-        let set = Self { shards, starts, classes, limits };
+        let set = Self { shards, starts, classes, limits, packed };
         set.check_labels(set.classes.len())?;
         Ok(set)
     }
@@ -163,5 +175,30 @@ impl Dataset for Shards {
 
     fn stored(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>, Error> {
         self.record(index).map(|bytes| Some(Cow::Borrowed(bytes)))
+    }
+
+    fn stamp(&self) -> Option<u64> {
+        let mut hash = Hash::new();
+        for Shard { tar, .. } in &self.shards {
+            let path = tar.path().canonicalize().ok()?;
+            hash.text(path.as_os_str().as_encoded_bytes());
+            tar.stamp().hash(&mut hash);
+        }
+        hash.number(self.limits.side.into());
+        hash.number(self.limits.bytes);
+        Some(hash.value())
+    }
+
+    /// Whatever is packed was decoded, within the usual limits.
+    fn is_verified(&self) -> bool {
+        let usual = Limits::default();
+        let within = self.limits.side >= usual.side && self.limits.bytes >= usual.bytes;
+        self.packed.is_some() && within
+    }
+
+    fn measured(&self, view: View) -> Result<Option<Statistics>, Error> {
+        let Some(Packed { folder, statistics }) = &self.packed else { return Ok(None) };
+        let found = statistics.iter().find(|measured| measured.view() == view);
+        found.map(|measured| measured.read(folder, self.len())).transpose()
     }
 }

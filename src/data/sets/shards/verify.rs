@@ -11,10 +11,10 @@ use super::map::MappedTar;
 use super::open::{difference, foreign_index, packed_index};
 use super::scan::scan;
 use super::set::decode_record;
-use super::stamp::Stamp;
 use super::watched::Part;
 use crate::data::Error;
 use crate::data::decode::{Limits, regular};
+use crate::data::stamp::Stamp;
 use crate::runtime::{Cache, Watch, team};
 
 /// Problems that are kept; of more only the number is known.

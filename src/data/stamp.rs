@@ -5,8 +5,9 @@ use std::fs::Metadata;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::data::Error;
-use crate::data::decode::regular;
+use super::Error;
+use super::decode::regular;
+use super::hash::Hash;
 
 /// Size and time of modification of a file, and its number on its disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,12 @@ impl Stamp {
             "another file has its name".to_owned()
         };
         Err(Error::Changed { path: path.to_path_buf(), detail })
+    }
+
+    /// Appends it to `hash`, as far as it stays the same when a disk is mounted again.
+    pub(in crate::data) fn hash(&self, hash: &mut Hash) {
+        hash.number(self.bytes);
+        hash.bytes(&self.nanoseconds().to_le_bytes());
     }
 
     /// Nanoseconds from 1970 to its modification, negative before; 0 where the system has no such time.
