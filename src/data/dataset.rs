@@ -1,5 +1,6 @@
 //! What a set of labelled images is to the trainer, whatever files it comes from.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::hash::Hash;
@@ -57,6 +58,19 @@ pub trait Dataset: Send + Sync {
     /// sets, over names, sizes and labels of the files of others. It does not depend on where the
     /// data lies, so a run may be continued where the same data has another path.
     fn fingerprint(&self) -> String;
+
+    /// The bytes of the file that image `index` is, as they are stored and not checked; none for sets that
+    /// have pixels, not files.
+    ///
+    /// # Errors
+    /// [`Error`] naming the file if it cannot be read, or is larger than the set's limits allow.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    fn stored(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>, Error> {
+        assert!(index < self.len(), "image {index} of {}", self.len());
+        Ok(None)
+    }
 
     /// A number that is the same as long as the files that it is read from are where they were, with their
     /// sizes and times of modification; none for sets that are in memory.
@@ -169,5 +183,9 @@ impl Dataset for Subset {
 
     fn is_verified(&self) -> bool {
         self.verified || self.data.is_verified()
+    }
+
+    fn stored(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>, Error> {
+        self.data.stored(self.indices[index])
     }
 }

@@ -19,7 +19,7 @@ mod sets;
 mod stamp;
 
 pub use dataset::{Dataset, Subset};
-pub use decode::{Limits, decode, read_image, read_image_from};
+pub use decode::{Limits, decode, is_plain_jpeg, read_image, read_image_from};
 pub use error::{Error, SettingError};
 pub use inputs::{
     Augmentation, Batches, Colours, Crops, Mean, Normalizer, Preprocess, Statistics, Sums, View,

@@ -26,6 +26,20 @@ pub(super) fn decode(bytes: &[u8], path: &Path, limits: &Limits) -> Result<RgbIm
     Ok(upright(pixels, orientation.unwrap_or(Orientation::NoTransforms)))
 }
 
+/// Whether `bytes` are a JPEG that every program shows alike: whole, upright, grey or of three components, in
+/// one of the usual layouts. Its pixels may still be damaged.
+pub fn is_plain_jpeg(bytes: &[u8]) -> bool {
+    const START: &[u8] = b"\xFF\xD8\xFF";
+    let Ok(survey) = Survey::of(bytes, Path::new("")) else { return false };
+    let orientation = survey.exif.and_then(Orientation::from_exif_chunk);
+    bytes.starts_with(START)
+        && survey.open_end.is_none()
+        && survey.width > 0
+        && survey.is_usual()
+        && !matches!(survey.colours(), Colours::Cmyk | Colours::Ycck)
+        && orientation.is_none_or(|orientation| orientation == Orientation::NoTransforms)
+}
+
 fn pixels(
     survey: &Survey<'_>,
     bytes: &[u8],

@@ -21,6 +21,7 @@ use std::path::Path;
 use image::ImageFormat;
 
 use super::{Error, RgbImage};
+pub use jpeg_pixels::is_plain_jpeg;
 use library::{by_library, upright};
 pub use limits::Limits;
 
@@ -39,6 +40,15 @@ pub fn read_image(path: impl AsRef<Path>, limits: &Limits) -> Result<RgbImage, E
 /// # Errors
 /// As for [`read_image`].
 pub fn read_image_from(reader: impl Read, path: &Path, limits: &Limits) -> Result<RgbImage, Error> {
+    decode(&read_bytes(reader, path, limits)?, path, limits)
+}
+
+/// What `reader` gives, if it is no more than `limits` allow for a file.
+pub(super) fn read_bytes(
+    reader: impl Read,
+    path: &Path,
+    limits: &Limits,
+) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     let mut reader = reader.take(limits.bytes.saturating_add(1));
     reader.read_to_end(&mut bytes).map_err(|e| Error::io(path, e))?;
@@ -46,7 +56,7 @@ pub fn read_image_from(reader: impl Read, path: &Path, limits: &Limits) -> Resul
         let limit = format!("a file of at most {} bytes", limits.bytes);
         return Err(Error::TooLarge { path: path.to_path_buf(), limit, found: "more".to_owned() });
     }
-    decode(&bytes, path, limits)
+    Ok(bytes)
 }
 
 /// Decodes `bytes`; `path` is only the name that errors carry.

@@ -2,11 +2,12 @@
 //!
 //! Opening lists files, no more; an image is decoded when it is asked for.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::names::name_of;
 use super::paths::Search;
-use crate::data::decode::{Limits, read_image};
+use crate::data::decode::{Limits, read_bytes, read_image, regular};
 use crate::data::hash::Hash;
 use crate::data::stamp::Stamp;
 use crate::data::{Dataset, Error, RgbImage};
@@ -143,6 +144,11 @@ impl Dataset for ImageFolder {
             hash.number(file.size);
         }
         format!("class folders, {} pictures, {} classes, {hash}", self.len(), self.classes.len())
+    }
+
+    fn stored(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>, Error> {
+        let path = &self.files[index].path;
+        read_bytes(regular::open(path)?, path, &self.limits).map(|bytes| Some(Cow::Owned(bytes)))
     }
 
     fn stamp(&self) -> Option<u64> {

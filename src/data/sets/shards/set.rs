@@ -1,5 +1,6 @@
 //! The images of some shards as a data set.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::index::{Index, Record};
@@ -156,6 +157,10 @@ impl Dataset for Shards {
         decode_record(self.record(index)?, &self.name(index), &self.limits)
     }
 
+    fn name(&self, index: usize) -> String {
+        self.name(index).display().to_string()
+    }
+
     /// The hash is over the number of images, the bytes and the CRC32C of each tar, which holds images, labels
     /// and their order. Where the tars are, and what they are called, does not matter.
     fn fingerprint(&self) -> String {
@@ -166,6 +171,10 @@ impl Dataset for Shards {
             hash.number(index.crc.into());
         }
         format!("shards, {} pictures, {} classes, {hash}", self.len(), self.classes.len())
+    }
+
+    fn stored(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>, Error> {
+        self.record(index).map(|bytes| Some(Cow::Borrowed(bytes)))
     }
 
     fn stamp(&self) -> Option<u64> {
