@@ -48,6 +48,12 @@ pub trait Dataset: Send + Sync {
     /// sets, over names, sizes and labels of the files of others. It does not depend on where the
     /// data lies, so a run may be continued where the same data has another path.
     fn fingerprint(&self) -> String;
+
+    /// As [`fingerprint`](Self::fingerprint), and what else tells on this machine that a file was changed: times
+    /// of modification. For what is computed once and kept.
+    fn stamp(&self) -> String {
+        self.fingerprint()
+    }
 }
 
 /// Some images of a set.
@@ -114,5 +120,9 @@ impl Dataset for Subset {
         let mut hash = Hash::new();
         self.indices.iter().for_each(|&index| hash.number(index as u64));
         format!("{} of {}; {}", self.len(), hash, self.data.fingerprint())
+    }
+
+    fn stamp(&self) -> String {
+        format!("{}; {}", self.fingerprint(), self.data.stamp())
     }
 }

@@ -19,6 +19,7 @@ mod sets;
 pub use dataset::{Dataset, Subset};
 pub use decode::{Limits, decode, read_image, read_image_from};
 pub use error::{Error, SettingError};
+pub(crate) use hash::Hash;
 pub use inputs::{
     Augmentation, Batches, Crops, Mean, Normalizer, Preprocess, View, Window, resize, resize_window,
 };

@@ -8,6 +8,7 @@
 mod classifier;
 mod error;
 mod folded;
+mod interval;
 pub mod labels;
 mod layer_time;
 mod layers;
@@ -22,6 +23,7 @@ mod topk;
 
 pub use classifier::{Classifier, ClassifierError, MAX_INPUT_SIDE};
 pub use error::InferError;
+pub use interval::wilson;
 pub use layer_time::LayerTime;
 pub use model::Model;
 pub use session::{Session, activation_bytes};

@@ -9,6 +9,7 @@ mod config;
 mod data;
 mod described;
 mod error;
+mod finetune;
 mod folder;
 mod memory;
 mod metrics;
@@ -28,16 +29,17 @@ mod values;
 pub use crate::runtime::{INTERRUPTED, Interrupt};
 pub use checkpoint::CheckpointError;
 pub use checks::ConfigError;
-pub use config::{Augment, Config, DataInfo, Length, NUMERICS, Normalize};
+pub use config::{Augment, Config, DataInfo, Freeze, Length, NUMERICS, Normalize};
 pub use data::TrainData;
 pub use error::RunError;
+pub use finetune::{StartError, StartingWeights};
 pub use folder::{BEST, LAST, METRICS, REPORT};
 pub use metrics::{EpochMetrics, Metrics, MetricsError, append_metrics, cut_metrics, read_metrics};
 pub use plan::Plan;
 pub use recipe::{Recipe, UnknownRecipe};
 #[cfg(feature = "cli")]
 pub use report::{ReportError, write_report};
-pub use run::{Observer, Outcome, Run, RunOptions};
+pub use run::{Observer, Outcome, Run, RunOptions, Start};
 pub use schedule::{
     ERROR_WINDOW, LearningRate, Schedule, ScheduleState, UnknownSchedule, Warmup,
     default_milestones,

@@ -13,6 +13,7 @@ use super::data::TrainData;
 use super::error::RunError;
 #[cfg(feature = "cli")]
 use super::folder::REPORT;
+use super::finetune::{Backbone, Frozen, StartError, StartingWeights};
 use super::folder::{BEST, LAST, METRICS, RunFolder};
 use super::memory;
 use super::metrics::{EpochMetrics, append_metrics, cut_metrics};
@@ -23,7 +24,7 @@ use super::state::{Best, State};
 use super::trainer::{StepReport, Trainer, Validated, Validation};
 use crate::gemm::Backend;
 use crate::model::Network;
-use crate::runtime::{Interrupt, Storage, Watch, available_memory};
+use crate::runtime::{Cache, Interrupt, Storage, Watch, available_memory};
 
 /// Options that do not change results.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +33,16 @@ pub struct RunOptions {
     pub backend: Backend,
     /// Time after which a checkpoint is saved within an epoch.
     pub save_every: Duration,
+}
+
+/// What a run may start from besides its configuration, and where it keeps what can be computed again.
+#[derive(Clone, Copy)]
+pub struct Start<'a> {
+    /// The weights that a new run starts from, if its configuration says so. A run that is continued does not
+    /// need them.
+    pub weights: Option<&'a StartingWeights>,
+    /// Where the features of a frozen backbone are kept.
+    pub cache: &'a Cache,
 }
 
 /// Is told how a run progresses, to show it.
@@ -105,6 +116,24 @@ impl<'a> Run<'a> {
         storage: &'a dyn Storage,
         watch: &dyn Watch,
     ) -> Result<Self, RunError> {
+        let start = Start { weights: None, cache: &Cache::none() };
+        Self::open_from(start, folder, config, data, options, storage, watch)
+    }
+
+    /// As [`open`](Self::open), of a run that may `start` from weights. Where its backbone is frozen, the
+    /// features of all images are computed now, or taken from the cache; a new run reads its images for that.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open), or a new run cannot start from the weights.
+    pub fn open_from(
+        start: Start,
+        folder: &Path,
+        config: Config,
+        data: &'a TrainData,
+        options: RunOptions,
+        storage: &'a dyn Storage,
+        watch: &dyn Watch,
+    ) -> Result<Self, RunError> {
         config.validate()?;
         let network = Network::new(&config.spec()?);
         let mut folder = RunFolder::take(folder)?;
@@ -119,10 +148,30 @@ impl<'a> Run<'a> {
             // Refused before all images are read.
             data.check_batch(&config)?;
             memory::check(needed, available_memory(), &config)?;
-            let inference = data.prepare(&config, network.spec.family, watch)?;
-            State::start(config, inference)?
+            match (start.weights, &config.initial) {
+                (Some(weights), Some(_)) => weights.begin(config, data, options.backend, watch)?,
+                (None, Some(_)) => return Err(StartError::Missing.into()),
+                (_, None) => {
+                    let inference = data.prepare(&config, network.spec.family, watch)?;
+                    State::start(config, inference)?
+                }
+            }
         };
-        let trainer = Trainer::new(state, data, options.backend)?;
+        let frozen = match &state.config.initial {
+            Some(digest) if state.config.is_frozen() => {
+                let backbone = Backbone {
+                    network: &network,
+                    params: &state.params,
+                    preprocess: &state.inference.preprocess,
+                    digest,
+                    backend: options.backend,
+                    cache: start.cache,
+                };
+                Some(Frozen::compute(&backbone, data, &mut notes, watch)?)
+            }
+            _ => None,
+        };
+        let trainer = Trainer::new(state, data, frozen, options.backend)?;
         if !resumed {
             // Before the checkpoint, so that none stands beside the record of another run.
             cut_metrics(&folder.file(METRICS), 0, storage)?;
@@ -277,12 +326,21 @@ impl<'a> Run<'a> {
             self.trainer.next_epoch(found.map(|found| 1.0 - found.top1));
         }
         append_metrics(&self.path(METRICS), &metrics, self.storage)?;
-        if better {
+        // An epoch of a classifier takes less time than saving the whole network. What a crash loses is
+        // computed again.
+        let saving = !self.state().config.is_frozen()
+            || self.is_finished()
+            || self.saved.elapsed() >= self.options.save_every;
+        if better && (saving || self.state().config.data.can_choose()) {
             save_for_inference(self.state(), &self.path(BEST), self.storage)?;
         }
-        self.save()?;
+        if saving {
+            self.save()?;
+        }
         self.epochs.push(metrics);
-        self.write_report(observer);
+        if saving {
+            self.write_report(observer);
+        }
         if let Some(metrics) = self.epochs.last() {
             observer.epoch(metrics);
         }

@@ -3,6 +3,7 @@
 //! Opening lists files, no more; an image is decoded when it is asked for.
 
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::names::name_of;
 use super::paths::Search;
@@ -28,6 +29,8 @@ struct File {
     name: Hash,
     /// Bytes.
     size: u64,
+    /// Time of modification, where the file system has it.
+    modified: Option<SystemTime>,
 }
 
 impl ImageFolder {
@@ -53,12 +56,13 @@ impl ImageFolder {
             search.folder(class)?;
             for path in std::mem::take(&mut search.found) {
                 let path = path?;
-                let size = std::fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
+                let metadata = std::fs::metadata(&path).map_err(|e| Error::io(&path, e))?;
+                let (size, modified) = (metadata.len(), metadata.modified().ok());
                 let mut name = Hash::new();
                 // Components, so that the hash is the same on every platform.
                 let below = path.strip_prefix(folder).unwrap_or(&path);
                 below.iter().for_each(|part| name.text(part.as_encoded_bytes()));
-                files.push(File { path, label, name, size });
+                files.push(File { path, label, name, size, modified });
             }
         }
         let classes: Vec<String> = subfolders.iter().map(|path| name_of(path)).collect();
@@ -117,5 +121,14 @@ impl Dataset for ImageFolder {
             hash.number(file.size);
         }
         format!("class folders, {} pictures, {} classes, {hash}", self.len(), self.classes.len())
+    }
+
+    fn stamp(&self) -> String {
+        let mut hash = Hash::new();
+        for file in &self.files {
+            let since = file.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            hash.number(since.map_or(0, |since| since.as_nanos() as u64));
+        }
+        format!("{}, modified {hash}", self.fingerprint())
     }
 }
