@@ -91,11 +91,11 @@ impl Unit {
         conv::forward(machine.team, &self.shape, x, &self.filter, &none, &mut self.y);
         let batch = statistics(machine.team, machine.isa, &self.y, conv.out_channels);
         let (gamma, beta) = (params.get(conv.gamma), params.get(conv.beta));
-        let (mean, var) = (params.get(conv.running_mean).to_vec(), params.get(conv.running_var).to_vec());
+        let (mut mean, mut var) =
+            (params.get(conv.running_mean).to_vec(), params.get(conv.running_var).to_vec());
         let coefficients = match norm {
             Norm::Batch => {
                 let coefficients = Coefficients::new(&batch, gamma, beta, BN_EPSILON);
-                let (mut mean, mut var) = (mean, var);
                 update_running(&mut mean, &mut var, &batch, MOMENTUM);
                 params.get_mut(conv.running_mean).copy_from_slice(&mean);
                 params.get_mut(conv.running_var).copy_from_slice(&var);

@@ -33,10 +33,8 @@ impl Measured {
     /// LeVeque, 1983).
     pub(super) fn add(&mut self, gamma: TensorId, batch: &Statistics) {
         let channels = batch.mean.len();
-        let Moments { count, mean, squares } = self.layers.entry(gamma).or_insert_with(|| Moments {
-            count: 0.0,
-            mean: vec![0.0; channels],
-            squares: vec![0.0; channels],
+        let Moments { count, mean, squares } = self.layers.entry(gamma).or_insert_with(|| {
+            Moments { count: 0.0, mean: vec![0.0; channels], squares: vec![0.0; channels] }
         });
         let pixels = batch.pixels as f64;
         let total = *count + pixels;
@@ -137,7 +135,8 @@ mod tests {
                 let (whole, mut done) = (input(1), 0);
                 for &images in parts {
                     let part = &whole[done * SIDE * SIDE * 3..][..images * SIDE * SIDE * 3];
-                    let go_on = learner.measure(&mut params, part, images, SIDE, &mut measured, &|| false);
+                    let go_on =
+                        learner.measure(&mut params, part, images, SIDE, &mut measured, &|| false);
                     assert!(go_on.unwrap());
                     done += images;
                 }
@@ -151,12 +150,15 @@ mod tests {
             // Every batch norm is wrong by a rounding of its scale and one of its shift, and each adds to
             // what comes after it: two roundings a layer of the largest logit.
             for seed in [1, 2] {
-                let (old, new) =
-                    (logits(&network, &before, &input(seed)), logits(&network, &after, &input(seed)));
+                let (old, new) = (
+                    logits(&network, &before, &input(seed)),
+                    logits(&network, &after, &input(seed)),
+                );
                 let largest = old.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
                 let layers = network.layers(SIDE, SIDE).len() as f32;
                 let bound = 2.0 * layers * f32::EPSILON * largest;
-                let error = old.iter().zip(&new).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+                let error =
+                    old.iter().zip(&new).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
                 assert!(error <= bound, "{name}: {error} of {largest}, bound {bound}");
             }
 
@@ -179,12 +181,19 @@ mod tests {
                     / most(&mut old.iter().map(|a| a.abs()))
             };
             let (old, new) = (distance(&before), distance(&after));
-            assert!(new < 1e-3 && old > 0.05, "{name}: {old} became {new}");
+            assert!(new < 1e-4 && old > 0.5, "{name}: {old} became {new}");
 
-            // In parts it is the same but for rounding.
+            // In parts it is the same but for rounding, in units of a channel's deviation: other sizes of batch
+            // are computed by other algorithms.
             let parts = measure(&[4, 4, 2]);
-            for (a, b) in parts.statistics().iter().zip(after.statistics()) {
-                assert!((a - b).abs() <= 1e-4 * (1.0 + b.abs()), "{name}: {a} {b}");
+            for conv in network.blocks.iter().flat_map(|block| &block.convs) {
+                for c in 0..conv.out_channels {
+                    let var = after.get(conv.running_var)[c];
+                    let distance = |id: TensorId| (parts.get(id)[c] - after.get(id)[c]).abs();
+                    let near = distance(conv.running_mean) <= 1e-4 * var.sqrt()
+                        && distance(conv.running_var) <= 1e-4 * var;
+                    assert!(near, "{name}: {} channel {c}", conv.name);
+                }
             }
         }
     }

@@ -259,7 +259,10 @@ mod tests {
             let part = info.range();
             let rate = rate(info);
             if rate == 0.0 {
-                assert_eq!((&w[part.clone()], &v[part.clone()]), (&start[part.clone()], &velocity[part]));
+                assert_eq!(
+                    (&w[part.clone()], &v[part.clone()]),
+                    (&start[part.clone()], &velocity[part])
+                );
                 continue;
             }
             let (whole, all) = step(&Sgd::new(table, options), 0.1 * rate);

@@ -127,7 +127,10 @@ impl Config {
             return Ok(());
         }
         if self.initial.is_none() {
-            return refuse("freeze", "none, or --weights FILE with a backbone that is worth keeping");
+            return refuse(
+                "freeze",
+                "none, or --weights FILE with a backbone that is worth keeping",
+            );
         }
         let why = "since a frozen backbone sees the centre view of each image once";
         if self.augment != Augment::None {

@@ -6,6 +6,7 @@
 pub mod checkpoint;
 mod checks;
 mod config;
+mod continued;
 mod data;
 mod described;
 mod error;

@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::checkpoint::{self, save, save_for_inference};
-use super::config::{Config, NUMERICS};
+use super::config::Config;
+use super::continued::go_on;
 use super::data::TrainData;
 use super::error::RunError;
+use super::finetune::{Backbone, Frozen, StartError, StartingWeights};
 #[cfg(feature = "cli")]
 use super::folder::REPORT;
-use super::finetune::{Backbone, Frozen, StartError, StartingWeights};
 use super::folder::{BEST, LAST, METRICS, RunFolder};
 use super::memory;
 use super::metrics::{EpochMetrics, append_metrics, cut_metrics};
 #[cfg(feature = "cli")]
 use super::report::write_report;
-use super::schedule::Schedule;
 use super::state::{Best, State};
 use super::trainer::{StepReport, Trainer, Validated, Validation};
 use crate::gemm::Backend;
@@ -393,46 +393,4 @@ impl<'a> Run<'a> {
             other => other,
         }
     }
-}
-
-/// The stored `state` made as long as `asked`, unless it is of another run.
-fn go_on(
-    mut state: State,
-    asked: Config,
-    folder: &Path,
-    notes: &mut Vec<String>,
-) -> Result<State, RunError> {
-    let stored = &mut state.config;
-    if asked.data.test && !stored.data.test {
-        // Runs of early versions do not say what they are measured on, and chose by a test set.
-        stored.data.test = true;
-        state.best = None;
-    }
-    let differences = stored.diff(&asked);
-    if !differences.is_empty() {
-        return Err(RunError::AnotherRun { path: folder.to_owned(), differences });
-    }
-    if stored.numerics != NUMERICS {
-        notes.push(format!(
-            "the run was started by a version with other numerics (kind {}); from here on it uses kind \
-             {NUMERICS}, so its result is that of neither version alone",
-            stored.numerics
-        ));
-        stored.numerics = NUMERICS;
-    }
-    let (before, after) = (stored.total_steps(), asked.total_steps());
-    if after > before && state.progress.step > 0 {
-        let length = stored.length;
-        stored.lengthened.push(length);
-        let cosine = matches!(stored.schedule, Schedule::Cosine);
-        let rate = if cosine {
-            ": its learning rate fell towards the end of the shorter one, so the result is not that of \
-             a run of that length from the start"
-        } else {
-            ""
-        };
-        notes.push(format!("the run is lengthened from {length} to {}{rate}", asked.length));
-    }
-    stored.length = asked.length;
-    Ok(state)
 }

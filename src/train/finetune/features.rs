@@ -58,7 +58,8 @@ impl Backbone<'_> {
             let part = start..images.min(start + PART);
             let key = format!("{whole}; images {start} to {} of {images}", part.end);
             let name = format!("features-{}.bin", Hash::of(key.as_bytes()));
-            let kept = self.cache.read(&name).and_then(|bytes| parse(&bytes, &key, part.len() * width));
+            let kept =
+                self.cache.read(&name).and_then(|bytes| parse(&bytes, &key, part.len() * width));
             let found = match kept {
                 Some(found) => found,
                 None => {

@@ -78,7 +78,16 @@ impl Frozen {
             batch.extend_from_slice(&train[index * *width..][..*width]);
         }
         crew.run(|team| {
-            classifier_step(team, backend, network, params, batch, labels, label_smoothing, gradients)
+            classifier_step(
+                team,
+                backend,
+                network,
+                params,
+                batch,
+                labels,
+                label_smoothing,
+                gradients,
+            )
         })
     }
 

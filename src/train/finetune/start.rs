@@ -3,7 +3,7 @@
 //! They are read once, whole, before anything else. The run's checkpoint then has all of it, so the file is
 //! not needed to go on.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::super::config::{Config, Normalize};
 use super::super::data::TrainData;
@@ -36,7 +36,6 @@ pub struct StartingWeights {
     preprocess: Preprocess,
     classes: Option<Vec<String>>,
     digest: String,
-    notes: Vec<String>,
 }
 
 /// Why a run cannot start from weights.
@@ -55,7 +54,9 @@ pub enum StartError {
         error: InferError,
     },
     /// The configuration asks for a start from weights, but there are none.
-    #[error("a new run with these settings starts from weights: expected --weights FILE, found none")]
+    #[error(
+        "a new run with these settings starts from weights: expected --weights FILE, found none"
+    )]
     Missing,
     /// The configuration is not one for these weights.
     #[error("{}: {field}: expected {expected}, as the weights say, found {found}", path.display())]
@@ -117,22 +118,13 @@ impl StartingWeights {
     /// The file cannot be read, or its per-pixel mean is not of the size of its crop.
     pub fn of_file(weights: &WeightsFile) -> Result<Self, StartError> {
         let path = weights.file().path().to_owned();
-        let (preprocess, assumed) = preprocess(weights, &StatedPreprocess::default())
+        let (preprocess, _) = preprocess(weights, &StatedPreprocess::default())
             .map_err(|error| StartError::Preprocess { path: path.clone(), error })?;
         let network = weights.network().clone();
         let params = Params::from_source(&network, weights)?;
-        let mut notes = weights.notes().to_vec();
-        if !assumed.is_empty() {
-            notes.push(format!("assumed the standard {}", assumed.join(", ")));
-        }
         let digest = digest(&network, &params, &preprocess);
         let classes = class_names(weights);
-        Ok(Self { path, network, params, preprocess, classes, digest, notes })
-    }
-
-    /// Where they are.
-    pub fn path(&self) -> &Path {
-        &self.path
+        Ok(Self { path, network, params, preprocess, classes, digest })
     }
 
     /// The network that they are of.
@@ -149,11 +141,6 @@ impl StartingWeights {
             stride_in: (spec.block == BlockKind::Bottleneck).then_some(spec.stride_in),
             classes: Some(classes),
         }
-    }
-
-    /// What had to be assumed, one sentence each.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
     }
 
     /// A digest of the tensors and of the preparation of images, whatever the file's format.
@@ -223,7 +210,9 @@ impl StartingWeights {
             let (found, expected) = (self.spec().classes, config.classes);
             return other(format!("one for {found} classes, not {expected}"));
         }
-        let (Some(own), Some(data)) = (&self.classes, data.train.class_names()) else { return Ok(()) };
+        let (Some(own), Some(data)) = (&self.classes, data.train.class_names()) else {
+            return Ok(());
+        };
         match own.iter().zip(data).position(|(own, data)| own != data) {
             Some(i) => other(format!("one whose class {i} is {}, not {}", own[i], data[i])),
             None => Ok(()),
