@@ -51,6 +51,9 @@ pub(crate) mod pixels {
 /// Images that validation runs through the network at a time, since a batch's size decides algorithms.
 pub(crate) const VALIDATION_BATCH: usize = 64;
 
+/// Training images at most whose statistics batch norm is given where a run starts from weights.
+pub(crate) const MEASURED_IMAGES: usize = 1024;
+
 #[cfg(test)]
 mod tests {
     use crate::conv::{Algorithm, ConvShape, WinogradTile::*};

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub(super) struct CacheArgs {
-    /// Folder for what can be computed again, such as the indexes of shards that cannot be written beside them
-    /// [default: $XDG_CACHE_HOME/resnet-cpu, else ~/.cache/resnet-cpu]
+    /// Folder for what can be computed again: scans of images, features of frozen backbones, indexes of
+    /// shards that cannot be written beside them [default: $XDG_CACHE_HOME/resnet-cpu, else ~/.cache/resnet-cpu]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
 }

@@ -5,33 +5,33 @@ use std::fmt;
 
 /// The hash of what it was given so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::data) struct Hash(u64);
+pub(crate) struct Hash(u64);
 
 impl Hash {
-    pub(in crate::data) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(0xCBF2_9CE4_8422_2325)
     }
 
-    pub(in crate::data) fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         let mut hash = Self::new();
         hash.bytes(bytes);
         hash
     }
 
     /// Appends `bytes`.
-    pub(in crate::data) fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
         }
     }
 
     /// Appends the eight bytes of `number`.
-    pub(in crate::data) fn number(&mut self, number: u64) {
+    pub(crate) fn number(&mut self, number: u64) {
         self.bytes(&number.to_le_bytes());
     }
 
     /// Appends a name and its length, so that what follows cannot be taken for a part of it.
-    pub(in crate::data) fn text(&mut self, text: &[u8]) {
+    pub(crate) fn text(&mut self, text: &[u8]) {
         self.number(text.len() as u64);
         self.bytes(text);
     }
@@ -42,7 +42,7 @@ impl Hash {
     }
 
     /// Appends another hash.
-    pub(in crate::data) fn hash(&mut self, hash: Self) {
+    pub(crate) fn hash(&mut self, hash: Self) {
         self.number(hash.0);
     }
 }

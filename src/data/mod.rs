@@ -21,6 +21,7 @@ mod stamp;
 pub use dataset::{Dataset, Subset};
 pub use decode::{Limits, decode, is_plain_jpeg, read_image, read_image_from};
 pub use error::{Error, SettingError};
+pub(crate) use hash::Hash;
 pub use inputs::{
     Augmentation, Batches, Colours, Crops, Mean, Normalizer, Preprocess, Statistics, Sums, View,
     Window, resize, resize_window,

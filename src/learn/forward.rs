@@ -1,10 +1,12 @@
-//! The forward pass of training: batch norm with the batch's own statistics.
+//! The forward pass of training: batch norm with the batch's own statistics. Or, to measure what a network
+//! that was trained elsewhere does, with the running ones.
 
+use super::measure::Measured;
 use super::tape::{BlockTape, Pool, Shortcut, Tape, Unit};
 use crate::conv;
 use crate::gemm::{Backend, Epilogue};
 use crate::model::{BN_EPSILON, Network, Params};
-use crate::ops::batch_norm::{Coefficients, normalize, statistics, update_running};
+use crate::ops::batch_norm::{Coefficients, Statistics, normalize, statistics, update_running};
 use crate::ops::{Linear, global_avg_pool, max_pool_argmax, shortcut_pad};
 use crate::runtime::{AlignedBuf, Team};
 use crate::simd::Isa;
@@ -21,6 +23,14 @@ pub(super) struct Machine<'a, 't> {
     pub(super) stopped: &'a (dyn Fn() -> bool + Sync),
 }
 
+/// With which statistics batch norm normalises.
+pub(super) enum Norm<'a> {
+    /// The batch's own. The running ones follow.
+    Batch,
+    /// The running ones, as in evaluation. The batch's are added to those measured.
+    Running(&'a mut Measured),
+}
+
 /// A pass was stopped: what it has computed so far is meaningless.
 #[derive(Debug)]
 pub(super) struct Stopped;
@@ -32,16 +42,17 @@ impl Machine<'_, '_> {
     }
 }
 
-/// Computes the logits of `input` and fills the tape; the running statistics of `params` follow. If it is
+/// Computes the logits of `input` and fills the tape; the statistics that `norm` names follow. If it is
 /// stopped, some of them have been changed.
 pub(super) fn forward(
     machine: &mut Machine,
     network: &Network,
     tape: &mut Tape,
     params: &mut Params,
+    norm: &mut Norm,
     input: &[f32],
 ) -> Result<(), Stopped> {
-    tape.stem.forward(machine, params, input)?;
+    tape.stem.forward(machine, params, norm, input)?;
     match &mut tape.stem_pool {
         Some(pool) => {
             let activation = &mut tape.activation[..tape.stem.y.len()];
@@ -52,7 +63,8 @@ pub(super) fn forward(
     }
     let mut x: &[f32] = tape.stem_pool.as_ref().map_or(&tape.stem_out, |pool| &pool.out);
     for block in &mut tape.blocks {
-        block.forward(machine, params, x, &mut tape.activation, &mut tape.gradients[0])?;
+        let (activation, shortcut) = (&mut tape.activation, &mut tape.gradients[0]);
+        block.forward(machine, params, norm, x, activation, shortcut)?;
         x = &block.out;
     }
     let fc = &network.fc;
@@ -69,6 +81,7 @@ impl Unit {
         &mut self,
         machine: &mut Machine,
         params: &mut Params,
+        norm: &mut Norm,
         x: &[f32],
     ) -> Result<(), Stopped> {
         machine.check()?;
@@ -78,10 +91,22 @@ impl Unit {
         conv::forward(machine.team, &self.shape, x, &self.filter, &none, &mut self.y);
         let batch = statistics(machine.team, machine.isa, &self.y, conv.out_channels);
         let (gamma, beta) = (params.get(conv.gamma), params.get(conv.beta));
-        let coefficients = Coefficients::new(&batch, gamma, beta, BN_EPSILON);
-        let mut var = params.get(conv.running_var).to_vec();
-        update_running(params.get_mut(conv.running_mean), &mut var, &batch, MOMENTUM);
-        params.get_mut(conv.running_var).copy_from_slice(&var);
+        let (mut mean, mut var) =
+            (params.get(conv.running_mean).to_vec(), params.get(conv.running_var).to_vec());
+        let coefficients = match norm {
+            Norm::Batch => {
+                let coefficients = Coefficients::new(&batch, gamma, beta, BN_EPSILON);
+                update_running(&mut mean, &mut var, &batch, MOMENTUM);
+                params.get_mut(conv.running_mean).copy_from_slice(&mean);
+                params.get_mut(conv.running_var).copy_from_slice(&var);
+                coefficients
+            }
+            Norm::Running(measured) => {
+                measured.add(conv.gamma, &batch);
+                let running = Statistics { pixels: batch.pixels, mean, var };
+                Coefficients::new(&running, gamma, beta, BN_EPSILON)
+            }
+        };
         self.batch = Some((batch, coefficients));
         Ok(())
     }
@@ -110,6 +135,7 @@ impl BlockTape {
         &mut self,
         machine: &mut Machine,
         params: &mut Params,
+        norm: &mut Norm,
         x: &[f32],
         activation: &mut AlignedBuf,
         shortcut: &mut AlignedBuf,
@@ -126,7 +152,7 @@ impl BlockTape {
                 before.activate(machine, None, true, &mut activation[..before.y.len()]);
                 &activation[..before.y.len()]
             };
-            self.units[i].forward(machine, params, from)?;
+            self.units[i].forward(machine, params, norm, from)?;
         }
         let len = self.out.len();
         let residual = match &mut self.shortcut {
@@ -137,7 +163,7 @@ impl BlockTape {
                 Some(&shortcut[..len])
             }
             Shortcut::Project(unit) => {
-                unit.forward(machine, params, x)?;
+                unit.forward(machine, params, norm, x)?;
                 unit.activate(machine, None, false, &mut shortcut[..len]);
                 Some(&shortcut[..len])
             }

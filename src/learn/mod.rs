@@ -4,17 +4,21 @@
 //! gradients. [`Sgd`] and [`update_ema`] change flat buffers. [`train`](crate::train) makes a run of them.
 
 mod backward;
+mod classifier;
 mod diverged;
 mod ema;
 mod forward;
+mod measure;
 mod memory;
 mod sgd;
 mod step;
 mod tape;
 
+pub(crate) use classifier::classifier_step;
 pub use diverged::NotFinite;
 pub(crate) use diverged::{finite, in_flat};
 pub use ema::update_ema;
+pub use measure::Measured;
 pub use memory::training_bytes;
 pub use sgd::{Sgd, SgdOptions};
 pub use step::{Batch, Learner, TooSmall};

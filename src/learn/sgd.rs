@@ -4,7 +4,7 @@
 //! fused operations, so neither threads nor vector width change a bit; denormals, which momentum
 //! makes of every gradient that stays zero, are flushed where they are born.
 
-use crate::model::{Role, TensorTable};
+use crate::model::{Role, TensorInfo, TensorTable};
 use crate::runtime::{ChunksMut, Team};
 use crate::simd::{Isa, Simd, SimdOp};
 
@@ -24,11 +24,13 @@ pub struct SgdOptions {
     pub decay_bn: bool,
 }
 
-/// A run of the flat buffer with one weight decay.
+/// A run of the flat buffer with one weight decay and one rate.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     end: usize,
     weight_decay: f32,
+    /// Multiplies the learning rate.
+    rate: f32,
 }
 
 /// The optimiser of a network's flat buffer of learnable tensors.
@@ -42,14 +44,24 @@ pub struct Sgd {
 impl Sgd {
     /// The optimiser for the tensors of `table`.
     pub fn new(table: &TensorTable, options: SgdOptions) -> Self {
+        Self::with_rates(table, options, |_| 1.0)
+    }
+
+    /// As [`new`](Self::new), where the learning rate of each tensor is multiplied by its `rate`. A tensor of
+    /// rate 0 is left alone, and so is its velocity.
+    pub fn with_rates(
+        table: &TensorTable,
+        options: SgdOptions,
+        rate: impl Fn(&TensorInfo) -> f32,
+    ) -> Self {
         let mut runs: Vec<Run> = Vec::new();
         for info in table.infos().iter().filter(|info| info.role.is_learnable()) {
             let weight = matches!(info.role, Role::ConvWeight | Role::LinearWeight);
             let weight_decay = if weight || options.decay_bn { options.weight_decay } else { 0.0 };
-            let end = info.range().end;
+            let (end, rate) = (info.range().end, rate(info));
             match runs.last_mut() {
-                Some(run) if run.weight_decay == weight_decay => run.end = end,
-                _ => runs.push(Run { end, weight_decay }),
+                Some(run) if (run.weight_decay, run.rate) == (weight_decay, rate) => run.end = end,
+                _ => runs.push(Run { end, weight_decay, rate }),
             }
         }
         if let Some(last) = runs.last_mut() {
@@ -84,14 +96,16 @@ impl Sgd {
             for run in &self.runs[first..] {
                 let part = done..(run.end - start).min(w.len());
                 done = part.end;
-                isa.dispatch(Update {
-                    weights: &mut w[part.clone()],
-                    momentum: &mut v[part.clone()],
-                    gradients: &g[part],
-                    lr,
-                    weight_decay: run.weight_decay,
-                    options: self.options,
-                });
+                if run.rate != 0.0 {
+                    isa.dispatch(Update {
+                        weights: &mut w[part.clone()],
+                        momentum: &mut v[part.clone()],
+                        gradients: &g[part],
+                        lr: lr * run.rate,
+                        weight_decay: run.weight_decay,
+                        options: self.options,
+                    });
+                }
                 if done == w.len() {
                     break;
                 }
@@ -212,6 +226,47 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+    #[test]
+    fn each_tensor_has_its_rate_and_rate_0_stands_still() {
+        let network = Network::new(&ModelSpec::new("resnet20", Options::default()).unwrap());
+        let table = network.table();
+        let options =
+            SgdOptions { momentum: 0.9, nesterov: true, weight_decay: 5e-4, decay_bn: false };
+        let rate = |info: &TensorInfo| match &*info.name {
+            "fc.weight" => 4.0,
+            "fc.bias" => 1.0,
+            name if name.starts_with("layer2") => 0.0,
+            _ => 0.25,
+        };
+        let mut rng = Rng::new(12, &[]);
+        let mut normals = || {
+            let mut flat = AlignedBuf::zeroed(table.learnable_len());
+            for info in table.infos().iter().filter(|info| info.role.is_learnable()) {
+                flat[info.range()].fill_with(|| rng.normal());
+            }
+            flat
+        };
+        let (start, velocity, gradients) = (normals(), normals(), normals());
+        let step = |sgd: &Sgd, lr| {
+            let (mut w, mut v) = (start.clone(), velocity.clone());
+            team(|team| sgd.step(team, Isa::best(), &mut w, &mut v, &gradients, lr));
+            (w, v)
+        };
+        let (w, v) = step(&Sgd::with_rates(table, options, rate), 0.1);
+        for info in table.infos().iter().filter(|info| info.role.is_learnable()) {
+            let part = info.range();
+            let rate = rate(info);
+            if rate == 0.0 {
+                assert_eq!(
+                    (&w[part.clone()], &v[part.clone()]),
+                    (&start[part.clone()], &velocity[part])
+                );
+                continue;
+            }
+            let (whole, all) = step(&Sgd::new(table, options), 0.1 * rate);
+            assert_eq!((&w[part.clone()], &v[part.clone()]), (&whole[part.clone()], &all[part]));
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::backward::{Gradients, backward};
 use super::diverged::{self, NotFinite};
-use super::forward::{Machine, Stopped, forward};
+use super::forward::{Machine, Norm, Stopped, forward};
+use super::measure::Measured;
 use super::tape::Tape;
 use crate::gemm::Backend;
 use crate::model::{Network, Params};
@@ -127,20 +128,12 @@ impl Learner {
         stopped: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<Loss>, TooSmall> {
         let &Batch { input, labels, height, width, label_smoothing } = part;
-        let tape = match self.tape.take() {
-            Some(tape) if tape.fits(labels.len(), height, width) => tape,
-            old => {
-                // Freed first: the two together might not fit.
-                drop(old);
-                let tape = Tape::new(&self.network, self.backend, labels.len(), height, width);
-                tape.ok_or(TooSmall { height, width })?
-            }
-        };
-        let tape = self.tape.insert(tape);
-        let Self { ref network, backend, isa, ref mut crew, .. } = *self;
+        self.fit_tape(labels.len(), height, width)?;
+        let Self { ref network, backend, isa, ref mut crew, ref mut tape, .. } = *self;
+        let tape = tape.as_mut().expect("just made");
         let loss = crew.run(|team| {
             let machine = &mut Machine { backend, isa, team, stopped };
-            forward(machine, network, tape, params, input)?;
+            forward(machine, network, tape, params, &mut Norm::Batch, input)?;
             let mut dlogits = vec![0.0; tape.logits.len()];
             let logits = &tape.logits;
             let loss =
@@ -150,6 +143,47 @@ impl Learner {
             Ok::<_, Stopped>(loss)
         });
         Ok(loss.ok())
+    }
+
+    /// Makes the tape one for `images` of `height` x `width`.
+    fn fit_tape(&mut self, images: usize, height: usize, width: usize) -> Result<(), TooSmall> {
+        if !self.tape.as_ref().is_some_and(|tape| tape.fits(images, height, width)) {
+            // Freed first: the two together might not fit.
+            self.tape = None;
+            let tape = Tape::new(&self.network, self.backend, images, height, width);
+            self.tape = Some(tape.ok_or(TooSmall { height, width })?);
+        }
+        Ok(())
+    }
+
+    /// Runs `images` of `side` x `side`, `input` is `[images, side, side, 3]`, through the network as in
+    /// evaluation, and adds each batch norm's statistics of them to `measured`. False if it was `stopped`
+    /// before; then `measured` is meaningless.
+    ///
+    /// # Errors
+    /// If the images are too small for the network.
+    ///
+    /// # Panics
+    /// If the size of the input does not fit, or there are no images.
+    pub fn measure(
+        &mut self,
+        params: &mut Params,
+        input: &[f32],
+        images: usize,
+        side: usize,
+        measured: &mut Measured,
+        stopped: &(dyn Fn() -> bool + Sync),
+    ) -> Result<bool, TooSmall> {
+        assert!(images > 0, "a batch has images");
+        assert_eq!(input.len(), images * side * side * 3, "{images} images");
+        self.fit_tape(images, side, side)?;
+        let Self { ref network, backend, isa, ref mut crew, ref mut tape, .. } = *self;
+        let tape = tape.as_mut().expect("just made");
+        let done = crew.run(|team| {
+            let machine = &mut Machine { backend, isa, team, stopped };
+            forward(machine, network, tape, params, &mut Norm::Running(measured), input)
+        });
+        Ok(done.is_ok())
     }
 
     /// The first layer of the last micro-batch's forward pass with an output that is not finite.

@@ -196,6 +196,20 @@ pub fn load(path: &Path) -> Result<State, CheckpointError> {
     Ok(state)
 }
 
+/// The configuration of the run whose checkpoint is at `path`, without its numbers: they are neither read nor
+/// checked.
+///
+/// # Errors
+/// The file cannot be read, or is not a checkpoint of a run.
+pub fn load_config(path: &Path) -> Result<Config, CheckpointError> {
+    let file = TensorFile::open(path)?;
+    let fields = Fields { path, entries: file.metadata() };
+    match fields.entries.contains_key(FORMAT) {
+        true => fields.read(CONFIG),
+        false => Err(CheckpointError::NoState { path: path.to_owned() }),
+    }
+}
+
 /// batch norm's `num_batches_tracked`, which PyTorch's strict loading asks for.
 fn counters(table: &TensorTable, step: u64) -> Vec<(String, i64)> {
     let layers = table.infos().iter().filter(|info| info.role == Role::RunningVar);

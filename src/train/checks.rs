@@ -1,7 +1,7 @@
 //! What settings mean together, with the data and the length of the run: what a recipe leaves open is
 //! filled in, and what would silently do something else is refused. Done once all flags are applied.
 
-use super::config::Config;
+use super::config::{Augment, Config};
 use super::schedule::{Schedule, Warmup, default_milestones};
 use super::settings::SETTINGS;
 
@@ -62,11 +62,7 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         self.validate()?;
         let total = self.total_steps();
-        let spared = |field, expected: String| {
-            let setting = SETTINGS.iter().find(|setting| setting.name == field);
-            let found = setting.and_then(|setting| setting.text(self)).unwrap_or_default();
-            Err(ConfigError { field, expected, found })
-        };
+        let spared = |field, expected: String| self.refuse(field, expected);
         match &self.schedule {
             Schedule::Plateau { .. } if !self.data.can_choose() => {
                 let why = if self.data.test {
@@ -113,11 +109,47 @@ impl Config {
             );
             return spared("micro-batch", expected);
         }
+        self.check_starting_weights()?;
         if self.zero_init && self.spec().is_ok_and(|spec| spec.is_plain()) {
             let expected = "false, since a plain network has no residual blocks".to_owned();
             return spared("zero-init", expected);
         }
         Ok(())
+    }
+
+    /// What has no effect where a run starts from weights, or does not.
+    fn check_starting_weights(&self) -> Result<(), ConfigError> {
+        let refuse = |field, expected: &str| self.refuse(field, expected.to_owned());
+        if self.zero_init && self.initial.is_some() {
+            return refuse("zero-init", "false, since the run starts from weights");
+        }
+        if !self.is_frozen() {
+            return Ok(());
+        }
+        if self.initial.is_none() {
+            return refuse(
+                "freeze",
+                "none, or --weights FILE with a backbone that is worth keeping",
+            );
+        }
+        let why = "since a frozen backbone sees the centre view of each image once";
+        if self.augment != Augment::None {
+            return refuse("augment", &format!("none, {why}"));
+        }
+        if self.micro_batch.is_some_and(|micro| micro != self.batch) {
+            return refuse("micro-batch", &format!("nothing, {why}"));
+        }
+        if self.backbone_lr != 1.0 {
+            return refuse("backbone-lr", "nothing, since the backbone is frozen");
+        }
+        Ok(())
+    }
+
+    /// The error of a setting, with its value.
+    fn refuse(&self, field: &'static str, expected: String) -> Result<(), ConfigError> {
+        let setting = SETTINGS.iter().find(|setting| setting.name == field);
+        let found = setting.and_then(|setting| setting.text(self)).unwrap_or_default();
+        Err(ConfigError { field, expected, found })
     }
 }
 

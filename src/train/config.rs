@@ -51,6 +51,17 @@ pub enum Normalize {
     Channel,
 }
 
+/// What of a network that was trained before stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Freeze {
+    /// Nothing: all weights are trained.
+    #[default]
+    None,
+    /// All but the classifier, which is trained on the features that the rest computes of centre views.
+    Backbone,
+}
+
 /// The data of a run, as far as results depend on them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -141,6 +152,16 @@ pub struct Config {
     pub held_out: u64,
     /// The seed of all random numbers.
     pub seed: u64,
+    /// The digest of the weights that the run starts from, with what they state about images; `None`: it starts
+    /// from random numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial: Option<String>,
+    /// The learning rate of all but the classifier is multiplied by this.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub backbone_lr: f64,
+    /// What is not trained.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub freeze: Freeze,
 }
 
 impl Config {
@@ -178,6 +199,11 @@ impl Config {
         }
     }
 
+    /// Whether only the classifier is trained.
+    pub fn is_frozen(&self) -> bool {
+        self.freeze == Freeze::Backbone
+    }
+
     /// The options of the optimiser.
     pub fn sgd(&self) -> SgdOptions {
         SgdOptions {
@@ -199,6 +225,18 @@ fn first() -> u32 {
 
 fn is_first(numerics: &u32) -> bool {
     *numerics == 1
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn is_one(factor: &f64) -> bool {
+    *factor == 1.0
+}
+
+fn is_nothing(freeze: &Freeze) -> bool {
+    *freeze == Freeze::None
 }
 
 impl fmt::Display for Length {
@@ -238,6 +276,20 @@ impl fmt::Display for Normalize {
         f.write_str(match self {
             Self::PixelMean => "pixel-mean",
             Self::Channel => "channel",
+        })
+    }
+}
+
+impl Freeze {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::None, Self::Backbone];
+}
+
+impl fmt::Display for Freeze {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Backbone => "backbone",
         })
     }
 }
@@ -290,7 +342,8 @@ mod tests {
         assert_eq!(config().total_steps(), 3_900);
         // What the first version did not store is not stored where it is as it was.
         let text = serde_json::to_string(&config()).unwrap();
-        assert!(["numerics", "lengthened", "\"test\""].iter().all(|new| !text.contains(new)));
+        let new = ["numerics", "lengthened", "\"test\"", "initial", "backbone", "freeze"];
+        assert!(new.iter().all(|new| !text.contains(new)));
         let unknown = serde_json::to_string(&config()).unwrap().replace("\"lr\"", "\"eta\"");
         assert!(serde_json::from_str::<Config>(&unknown).is_err());
     }

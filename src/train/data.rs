@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::checks::ConfigError;
 use super::config::{Augment, Config, DataInfo, Normalize};
+use super::error::RunError;
 use super::schedule::Warmup;
 use super::state::InferenceInfo;
 use crate::data::{
@@ -88,9 +90,22 @@ impl TrainData {
         }
     }
 
-    /// Whether the set can fill a batch.
-    pub(super) fn check_batch(&self, config: &Config) -> Result<(), SettingError> {
-        data::Sampler::new(0, self.train.len(), config.batch, 0).map(drop)
+    /// Whether the set can fill a batch and, of a run that starts from weights, whether holding images out has
+    /// left some of each class: of few images a class, all may be.
+    pub(super) fn check_batch(&self, config: &Config) -> Result<(), RunError> {
+        data::Sampler::new(0, self.train.len(), config.batch, 0)?;
+        if config.held_out > 0
+            && config.initial.is_some()
+            && let Some(class) = self.class_without_images()
+        {
+            let expected = format!(
+                "fewer images, so that each class has some to train on ({class} has none left; without \
+                 --val-split, class folders keep some of each)"
+            );
+            let found = config.held_out.to_string();
+            return Err(ConfigError { field: "val-split", expected, found }.into());
+        }
+        Ok(())
     }
 
     /// Finds the mean that is subtracted, and reads every image once, so that one that cannot be read is found
@@ -113,15 +128,37 @@ impl TrainData {
             Normalize::Channel => found.channels(),
             Normalize::PixelMean => Mean::Pixel(found.pixel_mean),
         };
-        if let Some(val) = &self.val {
-            scan.check(&**val, "validation images read")?;
-        }
+        self.check_validation(scan)?;
         let classes = self.train.class_names().map(<[String]>::to_vec);
         Ok(InferenceInfo { preprocess: Preprocess { view, mean }, classes })
     }
+
+    /// Reads every image once, where nothing is measured on the way, so that one that cannot be read is found
+    /// before any work is done.
+    ///
+    /// # Errors
+    /// As for [`prepare`](Self::prepare).
+    pub(super) fn read_all(&self, watch: &dyn Watch) -> Result<(), data::Error> {
+        let scan = Scan { cache: &self.cache, watch };
+        scan.check(&*self.train, "training images read")?;
+        self.check_validation(scan)
+    }
+
+    fn check_validation(&self, scan: Scan) -> Result<(), data::Error> {
+        self.val.as_deref().map_or(Ok(()), |val| scan.check(val, "validation images read"))
+    }
+
+    /// A class that has no training images, although it exists: those were all held out, say.
+    fn class_without_images(&self) -> Option<String> {
+        let mut found = vec![false; self.train.classes()];
+        (0..self.train.len()).for_each(|i| found[self.train.label(i)] = true);
+        let class = found.iter().position(|found| !found)?;
+        let named = self.train.class_names().and_then(|names| names.get(class).cloned());
+        Some(named.unwrap_or(class.to_string()))
+    }
 }
 
-/// How the network of `config` sees an image of `data`.
+/// How the network of `config` sees an image of `data`, unless it starts from weights, which say so.
 pub(super) fn view(config: &Config, family: Family, data: &dyn Dataset) -> View {
     let standard = match family {
         Family::ImageNet => View::imagenet(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::checkpoint::CheckpointError;
 use super::checks::ConfigError;
+use super::finetune::StartError;
 use super::metrics::MetricsError;
 use crate::data;
 use crate::infer::InferError;
@@ -33,6 +34,9 @@ pub enum RunError {
     /// The network cannot be validated.
     #[error(transparent)]
     Infer(#[from] InferError),
+    /// The run cannot start from the weights that it was given, or was given none.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// A checkpoint cannot be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

@@ -2,6 +2,7 @@
 
 use super::config::Config;
 use super::error::RunError;
+use super::finetune::PART;
 use super::trainer::VALIDATION_BATCH;
 use crate::gemm::Backend;
 use crate::infer::activation_bytes;
@@ -11,10 +12,20 @@ use crate::model::Network;
 /// Bytes of memory that a run takes, within about a fifth; its images in memory are there already.
 pub(super) fn needed(config: &Config, network: &Network, backend: Backend) -> u64 {
     let micro_batch = config.micro_batch.unwrap_or(config.batch);
-    let training = training_bytes(network, config.batch, micro_batch, config.side);
     let weights = weights(network);
     let averages = if config.ema_decay.is_some() { weights } else { 0 };
-    let measured = VALIDATION_BATCH.min(config.data.val_images as usize);
+    let images = config.data.train_images.saturating_add(config.data.val_images);
+    let (training, run_by_session) = if config.is_frozen() {
+        // And a part of them that is written or read.
+        let features = images.saturating_add(2 * PART as u64);
+        let features = features.saturating_mul(4 * network.fc.in_features as u64);
+        // Weights, velocity and gradients.
+        (features.saturating_add(3 * weights), images)
+    } else {
+        let training = training_bytes(network, config.batch, micro_batch, config.side);
+        (training, config.data.val_images)
+    };
+    let measured = VALIDATION_BATCH.min(usize::try_from(run_by_session).unwrap_or(usize::MAX));
     let validation = if measured == 0 {
         0
     } else {
@@ -70,6 +81,13 @@ mod tests {
         assert!(needed(&config, &network, backend) > small);
         check(small, Some(small), &config).unwrap();
         check(u64::MAX, None, &config).unwrap();
+        let mut frozen = config.clone();
+        frozen.freeze = crate::train::Freeze::Backbone;
+        let features = needed(&frozen, &network, backend);
+        assert!(features < small, "{features}");
+        frozen.data.train_images = 10_000_000;
+        let more = needed(&frozen, &network, backend) - features;
+        assert!(more.abs_diff(10_000_000 * 512 * 4) < 1 << 20, "{more}");
         config.batch = 1024;
         let large = needed(&config, &network, backend);
         assert!(large > 20 * small, "{large}");

@@ -3,15 +3,18 @@
 use std::time::Instant;
 
 use super::config::Config;
-use super::data::TrainData;
+use super::data::{TrainData, view};
 use super::error::RunError;
+use super::finetune::Frozen;
 use super::memory;
 use super::state::{InferenceInfo, State};
-use super::trainer::Trainer;
-use crate::data::Preprocess;
+use super::trainer::{Trainer, VALIDATION_BATCH};
+use crate::data::{Batches, Preprocess};
 use crate::gemm::Backend;
+use crate::infer::Session;
 use crate::model::Network;
-use crate::runtime::{Watch, available_memory};
+use crate::numerics::MEASURED_IMAGES;
+use crate::runtime::{AlignedBuf, Watch, available_memory};
 
 /// Steps that are timed, after one that allocates.
 const STEPS: u32 = 2;
@@ -62,15 +65,23 @@ impl Plan {
         let (train, val) = (config.data.train_images as f64, config.data.val_images as f64);
         let batch = config.batch as f64;
 
+        if config.is_frozen() {
+            return Self::measure_frozen(config, data, &network, backend, watch, memory, disk);
+        }
         // Forward and backward are three times the forward pass.
         let macs = 3 * network.macs(config.side, config.side).max(1);
         let most = config.micro_batch.unwrap_or(config.batch);
         let images = usize::try_from(WORK / macs).unwrap_or(most).clamp(1, most);
+        // Where the run starts from weights, some images go through the network once before.
+        let forward = if config.initial.is_some() {
+            config.data.train_images.min(MEASURED_IMAGES as u64)
+        } else {
+            0
+        };
+        let preprocess = assumed(&config, &network, data);
         let trial = Config { batch: images, micro_batch: None, ..config };
-        // The numbers that are subtracted change no time.
-        let preprocess = Preprocess::standard(network.spec.family);
         let state = State::start(trial, InferenceInfo { preprocess, classes: None })?;
-        let mut trainer = Trainer::new(state, data, backend)?;
+        let mut trainer = Trainer::new(state, data, None, backend)?;
         let stopped = || watch.stopped();
         let mut step = || trainer.step(&stopped)?.ok_or(crate::data::Error::Interrupted.into());
         watch.progress("timed steps", 0, Some(1 + u64::from(STEPS)));
@@ -83,12 +94,70 @@ impl Plan {
         let per_image = 1.0 / (f64::from(STEPS) * images as f64);
         let image_seconds = start.elapsed().as_secs_f64() * per_image;
         let read_seconds = data_seconds * per_image;
+        let forward_seconds = read_seconds + (image_seconds - read_seconds) / 3.0;
         Ok(Self {
             steps,
             steps_per_epoch,
-            prepare_seconds: read_seconds * (train + val),
+            prepare_seconds: read_seconds * (train + val) + forward_seconds * forward as f64,
             step_seconds: image_seconds * batch,
-            validation_seconds: (read_seconds + (image_seconds - read_seconds) / 3.0) * val,
+            validation_seconds: forward_seconds * val,
+            memory,
+            disk,
+        })
+    }
+
+    /// As [`measure`](Self::measure), where only the classifier is trained: its steps take next to nothing, and
+    /// before them all images go through the network once.
+    fn measure_frozen(
+        config: Config,
+        data: &TrainData,
+        network: &Network,
+        backend: Backend,
+        watch: &dyn Watch,
+        memory: u64,
+        disk: u64,
+    ) -> Result<Self, RunError> {
+        let (steps, steps_per_epoch) = (config.total_steps(), config.steps_per_epoch());
+        let (train, val) = (data.train.len(), config.data.val_images as usize);
+        let (side, width) = (config.side, network.fc.in_features);
+        let preprocess = assumed(&config, network, data);
+        let state = State::start(config, InferenceInfo { preprocess, classes: None })?;
+        let Preprocess { view, mean } = &state.inference.preprocess;
+        let most = usize::try_from(WORK / network.macs(side, side).max(1)).unwrap_or(usize::MAX);
+        let images = most.clamp(1, VALIDATION_BATCH.min(train));
+        let (indices, mut labels): (Vec<usize>, _) = ((0..images).collect(), vec![0; images]);
+        let batches = Batches::evaluation(&*data.train, *view, mean);
+        let mut input = AlignedBuf::zeroed(images * batches.input_len());
+        let mut session = Session::new(network, &state.params, backend);
+        let mut seconds = 0.0;
+        // The first allocates.
+        for timed in 0..2 {
+            if watch.stopped() {
+                return Err(crate::data::Error::Interrupted.into());
+            }
+            watch.progress("timed batches", timed, Some(2));
+            let start = Instant::now();
+            batches.fill(0, &indices, &mut input, &mut labels)?;
+            session.run(&input, images, side, side)?;
+            seconds = start.elapsed().as_secs_f64() / images as f64;
+        }
+        drop(session);
+        let features = |images: usize| vec![0.0; images * width];
+        let frozen = Frozen::new(features(train), features(val), width);
+        let mut trainer = Trainer::new(state, data, Some(frozen), backend)?;
+        let stopped = || watch.stopped();
+        trainer.step(&stopped)?;
+        let start = Instant::now();
+        (0..STEPS).try_for_each(|_| trainer.step(&stopped).map(drop))?;
+        let step_seconds = start.elapsed().as_secs_f64() / f64::from(STEPS);
+        let start = Instant::now();
+        trainer.validate(&stopped, &mut |_| ())?;
+        Ok(Self {
+            steps,
+            steps_per_epoch,
+            prepare_seconds: seconds * (train + val) as f64,
+            step_seconds,
+            validation_seconds: start.elapsed().as_secs_f64(),
             memory,
             disk,
         })
@@ -101,4 +170,10 @@ impl Plan {
             + self.steps as f64 * self.step_seconds
             + validations as f64 * self.validation_seconds
     }
+}
+
+/// How images are prepared, as far as it takes time: the numbers that are subtracted do not matter.
+fn assumed(config: &Config, network: &Network, data: &TrainData) -> Preprocess {
+    let family = network.spec.family;
+    Preprocess { view: view(config, family, &*data.train), ..Preprocess::standard(family) }
 }

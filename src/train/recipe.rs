@@ -19,17 +19,20 @@ pub enum Recipe {
     PaperCifar,
     /// Section 3.4 of the paper.
     PaperImagenet,
+    /// Weights that were trained elsewhere, with a new classifier for other classes.
+    Finetune,
 }
 
 /// A name that is not that of a recipe.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-#[error("unknown recipe '{0}'; known are demo, fast-cifar, paper-cifar, paper-imagenet")]
+#[error("unknown recipe '{0}'; known are demo, fast-cifar, paper-cifar, paper-imagenet, finetune")]
 pub struct UnknownRecipe(String);
 
 impl Recipe {
     /// All recipes.
-    pub const ALL: [Self; 4] = [Self::Demo, Self::FastCifar, Self::PaperCifar, Self::PaperImagenet];
+    pub const ALL: [Self; 5] =
+        [Self::Demo, Self::FastCifar, Self::PaperCifar, Self::PaperImagenet, Self::Finetune];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -38,13 +41,15 @@ impl Recipe {
             Self::FastCifar => "fast-cifar",
             Self::PaperCifar => "paper-cifar",
             Self::PaperImagenet => "paper-imagenet",
+            Self::Finetune => "finetune",
         }
     }
 
-    /// The architecture that it trains by default.
+    /// The architecture that it trains by default; where it starts from weights, theirs.
     pub fn default_arch(self) -> &'static str {
         match self {
             Self::PaperImagenet => "resnet50",
+            Self::Finetune => "resnet18",
             _ => "resnet20",
         }
     }

@@ -1,6 +1,6 @@
 //! What each recipe is: a complete [`Config`] that flags may change before a run.
 
-use super::config::{Augment, Config, DataInfo, Length, NUMERICS, Normalize};
+use super::config::{Augment, Config, DataInfo, Freeze, Length, NUMERICS, Normalize};
 use super::recipe::Recipe;
 use super::schedule::{Schedule, Warmup};
 use crate::model::{BlockKind, Family, ModelSpec};
@@ -37,6 +37,9 @@ impl Recipe {
             normalize: Normalize::PixelMean,
             held_out: 0,
             seed: 0,
+            initial: None,
+            backbone_lr: 1.0,
+            freeze: Freeze::None,
         };
         match self {
             Self::Demo => {
@@ -77,6 +80,18 @@ impl Recipe {
                 config.micro_batch = Some(32);
                 config.schedule = Schedule::Plateau { factor: 0.1, patience: 5, threshold: 0.001 };
                 config.augment = Augment::ScaleCropFlipColour;
+            }
+            Self::Finetune => {
+                config.length = Length::Epochs(20);
+                config.batch = 32;
+                config.lr = 0.01;
+                config.backbone_lr = 0.1;
+                config.schedule = Schedule::Cosine;
+                config.warmup = Warmup::Linear { steps: 20 };
+                config.normalize = Normalize::Channel;
+                if spec.family == Family::ImageNet {
+                    config.augment = Augment::ScaleCropFlipColour;
+                }
             }
         }
         config

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::checkpoint::{self, save, save_for_inference};
-use super::config::{Config, NUMERICS};
+use super::config::Config;
+use super::continued::go_on;
 use super::data::TrainData;
 use super::error::RunError;
+use super::finetune::{Backbone, Frozen, StartError, StartingWeights};
 #[cfg(feature = "cli")]
 use super::folder::REPORT;
 use super::folder::{BEST, LAST, METRICS, RunFolder};
@@ -18,7 +20,6 @@ use super::memory;
 use super::metrics::{EpochMetrics, append_metrics, cut_metrics};
 #[cfg(feature = "cli")]
 use super::report::write_report;
-use super::schedule::Schedule;
 use super::state::{Best, State};
 use super::trainer::{StepReport, Trainer, Validated, Validation};
 use crate::gemm::Backend;
@@ -105,6 +106,24 @@ impl<'a> Run<'a> {
         storage: &'a dyn Storage,
         watch: &dyn Watch,
     ) -> Result<Self, RunError> {
+        Self::open_from(None, folder, config, data, options, storage, watch)
+    }
+
+    /// As [`open`](Self::open), of a run that may start from `weights`; one that is continued does not need
+    /// them. Where its backbone is frozen, the features of all images are computed now, or taken from the
+    /// data's cache; a new run reads its images for that.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open), or a new run cannot start from the weights.
+    pub fn open_from(
+        weights: Option<&StartingWeights>,
+        folder: &Path,
+        config: Config,
+        data: &'a TrainData,
+        options: RunOptions,
+        storage: &'a dyn Storage,
+        watch: &dyn Watch,
+    ) -> Result<Self, RunError> {
         config.validate()?;
         let network = Network::new(&config.spec()?);
         let mut folder = RunFolder::take(folder)?;
@@ -119,10 +138,30 @@ impl<'a> Run<'a> {
             // Refused before all images are read.
             data.check_batch(&config)?;
             memory::check(needed, available_memory(), &config)?;
-            let inference = data.prepare(&config, network.spec.family, watch)?;
-            State::start(config, inference)?
+            match (weights, &config.initial) {
+                (Some(weights), Some(_)) => weights.begin(config, data, options.backend, watch)?,
+                (None, Some(_)) => return Err(StartError::Missing.into()),
+                (_, None) => {
+                    let inference = data.prepare(&config, network.spec.family, watch)?;
+                    State::start(config, inference)?
+                }
+            }
         };
-        let trainer = Trainer::new(state, data, options.backend)?;
+        let frozen = match &state.config.initial {
+            Some(digest) if state.config.is_frozen() => {
+                let backbone = Backbone {
+                    network: &network,
+                    params: &state.params,
+                    preprocess: &state.inference.preprocess,
+                    digest,
+                    backend: options.backend,
+                    cache: &data.cache,
+                };
+                Some(Frozen::compute(&backbone, data, &mut notes, watch)?)
+            }
+            _ => None,
+        };
+        let trainer = Trainer::new(state, data, frozen, options.backend)?;
         if !resumed {
             // Before the checkpoint, so that none stands beside the record of another run.
             cut_metrics(&folder.file(METRICS), 0, storage)?;
@@ -277,12 +316,21 @@ impl<'a> Run<'a> {
             self.trainer.next_epoch(found.map(|found| 1.0 - found.top1));
         }
         append_metrics(&self.path(METRICS), &metrics, self.storage)?;
-        if better {
+        // An epoch of a classifier takes less time than saving the whole network. What a crash loses is
+        // computed again.
+        let saving = !self.state().config.is_frozen()
+            || self.is_finished()
+            || self.saved.elapsed() >= self.options.save_every;
+        if better && (saving || self.state().config.data.can_choose()) {
             save_for_inference(self.state(), &self.path(BEST), self.storage)?;
         }
-        self.save()?;
+        if saving {
+            self.save()?;
+        }
         self.epochs.push(metrics);
-        self.write_report(observer);
+        if saving {
+            self.write_report(observer);
+        }
         if let Some(metrics) = self.epochs.last() {
             observer.epoch(metrics);
         }
@@ -335,46 +383,4 @@ impl<'a> Run<'a> {
             other => other,
         }
     }
-}
-
-/// The stored `state` made as long as `asked`, unless it is of another run.
-fn go_on(
-    mut state: State,
-    asked: Config,
-    folder: &Path,
-    notes: &mut Vec<String>,
-) -> Result<State, RunError> {
-    let stored = &mut state.config;
-    if asked.data.test && !stored.data.test {
-        // Runs of early versions do not say what they are measured on, and chose by a test set.
-        stored.data.test = true;
-        state.best = None;
-    }
-    let differences = stored.diff(&asked);
-    if !differences.is_empty() {
-        return Err(RunError::AnotherRun { path: folder.to_owned(), differences });
-    }
-    if stored.numerics != NUMERICS {
-        notes.push(format!(
-            "the run was started by a version with other numerics (kind {}); from here on it uses kind \
-             {NUMERICS}, so its result is that of neither version alone",
-            stored.numerics
-        ));
-        stored.numerics = NUMERICS;
-    }
-    let (before, after) = (stored.total_steps(), asked.total_steps());
-    if after > before && state.progress.step > 0 {
-        let length = stored.length;
-        stored.lengthened.push(length);
-        let cosine = matches!(stored.schedule, Schedule::Cosine);
-        let rate = if cosine {
-            ": its learning rate fell towards the end of the shorter one, so the result is not that of \
-             a run of that length from the start"
-        } else {
-            ""
-        };
-        notes.push(format!("the run is lengthened from {length} to {}{rate}", asked.length));
-    }
-    stored.length = asked.length;
-    Ok(state)
 }

@@ -4,7 +4,7 @@
 //! Flags, the printed configuration, the report, the difference between two runs and the checks of
 //! single values all follow this table. What settings mean together is in `checks`.
 
-use super::config::{Augment, Config, Length, Normalize};
+use super::config::{Augment, Config, Freeze, Length, Normalize};
 use super::schedule::{Schedule, Warmup};
 use super::values::{list, named, number, parse, positive, put, share, spelled, switch};
 
@@ -119,6 +119,14 @@ pub static SETTINGS: &[Setting] = &[
     Setting::shown("side", "side", |c| Some(c.side.to_string()))
         .valid("1 to 16384 px", |c| (1..=16_384).contains(&c.side)),
     Setting::shown("numerics", "numerics", |c| (c.numerics != 1).then(|| c.numerics.to_string())),
+    Setting::shown("initial weights", "initial", |c| c.initial.clone()),
+    Setting::shown("freeze", "freeze", |c| c.is_frozen().then(|| c.freeze.to_string())).flag(
+        Heading::Run,
+        "PART",
+        "With --weights: what stays as it is, none or backbone; a frozen backbone computes each image's \
+         features once, and only the classifier is trained on them",
+        |c, text| put(&mut c.freeze, named(text, &Freeze::ALL)),
+    ),
     Setting::shown("epochs", "length", |c| match c.length {
         Length::Epochs(n) => Some(n.to_string()),
         Length::Iterations(_) => None,
@@ -173,6 +181,18 @@ pub static SETTINGS: &[Setting] = &[
     Setting::shown("lr", "lr", |c| Some(c.lr.to_string()))
         .flag(Heading::Optimiser, "X", "Learning rate", |c, text| put(&mut c.lr, number(text)))
         .valid("a positive number", |c| positive(c.lr)),
+    Setting::shown("backbone-lr", "backbone_lr", |c| {
+        (c.backbone_lr != 1.0).then(|| c.backbone_lr.to_string())
+    })
+    .flag(
+        Heading::Optimiser,
+        "X",
+        "The learning rate of all but the classifier is multiplied by this [default: 1; recipe finetune: 0.1]",
+        |c, text| put(&mut c.backbone_lr, number(text)),
+    )
+    .valid("a positive number (--freeze backbone trains the classifier alone)", |c| {
+        positive(c.backbone_lr)
+    }),
     Setting::shown("schedule", "schedule", |c| Some(c.schedule.to_string())).flag(
         Heading::Optimiser,
         "KIND",
@@ -395,6 +415,8 @@ mod tests {
         let mut config = config();
         // Left out where they are as in the first version.
         (config.numerics, config.lengthened) = (2, vec![Length::Epochs(1)]);
+        (config.initial, config.freeze) = (Some("0f".to_owned()), Freeze::Backbone);
+        config.backbone_lr = 0.1;
         let json = serde_json::to_value(&config).unwrap();
         let fields: BTreeSet<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
         let stored: BTreeSet<&str> = SETTINGS.iter().map(|setting| setting.stored).collect();

@@ -75,8 +75,13 @@ impl State {
         let network = Network::new(&config.spec()?);
         let options = InitOptions { zero_init_last_bn: config.zero_init };
         let params = initialize(&network, config.seed, options);
-        Ok(Self {
-            momentum: AlignedBuf::zeroed(network.table().learnable_len()),
+        Ok(Self::with_params(config, inference, params))
+    }
+
+    /// A run before its first step, with these numbers.
+    pub(super) fn with_params(config: Config, inference: InferenceInfo, params: Params) -> Self {
+        Self {
+            momentum: AlignedBuf::zeroed(params.learnable().len()),
             ema: config.ema_decay.is_some().then(|| params.clone()),
             config,
             inference,
@@ -84,7 +89,7 @@ impl State {
             progress: Progress::default(),
             schedule: ScheduleState::default(),
             best: None,
-        })
+        }
     }
 
     /// The weights to validate and to save for inference: the moving average if there is one.

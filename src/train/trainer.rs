@@ -5,15 +5,16 @@ use std::time::Instant;
 use super::config::Config;
 use super::data::{TrainData, augment, view};
 use super::error::RunError;
+use super::finetune::Frozen;
 use super::schedule::LearningRate;
 use super::state::State;
-use crate::data::{Batches, Sampler};
+use crate::data::{Batches, Preprocess, Sampler};
 use crate::gemm::Backend;
 use crate::infer::Session;
 use crate::learn::{Batch, Learner, NotFinite, Sgd, finite, in_flat, update_ema};
-use crate::model::{Network, Params};
+use crate::model::{Network, Params, Role, TensorInfo};
 pub(super) use crate::numerics::VALIDATION_BATCH;
-use crate::ops::softmax_loss;
+use crate::ops::{Loss, softmax_loss};
 use crate::runtime::{AlignedBuf, Crew, alone};
 use crate::simd::Isa;
 
@@ -71,6 +72,8 @@ pub(super) struct Trainer<'a> {
     learning_rate: LearningRate,
     train: Batches<'a>,
     val: Option<Batches<'a>>,
+    /// Where only the classifier is trained: the features of all images.
+    frozen: Option<Frozen>,
     sampler: Sampler,
     gradients: AlignedBuf,
     input: AlignedBuf,
@@ -78,16 +81,20 @@ pub(super) struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    /// Goes on where `state` is.
+    /// Goes on where `state` is. A run with a frozen backbone has the features of its images.
     pub(super) fn new(
         state: State,
         data: &'a TrainData,
+        frozen: Option<Frozen>,
         backend: Backend,
     ) -> Result<Self, RunError> {
         let config = &state.config;
         let network = Network::new(&config.spec()?);
-        let (view, mean) =
-            (view(config, network.spec.family, &*data.train), &state.inference.preprocess.mean);
+        let Preprocess { view: stated, mean } = &state.inference.preprocess;
+        let view = match config.initial {
+            Some(_) => *stated,
+            None => view(config, network.spec.family, &*data.train),
+        };
         let seed = config.seed;
         let train = Batches::training(&*data.train, view, mean, augment(config), seed)?;
         let val = data
@@ -96,19 +103,26 @@ impl<'a> Trainer<'a> {
             .filter(|val| !val.is_empty())
             .map(|val| Batches::evaluation(val, view, mean));
         let sampler = Sampler::new(seed, data.train.len(), config.batch, state.progress.step)?;
+        let rate = |info: &TensorInfo| match (&frozen, info.role) {
+            (Some(frozen), _) => frozen.rate(info),
+            (None, Role::LinearWeight | Role::LinearBias) => 1.0,
+            (None, _) => config.backbone_lr as f32,
+        };
+        let input_len = if frozen.is_some() { 0 } else { config.batch * train.input_len() };
         Ok(Self {
             learner: Learner::new(&network, backend),
             crew: Crew::default(),
-            sgd: Sgd::new(network.table(), config.sgd()),
+            sgd: Sgd::with_rates(network.table(), config.sgd(), rate),
             learning_rate: config.learning_rate(),
             gradients: AlignedBuf::zeroed(network.table().learnable_len()),
-            input: AlignedBuf::zeroed(config.batch * train.input_len()),
+            input: AlignedBuf::zeroed(input_len),
             labels: vec![0; config.batch],
             isa: backend.isa(),
             backend,
             network,
             train,
             val,
+            frozen,
             sampler,
             state,
         })
@@ -125,31 +139,9 @@ impl<'a> Trainer<'a> {
         stopped: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<StepReport>, RunError> {
         let start = Instant::now();
-        let batch = self.sampler.next_batch();
-        let inputs = self.input.chunks_mut(PREPARED * self.train.input_len());
-        let parts =
-            batch.indices.chunks(PREPARED).zip(inputs).zip(self.labels.chunks_mut(PREPARED));
-        for ((indices, input), labels) in parts {
-            if stopped() {
-                return Ok(None);
-            }
-            self.train.fill(batch.epoch, indices, input, labels)?;
-        }
-        let data_seconds = start.elapsed().as_secs_f64();
-
+        let Some((loss, data_seconds)) = self.loss(start, stopped)? else { return Ok(None) };
         let State { config, params, momentum, ema, progress, schedule, .. } = &mut self.state;
         let lr = self.learning_rate.at(progress.step, schedule);
-        let batch = Batch {
-            input: &self.input,
-            labels: &self.labels,
-            height: config.side,
-            width: config.side,
-            label_smoothing: config.label_smoothing,
-        };
-        let micro_batch = config.micro_batch.unwrap_or(config.batch);
-        let gradients = &mut self.gradients;
-        let loss = self.learner.batch_unless(params, &batch, micro_batch, gradients, stopped)?;
-        let Some(loss) = loss else { return Ok(None) };
         if !loss.sum.is_finite() {
             let at = in_flat(params, params.learnable(), "weights")
                 .or_else(|| self.learner.not_finite())
@@ -178,6 +170,53 @@ impl<'a> Trainer<'a> {
             data_seconds,
             seconds: start.elapsed().as_secs_f64(),
         }))
+    }
+
+    /// Loss and gradients of the next batch, and the seconds since `start` in which its images were prepared;
+    /// none if it is `stopped` before.
+    fn loss(
+        &mut self,
+        start: Instant,
+        stopped: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<(Loss, f64)>, RunError> {
+        let batch = self.sampler.next_batch();
+        let State { config, params, .. } = &mut self.state;
+        if let Some(frozen) = &mut self.frozen {
+            let data = self.train.data();
+            let classes = batch.indices.iter().map(|&index| data.label(index));
+            self.labels.iter_mut().zip(classes).for_each(|(label, class)| *label = class);
+            let loss = frozen.step(
+                self.backend,
+                &self.network,
+                params,
+                batch.indices,
+                &self.labels,
+                config.label_smoothing,
+                &mut self.gradients,
+            );
+            return Ok(Some((loss, 0.0)));
+        }
+        let inputs = self.input.chunks_mut(PREPARED * self.train.input_len());
+        let parts =
+            batch.indices.chunks(PREPARED).zip(inputs).zip(self.labels.chunks_mut(PREPARED));
+        for ((indices, input), labels) in parts {
+            if stopped() {
+                return Ok(None);
+            }
+            self.train.fill(batch.epoch, indices, input, labels)?;
+        }
+        let data_seconds = start.elapsed().as_secs_f64();
+        let batch = Batch {
+            input: &self.input,
+            labels: &self.labels,
+            height: config.side,
+            width: config.side,
+            label_smoothing: config.label_smoothing,
+        };
+        let micro_batch = config.micro_batch.unwrap_or(config.batch);
+        let gradients = &mut self.gradients;
+        let loss = self.learner.batch_unless(params, &batch, micro_batch, gradients, stopped)?;
+        Ok(loss.map(|loss| (loss, data_seconds)))
     }
 
     /// The learning rate of the last step.
@@ -213,10 +252,12 @@ impl<'a> Trainer<'a> {
     ) -> Result<Validated, RunError> {
         let Some(val) = &self.val else { return Ok(Validated::Nothing) };
         let images = val.data().len();
-        let mut session = Session::new(&self.network, self.state.averaged(), self.backend);
+        let params = self.state.averaged();
+        let mut session = Session::new(&self.network, params, self.backend);
         let side = self.state.config.side;
         let most = VALIDATION_BATCH.min(images);
-        let mut input = AlignedBuf::zeroed(most * val.input_len());
+        let input_len = if self.frozen.is_some() { 0 } else { val.input_len() };
+        let mut input = AlignedBuf::zeroed(most * input_len);
         let mut labels = vec![0; most];
         let mut ignored = vec![0.0; most * self.network.fc.out_features];
         let mut found = Validation::default();
@@ -226,10 +267,19 @@ impl<'a> Trainer<'a> {
             if stopped() {
                 return Ok(Validated::Stopped);
             }
-            let (input, labels) =
-                (&mut input[..part.len() * val.input_len()], &mut labels[..part.len()]);
-            val.fill(0, part, input, labels)?;
-            let logits = session.run(input, part.len(), side, side)?;
+            let (input, labels) = (&mut input[..part.len() * input_len], &mut labels[..part.len()]);
+            let logits = match &mut self.frozen {
+                Some(frozen) => {
+                    let classes = part.iter().map(|&index| val.data().label(index));
+                    labels.iter_mut().zip(classes).for_each(|(label, class)| *label = class);
+                    let part = seen..seen + part.len();
+                    &frozen.val_logits(self.backend, &self.network, params, part)
+                }
+                None => {
+                    val.fill(0, part, input, labels)?;
+                    session.run(input, part.len(), side, side)?
+                }
+            };
             let ignored = &mut ignored[..logits.len()];
             let loss = alone(|team| softmax_loss(team, logits, labels, 0.0, images, ignored));
             found.loss += loss.sum;

@@ -2,7 +2,7 @@
 
 use clap::builder::ArgAction;
 use clap::{Arg, ArgMatches, Command, FromArgMatches};
-use resnet_cpu::train::{Config, Heading, Recipe, SETTINGS, Setting};
+use resnet_cpu::train::{Config, Freeze, Heading, Recipe, SETTINGS, Setting};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use super::super::cache::CacheArgs;
 use super::super::error::CliError;
 use super::super::limits::LimitArgs;
 use super::super::network::NetworkArgs;
+use super::super::weights::ExtraArgs;
 
 #[derive(clap::Args)]
 #[command(allow_negative_numbers = true)]
@@ -19,16 +20,23 @@ pub(in crate::cli) struct Args {
     /// [default: built-in images of ten shapes]
     #[arg(value_name = "DATA")]
     pub(super) data: Option<PathBuf>,
-    /// All settings at once: demo, fast-cifar, paper-cifar or paper-imagenet; other flags change single
-    /// ones [default: demo for the built-in images, else fast-cifar]
+    /// All settings at once: demo, fast-cifar, paper-cifar, paper-imagenet or finetune; other flags change
+    /// single ones [default: finetune with --weights, demo for the built-in images, else fast-cifar]
     #[arg(long, value_name = "NAME")]
     pub(super) recipe: Option<Recipe>,
-    /// Network [default: as the recipe says; resnet18 for class folders whose first image is larger
+    /// Weights to start from, a safetensors or PyTorch file. Recipe finetune gives the network a new classifier
+    /// for the data's classes; other recipes go on with the one it has. A run that is continued does not need
+    /// the file
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) weights: Option<PathBuf>,
+    /// Network [default: that of --weights; as the recipe says; resnet18 for class folders whose first image is larger
     /// than 64 pixels]
     #[arg(long, value_name = "NAME")]
     pub(super) arch: Option<String>,
     #[command(flatten)]
     pub(super) network: NetworkArgs,
+    #[command(flatten)]
+    pub(super) extra: ExtraArgs,
     /// Folder of the run; a run that is already in it is continued [default:
     /// runs/<data>-<recipe>-<network>]
     #[arg(short, long, value_name = "DIR")]
@@ -63,6 +71,12 @@ impl Args {
         text.parse().map_err(|_| {
             CliError::usage(format!("--val-split: expected a whole number, found {text}"))
         })
+    }
+
+    /// Whether the backbone is to be frozen.
+    pub(super) fn is_frozen(&self) -> bool {
+        let backbone = |text: &str| text.eq_ignore_ascii_case(&Freeze::Backbone.to_string());
+        self.settings.0.iter().any(|(setting, text)| setting.name == "freeze" && backbone(text))
     }
 
     /// Changes the recipe's configuration as the flags say.

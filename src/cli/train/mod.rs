@@ -2,6 +2,7 @@
 
 mod activity;
 mod args;
+mod origin;
 pub(super) mod progress;
 mod result;
 
@@ -12,7 +13,7 @@ use resnet_cpu::data::{self, Kind, Scan};
 use resnet_cpu::model::Options;
 use resnet_cpu::runtime::Disk;
 use resnet_cpu::train::{
-    Config, LAST, Outcome, Plan, Recipe, Run, RunError, RunOptions, TrainData,
+    Config, LAST, Outcome, Plan, Recipe, Run, RunError, RunOptions, StartError, TrainData,
 };
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use super::error::CliError;
 use super::limits::advice;
 use super::machine::Machine;
 use activity::Activity;
+use origin::Origin;
 use progress::{Progress, duration};
 
 /// The longest side of images for which networks of 32 x 32 inputs are the default.
@@ -39,6 +41,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     }
     let held_out = args.held_out()?;
     let activity = Activity::begin(machine)?;
+    let origin = Origin::find(args, machine)?;
     let (path, limits) = (args.data.as_deref(), args.limits.limits());
     let cache = args.cache.cache();
     let mut splits = data::open_cached(path, limits, &cache, &activity)
@@ -55,11 +58,18 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let data = TrainData::new(splits, held_out)
         .map_err(|error| CliError::usage(format!("--val-split: {error}")))?
         .remembered_in(cache);
-    let (recipe, config) = configure(args, &data)?;
-    let out = args.out.clone().unwrap_or_else(|| default_out(args, &config));
+    let (recipe, config) = configure(args, &origin, &data)?;
+    let out = args.out.clone().or(origin.folder().map(Path::to_owned));
+    let out = out.unwrap_or_else(|| default_out(args, &config));
     // What is stored is gone on with; a new run must be as its settings say.
     if args.plan || !out.join(LAST).is_file() {
         config.check().map_err(CliError::usage)?;
+        if let Some(weights) = origin.weights() {
+            weights.check(&config, &data).map_err(|error| failure(error, &activity))?;
+            if args.arch.is_none() {
+                weights.check_images(&data).map_err(|error| failure(error, &activity))?;
+            }
+        }
         note_older(args, &config, &out, machine);
     }
     if config.data.val_images == 0 {
@@ -72,7 +82,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     }
 
     let options = RunOptions { backend: machine.backend, save_every: args.save_every };
-    let run = Run::open(&out, config, &data, options, &Disk, &activity);
+    let weights = origin.weights();
+    let run = Run::open_from(weights, &out, config, &data, options, &Disk, &activity);
     let mut run = run.map_err(|error| failure(error, &activity))?;
     activity.end();
     run.notes().iter().for_each(|note| machine.note(note));
@@ -105,20 +116,27 @@ fn percent(fraction: f64) -> String {
 
 /// The configuration that recipe, data and flags make.
 /// Before it that of recipe and data alone.
-fn configure(args: &Args, data: &TrainData) -> Result<(Config, Config), CliError> {
-    let recipe = args.recipe.unwrap_or(match data.kind {
+fn configure(args: &Args, origin: &Origin, data: &TrainData) -> Result<(Config, Config), CliError> {
+    let recipe = args.recipe.or(origin.recipe()).unwrap_or(match data.kind {
         Kind::Demo => Recipe::Demo,
         Kind::Cifar10 | Kind::Idx | Kind::ClassFolders | Kind::Shards => Recipe::FastCifar,
     });
-    let arch = match &args.arch {
-        Some(arch) => arch,
-        None if args.recipe.is_none() && has_photographs(data)? => PHOTOGRAPHS,
-        None => recipe.default_arch(),
+    let spec = match origin.spec(args, data)? {
+        Some(spec) => spec,
+        None => {
+            let arch = match &args.arch {
+                Some(arch) => arch,
+                None if args.recipe.is_none() && has_photographs(data)? => PHOTOGRAPHS,
+                None => recipe.default_arch(),
+            };
+            let options = Options { classes: Some(data.train.classes()), ..args.network.options() };
+            recipe.spec(arch, options).map_err(CliError::usage)?
+        }
     };
-    let options = Options { classes: Some(data.train.classes()), ..args.network.options() };
-    let spec = recipe.spec(arch, options).map_err(CliError::usage)?;
     let mut config = recipe.config(&spec);
     data.fit(&mut config);
+    origin.fit(&mut config);
+    config.fit_finetuning(args.is_frozen(), data.kind.may_flip());
     let mut changed = config.clone();
     args.apply(&mut changed)?;
     changed.validate().map_err(CliError::usage)?;
@@ -217,6 +235,12 @@ fn failure(error: RunError, activity: &Activity) -> CliError {
         | RunError::Spec(_)
         | RunError::Setting(_)
         | RunError::Memory { .. }
+        | RunError::Start(
+            StartError::Missing
+            | StartError::Field { .. }
+            | StartError::Classes { .. }
+            | StartError::Photographs { .. },
+        )
         | RunError::NotARun { .. }
         | RunError::AnotherRun { .. } => CliError::usage(error),
         _ => CliError::failed(error),

@@ -22,6 +22,8 @@ pub(super) struct Progress<'a> {
     steps_per_epoch: u64,
     /// What the images are called that the run is measured on.
     measured: &'static str,
+    /// Whether an epoch is over in no time, so that not each is worth a line.
+    brief: bool,
     /// Since this process began to train; how many steps it has done.
     start: Instant,
     steps: u64,
@@ -49,6 +51,7 @@ impl<'a> Progress<'a> {
             total_steps,
             steps_per_epoch,
             measured: if config.data.test { "test" } else { "validation" },
+            brief: config.is_frozen(),
             start,
             steps: 0,
             last_line,
@@ -155,6 +158,9 @@ impl Observer for Progress<'_> {
     }
 
     fn epoch(&mut self, metrics: &EpochMetrics) {
+        if self.brief && metrics.step < self.total_steps && self.last_line.elapsed() < LINES {
+            return;
+        }
         self.last_line = Instant::now();
         let mut text = self.epoch_of(metrics.step);
         if let (Some(loss), Some(top1)) = (metrics.train_loss, metrics.train_top1) {

@@ -2,6 +2,7 @@
 
 use indicatif::HumanCount;
 use resnet_cpu::data::{Kind, demo};
+use resnet_cpu::infer::wilson;
 use resnet_cpu::runtime::{Disk, write_durably};
 use resnet_cpu::train::{BEST, LAST, REPORT, Run, Schedule};
 use std::io::{Cursor, Write};
@@ -21,16 +22,24 @@ pub(super) fn print(run: &Run, kind: Kind, machine: &Machine) -> Result<(), CliE
     let state = run.state();
     let (config, steps) = (&state.config, state.progress.step);
     // The last result first: the best of many is better by chance alone.
+    let images = config.data.val_images;
     match run.epochs().last().and_then(|last| last.val_top1) {
         Some(top1) if config.data.test => {
-            let images = HumanCount(config.data.val_images);
-            writeln!(out, "test error {} of {images} images", percent(1.0 - top1))?;
+            let interval = interval(1.0 - top1, images);
+            let images = HumanCount(images);
+            writeln!(out, "test error {} of {images} images ({interval})", percent(1.0 - top1))?;
         }
         Some(top1) => {
             let best = state.best.as_ref().map_or(String::new(), |best| {
                 format!(", best {} after epoch {}", percent(best.top1), best.epoch)
             });
-            writeln!(out, "validation top-1 {}{best}", percent(top1))?;
+            let interval = interval(top1, images);
+            let images = HumanCount(images);
+            writeln!(
+                out,
+                "validation top-1 {} of {images} images ({interval}){best}",
+                percent(top1)
+            )?;
         }
         None => writeln!(out, "{steps} steps done; there are no validation images")?,
     }
@@ -61,6 +70,12 @@ pub(super) fn print(run: &Run, kind: Kind, machine: &Machine) -> Result<(), CliE
         writeln!(out, "    {command}")?;
     }
     Ok(out.flush()?)
+}
+
+/// How uncertain a fraction of `images` is.
+fn interval(fraction: f64, images: u64) -> String {
+    let [low, high] = wilson((fraction * images as f64).round() as u64, images);
+    format!("95 % interval {:.1} to {:.1} %", 100.0 * low, 100.0 * high)
 }
 
 /// The weights for inference, unless they were moved away: then the run's own.
