@@ -20,9 +20,10 @@ pub use dataset::{Dataset, Subset};
 pub use decode::{Limits, decode, read_image, read_image_from};
 pub use error::{Error, SettingError};
 pub use inputs::{
-    Augmentation, Batches, Crops, Mean, Normalizer, Preprocess, View, Window, resize, resize_window,
+    Augmentation, Batches, Crops, Mean, Normalizer, Preprocess, Square, View, Window, resize,
+    resize_window,
 };
-pub use rgb::RgbImage;
+pub use rgb::{RgbImage, RgbView};
 pub use sampler::{Picked, Sampler, epoch_order};
 pub use sets::{
     CifarRecords, CifarSplit, ImageFolder, ImageList, Kind, MemoryDataset, Splits,

@@ -2,6 +2,7 @@
 
 mod augment;
 mod batches;
+mod filter;
 mod normalize;
 mod preprocess;
 mod resize;
@@ -12,4 +13,4 @@ pub use batches::Batches;
 pub use normalize::{Mean, Normalizer};
 pub use preprocess::Preprocess;
 pub use resize::{Window, resize, resize_window};
-pub use view::{Crops, View};
+pub use view::{Crops, Square, View};
