@@ -15,7 +15,7 @@ use resnet_cpu::gemm::{Backend, Epilogue};
 use resnet_cpu::infer::Session;
 use resnet_cpu::learn::{Batch, Learner, Sgd, SgdOptions, update_ema};
 use resnet_cpu::model::{InitOptions, ModelSpec, Options, initialize};
-use resnet_cpu::runtime::{AlignedBuf, Disk, Unwatched, team};
+use resnet_cpu::runtime::{AlignedBuf, Cache, Disk, Unwatched, team};
 use resnet_cpu::simd::Isa;
 use resnet_cpu::train::{
     Augment, BEST, Config, Interrupt, LAST, Length, Recipe, Run, RunOptions, TrainData,
@@ -150,7 +150,7 @@ fn run(isa: Isa) -> Value {
     let [train, val] = [0..50, 50..70]
         .map(|range| -> Box<dyn Dataset> { Box::new(MemoryDataset::demo(SEED, range)) });
     let origin = ValidationOrigin::Val;
-    let data = TrainData { train, val: Some(val), origin, kind: Kind::Demo };
+    let data = TrainData { train, val: Some(val), origin, kind: Kind::Demo, cache: Cache::none() };
     let recipe = Recipe::PaperCifar.config(&spec);
     let mut config = Config {
         length: Length::Iterations(5),

@@ -6,7 +6,9 @@
 //! An error is one line on stderr. A reader that closes the pipe early ends the run quietly.
 
 mod answers;
+mod bad_images;
 mod bench;
+mod cache;
 mod convert;
 mod convolutions;
 mod docs;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::hash::Hash;
 use super::sampler::shuffle;
-use super::{Error, RgbImage, RgbView, SettingError};
+use super::{Error, JpegDecoder, RgbImage, RgbView, SettingError, Statistics, View};
 use crate::runtime::Rng;
 
 /// Labelled images with numbers from 0.
@@ -50,6 +50,11 @@ pub trait Dataset: Send + Sync {
         Ok(())
     }
 
+    /// Which decoder reads its JPEGs, if it has any.
+    fn decoder(&self) -> JpegDecoder {
+        JpegDecoder::default()
+    }
+
     /// Side of the black square in whose middle smaller images of the set stand before all else, as
     /// [`View::pad`](super::View::pad); none if images are taken as they are.
     fn pad(&self) -> Option<usize> {
@@ -60,12 +65,32 @@ pub trait Dataset: Send + Sync {
     /// sets, over names, sizes and labels of the files of others. It does not depend on where the
     /// data lies, so a run may be continued where the same data has another path.
     fn fingerprint(&self) -> String;
+
+    /// A number that is the same as long as the files that it is read from are where they were, with their
+    /// sizes and times of modification; none for sets that are in memory.
+    fn stamp(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether every image has been decoded before, and is known to be what it was then.
+    fn is_verified(&self) -> bool {
+        false
+    }
+
+    /// What was measured before on all of its images through `view`.
+    ///
+    /// # Errors
+    /// [`Error`] if it is on record and cannot be read.
+    fn measured(&self, _view: View) -> Result<Option<Statistics>, Error> {
+        Ok(None)
+    }
 }
 
 /// Some images of a set.
 pub struct Subset {
     data: Arc<dyn Dataset>,
     indices: Vec<usize>,
+    verified: bool,
 }
 
 impl Subset {
@@ -75,7 +100,12 @@ impl Subset {
     /// If an index is not below the length of `data`.
     pub fn new(data: Arc<dyn Dataset>, indices: Vec<usize>) -> Self {
         assert!(indices.iter().all(|&index| index < data.len()), "indices beyond the set");
-        Self { data, indices }
+        Self { data, indices, verified: false }
+    }
+
+    /// The same, of which every image has been decoded before.
+    pub(super) fn verified(self) -> Self {
+        Self { verified: true, ..self }
     }
 
     /// Holds `held_out` images out for validation, e.g. 5,000 of CIFAR-10's 50,000 as in the
@@ -94,6 +124,15 @@ impl Subset {
         others.sort_unstable();
         held_out.sort_unstable();
         Ok((Self::new(data.clone(), others), Self::new(data, held_out)))
+    }
+}
+
+impl Subset {
+    /// Which images they are.
+    fn chosen(&self) -> Hash {
+        let mut hash = Hash::new();
+        self.indices.iter().for_each(|&index| hash.number(index as u64));
+        hash
     }
 }
 
@@ -122,13 +161,25 @@ impl Dataset for Subset {
         self.data.with_image(self.indices[index], see)
     }
 
+    fn decoder(&self) -> JpegDecoder {
+        self.data.decoder()
+    }
+
     fn pad(&self) -> Option<usize> {
         self.data.pad()
     }
 
     fn fingerprint(&self) -> String {
-        let mut hash = Hash::new();
-        self.indices.iter().for_each(|&index| hash.number(index as u64));
-        format!("{} of {}; {}", self.len(), hash, self.data.fingerprint())
+        format!("{} of {}; {}", self.len(), self.chosen(), self.data.fingerprint())
+    }
+
+    fn stamp(&self) -> Option<u64> {
+        let mut hash = self.chosen();
+        hash.number(self.data.stamp()?);
+        Some(hash.value())
+    }
+
+    fn is_verified(&self) -> bool {
+        self.verified || self.data.is_verified()
     }
 }

@@ -123,6 +123,46 @@ pub enum Error {
         /// Expected and found.
         detail: String,
     },
+    /// A tar that is cut short, or holds something else than samples of an image and a label.
+    #[error("{}: not a shard as expected: {detail}", path.display())]
+    Tar {
+        /// The file.
+        path: PathBuf,
+        /// Expected and found.
+        detail: String,
+    },
+    /// An index that is damaged, or is not that of the tar beside it.
+    #[error("{}: not an index as expected: {detail}", path.display())]
+    Index {
+        /// The file.
+        path: PathBuf,
+        /// Expected and found.
+        detail: String,
+    },
+    /// A description of shards (`dataset.json`) that is damaged, or does not fit them.
+    #[error("{}: not a description of shards as expected: {detail}", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// Expected and found.
+        detail: String,
+    },
+    /// An image of a shard whose bytes are not those that were packed.
+    #[error("{}: damaged record: {detail}", path.display())]
+    Record {
+        /// The tar, the record's number, and its name.
+        path: PathBuf,
+        /// Expected and found.
+        detail: String,
+    },
+    /// A file that is not the one that was opened.
+    #[error("{}: it was changed while it was in use: {detail}", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        detail: String,
+    },
     /// A folder that holds no data set of a known kind.
     #[error("{}: expected a data set, found {found}; looked for {looked_for}", path.display())]
     UnknownData {
@@ -227,6 +267,11 @@ impl Error {
             | Self::TooLarge { path, .. }
             | Self::Cifar { path, .. }
             | Self::Idx { path, .. }
+            | Self::Tar { path, .. }
+            | Self::Index { path, .. }
+            | Self::Manifest { path, .. }
+            | Self::Record { path, .. }
+            | Self::Changed { path, .. }
             | Self::IsFile { path, .. }
             | Self::Special { path, .. }
             | Self::UnreadData { path, .. }

@@ -36,6 +36,11 @@ impl Hash {
         self.bytes(text);
     }
 
+    /// Its 64 bits.
+    pub(in crate::data) fn value(self) -> u64 {
+        self.0
+    }
+
     /// Appends another hash.
     pub(in crate::data) fn hash(&mut self, hash: Self) {
         self.number(hash.0);

@@ -14,18 +14,21 @@ mod hash;
 mod inputs;
 mod rgb;
 mod sampler;
+mod scan;
 mod sets;
+mod stamp;
 
 pub use dataset::{Dataset, Subset};
-pub use decode::{Limits, decode, read_image, read_image_from};
+pub use decode::{JpegDecoder, Limits, NoDecoder, decode, read_image, read_image_from};
 pub use error::{Error, SettingError};
 pub use inputs::{
-    Augmentation, Batches, Crops, Mean, Normalizer, Preprocess, Square, View, Window, resize,
-    resize_window,
+    Augmentation, Batches, Colours, Crops, Mean, Normalizer, Preprocess, Square, Statistics, Sums,
+    View, Window, resize, resize_window,
 };
 pub use rgb::{RgbImage, RgbView};
 pub use sampler::{Picked, Sampler, epoch_order};
+pub use scan::{BadImages, Scan};
 pub use sets::{
     CifarRecords, CifarSplit, ImageFolder, ImageList, Kind, MemoryDataset, Splits,
-    ValidationOrigin, cifar, collect_images, demo, open, open_with,
+    ValidationOrigin, cifar, collect_images, demo, open, open_cached, open_with, shards,
 };

@@ -1,6 +1,7 @@
 //! The machine as the rest of the program sees it: threads, memory, files, random numbers.
 
 mod buffer;
+mod cache;
 mod crew;
 mod disk;
 mod interrupt;
@@ -21,6 +22,7 @@ mod watch;
 pub use buffer::AlignedBuf;
 #[cfg(test)]
 pub(crate) use buffer::guarded;
+pub use cache::Cache;
 pub(crate) use disk::is_at;
 pub use interrupt::{INTERRUPTED, Interrupt};
 pub use memory::available_memory;

@@ -1,19 +1,16 @@
 //! A run's images: the training and validation images, and what follows from them for a configuration.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use rayon::prelude::*;
 
 use super::config::{Augment, Config, DataInfo, Normalize};
 use super::schedule::Warmup;
 use super::state::InferenceInfo;
 use crate::data::{
-    self, Dataset, Kind, Mean, Preprocess, RgbImage, SettingError, Splits, Subset,
-    ValidationOrigin, View,
+    self, Dataset, Kind, Mean, Preprocess, Scan, SettingError, Splits, Subset, ValidationOrigin,
+    View,
 };
 use crate::model::Family;
-use crate::runtime::Watch;
+use crate::runtime::{Cache, Watch};
 
 /// Zeros on each side of which a crop is taken (the paper, section 4.2).
 const PAD: usize = 4;
@@ -33,6 +30,8 @@ pub struct TrainData {
     pub origin: ValidationOrigin,
     /// What was opened.
     pub kind: Kind,
+    /// Where what is found by reading the images is remembered.
+    pub cache: Cache,
 }
 
 impl TrainData {
@@ -46,12 +45,18 @@ impl TrainData {
         // An empty set is none, whatever made it.
         let val = val.filter(|val| !val.is_empty());
         if held_out == 0 {
-            return Ok(Self { train, val, origin, kind });
+            return Ok(Self { train, val, origin, kind, cache: Cache::none() });
         }
         let held_out = usize::try_from(held_out).unwrap_or(usize::MAX);
         let (train, val) = Subset::hold_out(Arc::from(train), held_out)?;
         let origin = ValidationOrigin::HeldOut;
-        Ok(Self { train: Box::new(train), val: Some(Box::new(val)), origin, kind })
+        let (train, val) = (Box::new(train), Some(Box::new(val) as Box<dyn Dataset>));
+        Ok(Self { train, val, origin, kind, cache: Cache::none() })
+    }
+
+    /// The same, where what is found by reading the images is remembered in `cache`.
+    pub fn remembered_in(self, cache: Cache) -> Self {
+        Self { cache, ..self }
     }
 
     /// Writes into a recipe's configuration what these data determine: their description and classes;
@@ -61,6 +66,7 @@ impl TrainData {
         let val = self.val.as_deref();
         let fingerprint = |set: &dyn Dataset| set.fingerprint();
         config.classes = self.train.classes();
+        config.decoder = self.train.decoder();
         config.data = DataInfo {
             kind: self.kind.to_string(),
             fingerprint: match val {
@@ -88,9 +94,10 @@ impl TrainData {
         data::Sampler::new(0, self.train.len(), config.batch, 0).map(drop)
     }
 
-    /// Measures the mean that is subtracted, which reads every training image, and reads every validation
-    /// image. So an image that cannot be read is found before any work is done. `watch` is told how far it
-    /// is, and may stop it.
+    /// Finds the mean that is subtracted, and reads every image once, so that one that cannot be read is found
+    /// before any work is done. What is known of the images is not read again: what `resnet-data` has
+    /// verified and measured, and what an earlier run has, on the same files. `watch` is told how far it is, and
+    /// may stop it.
     ///
     /// # Errors
     /// [`data::Error`] of an image that cannot be read, [`data::Error::Interrupted`] if it was stopped.
@@ -101,64 +108,17 @@ impl TrainData {
         watch: &dyn Watch,
     ) -> Result<InferenceInfo, data::Error> {
         let view = view(config, family, &*self.train);
-        let train = Watched::new(&*self.train, "training images read", watch);
+        let scan = Scan { cache: &self.cache, watch };
+        let found = scan.statistics(&*self.train, view)?;
         let mean = match config.normalize {
-            Normalize::Channel => Mean::channels_of(&train, view)?,
-            Normalize::PixelMean => Mean::pixels_of(&train, view)?,
+            Normalize::Channel => found.channels(),
+            Normalize::PixelMean => Mean::Pixel(found.pixel_mean),
         };
         if let Some(val) = &self.val {
-            let val = Watched::new(&**val, "validation images read", watch);
-            let failed = (0..val.len()).into_par_iter().find_map_first(|i| val.image(i).err());
-            failed.map_or(Ok(()), Err)?;
+            scan.check(&**val, "validation images read")?;
         }
         let classes = self.train.class_names().map(<[String]>::to_vec);
         Ok(InferenceInfo { preprocess: Preprocess { view, mean }, classes })
-    }
-}
-
-/// A set that tells how many of its images have been read, and reads none once it is to stop.
-struct Watched<'a> {
-    data: &'a dyn Dataset,
-    what: &'static str,
-    read: AtomicU64,
-    watch: &'a dyn Watch,
-}
-
-impl<'a> Watched<'a> {
-    fn new(data: &'a dyn Dataset, what: &'static str, watch: &'a dyn Watch) -> Self {
-        Self { data, what, read: AtomicU64::new(0), watch }
-    }
-}
-
-impl Dataset for Watched<'_> {
-    fn len(&self) -> usize {
-        self.data.len()
-    }
-
-    fn classes(&self) -> usize {
-        self.data.classes()
-    }
-
-    fn class_names(&self) -> Option<&[String]> {
-        self.data.class_names()
-    }
-
-    fn label(&self, index: usize) -> usize {
-        self.data.label(index)
-    }
-
-    fn image(&self, index: usize) -> Result<RgbImage, data::Error> {
-        if self.watch.stopped() {
-            return Err(data::Error::Interrupted);
-        }
-        let image = self.data.image(index);
-        let read = self.read.fetch_add(1, Ordering::Relaxed) + 1;
-        self.watch.progress(self.what, read, Some(self.len() as u64));
-        image
-    }
-
-    fn fingerprint(&self) -> String {
-        self.data.fingerprint()
     }
 }
 

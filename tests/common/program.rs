@@ -37,6 +37,8 @@ pub(crate) fn program(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_resnet-cpu"));
     command.args(args).current_dir(folder);
     command.env_remove("RESNET_CPU_ISA").env_remove("RESNET_CPU_WEIGHTS");
+    // Nothing is remembered from one test to the next, nor among the user's own.
+    command.env("XDG_CACHE_HOME", folder.join(".cache"));
     command
 }
 

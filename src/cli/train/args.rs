@@ -6,6 +6,8 @@ use resnet_cpu::train::{Config, Heading, Recipe, SETTINGS, Setting};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::super::bad_images::BadImageArgs;
+use super::super::cache::CacheArgs;
 use super::super::error::CliError;
 use super::super::limits::LimitArgs;
 use super::super::network::NetworkArgs;
@@ -13,7 +15,7 @@ use super::super::network::NetworkArgs;
 #[derive(clap::Args)]
 #[command(allow_negative_numbers = true)]
 pub(in crate::cli) struct Args {
-    /// A folder with one folder of images per class, CIFAR-10's binary files or idx files (MNIST)
+    /// A folder with one folder of images per class, shards (*.tar), CIFAR-10's binary files or idx files (MNIST)
     /// [default: built-in images of ten shapes]
     #[arg(value_name = "DATA")]
     pub(super) data: Option<PathBuf>,
@@ -42,6 +44,10 @@ pub(in crate::cli) struct Args {
     pub(super) verbose: bool,
     #[command(flatten)]
     pub(super) limits: LimitArgs,
+    #[command(flatten)]
+    pub(super) bad_images: BadImageArgs,
+    #[command(flatten)]
+    pub(super) cache: CacheArgs,
     #[command(flatten)]
     settings: SettingArgs,
 }

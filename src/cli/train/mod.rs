@@ -8,7 +8,7 @@ mod result;
 pub(super) use args::Args;
 
 use indicatif::{DecimalBytes, HumanCount};
-use resnet_cpu::data::{self, Kind};
+use resnet_cpu::data::{self, Kind, Scan};
 use resnet_cpu::model::Options;
 use resnet_cpu::runtime::Disk;
 use resnet_cpu::train::{
@@ -17,6 +17,7 @@ use resnet_cpu::train::{
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::bad_images::{self, OnBadImage};
 use super::error::CliError;
 use super::limits::advice;
 use super::machine::Machine;
@@ -38,13 +39,22 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     }
     let held_out = args.held_out()?;
     let activity = Activity::begin(machine)?;
-    let splits = data::open_with(args.data.as_deref(), args.limits.limits(), &activity)
+    let (path, limits) = (args.data.as_deref(), args.limits.limits());
+    let cache = args.cache.cache();
+    let mut splits = data::open_cached(path, limits, &cache, &activity)
         .map_err(|error| data_failure(error, &activity))?;
     activity.check()?;
     machine.note_itself();
     splits.notes.iter().for_each(|note| machine.note(note));
+    if args.bad_images.on_bad_image == OnBadImage::Skip {
+        let scan = Scan { cache: &cache, watch: &activity };
+        let (good, bad) = scan.leave_out(splits).map_err(|error| data_failure(error, &activity))?;
+        bad_images::list(&bad, machine);
+        splits = good;
+    }
     let data = TrainData::new(splits, held_out)
-        .map_err(|error| CliError::usage(format!("--val-split: {error}")))?;
+        .map_err(|error| CliError::usage(format!("--val-split: {error}")))?
+        .remembered_in(cache);
     let (recipe, config) = configure(args, &data)?;
     let out = args.out.clone().unwrap_or_else(|| default_out(args, &config));
     // What is stored is gone on with; a new run must be as its settings say.
@@ -98,7 +108,7 @@ fn percent(fraction: f64) -> String {
 fn configure(args: &Args, data: &TrainData) -> Result<(Config, Config), CliError> {
     let recipe = args.recipe.unwrap_or(match data.kind {
         Kind::Demo => Recipe::Demo,
-        Kind::Cifar10 | Kind::Idx | Kind::ClassFolders => Recipe::FastCifar,
+        Kind::Cifar10 | Kind::Idx | Kind::ClassFolders | Kind::Shards => Recipe::FastCifar,
     });
     let arch = match &args.arch {
         Some(arch) => arch,
@@ -131,9 +141,9 @@ fn print_settings(settings: &[(&'static str, String)], machine: &Machine) {
     }
 }
 
-/// Whether the first image of class folders is too large for a network of 32 x 32 inputs.
+/// Whether the first image of class folders or shards is too large for a network of 32 x 32 inputs.
 fn has_photographs(data: &TrainData) -> Result<bool, CliError> {
-    if data.kind != Kind::ClassFolders {
+    if !matches!(data.kind, Kind::ClassFolders | Kind::Shards) {
         return Ok(false);
     }
     let first = data.train.image(0);

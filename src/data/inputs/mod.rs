@@ -6,6 +6,7 @@ mod filter;
 mod normalize;
 mod preprocess;
 mod resize;
+mod statistics;
 mod view;
 
 pub use augment::Augmentation;
@@ -13,4 +14,5 @@ pub use batches::Batches;
 pub use normalize::{Mean, Normalizer};
 pub use preprocess::Preprocess;
 pub use resize::{Window, resize, resize_window};
+pub use statistics::{Colours, Statistics, Sums};
 pub use view::{Crops, Square, View};

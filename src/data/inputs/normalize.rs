@@ -1,16 +1,14 @@
-//! Bytes to the floats of a network's input: what is subtracted, and how it is measured.
+//! Bytes to the floats of a network's input: what is subtracted.
 //!
 //! Values are in units of pixel / 255, from 0 to 1. Either each channel has a mean and a standard
 //! deviation, as is usual today, or each pixel has a mean and nothing is divided ("with the per-pixel
-//! mean subtracted", as in the paper). The sums over a training set are sums of integers: exact, and
-//! the same in any order.
+//! mean subtracted", as in the paper).
 
 use std::borrow::Cow;
 
-use rayon::prelude::*;
-
-use super::View;
+use super::{Statistics, View};
 use crate::data::{Dataset, Error, RgbImage};
+use crate::runtime::Unwatched;
 
 /// What is subtracted from an image (and what it is divided by), in units of pixel / 255.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,27 +38,7 @@ impl Mean {
     /// # Panics
     /// If `data` is empty.
     pub fn channels_of(data: &dyn Dataset, view: View) -> Result<Self, Error> {
-        let sums = sum_over(data, 3 * 256, |image, counts| {
-            for pixel in view.center(image).pixels().chunks_exact(3) {
-                for (c, &byte) in pixel.iter().enumerate() {
-                    counts[c * 256 + usize::from(byte)] += 1;
-                }
-            }
-        })?;
-        let moments = |c: usize| {
-            let counts = &sums[c * 256..][..256];
-            let sum = |power: u32| -> u128 {
-                let terms = counts.iter().zip(0_u128..);
-                terms.map(|(&count, byte)| u128::from(count) * byte.pow(power)).sum()
-            };
-            // n² times the variance is an integer: nothing cancels.
-            let (n, first, second) = (sum(0), sum(1), sum(2));
-            let mean = first as f64 / n as f64 / 255.0;
-            let std = ((n * second - first * first) as f64).sqrt() / n as f64 / 255.0;
-            (mean as f32, if std > 0.0 { std as f32 } else { 1.0 })
-        };
-        let moments = [0, 1, 2].map(moments);
-        Ok(Self::Channel { mean: moments.map(|m| m.0), std: moments.map(|m| m.1) })
+        Ok(Statistics::of(data, view, &Unwatched)?.channels())
     }
 
     /// Mean of each pixel over the centre crops of all images of `data`.
@@ -71,41 +49,8 @@ impl Mean {
     /// # Panics
     /// If `data` is empty.
     pub fn pixels_of(data: &dyn Dataset, view: View) -> Result<Self, Error> {
-        let sums = sum_over(data, view.input_len(), |image, sums| {
-            for (sum, &byte) in sums.iter_mut().zip(view.center(image).pixels()) {
-                *sum += u64::from(byte);
-            }
-        })?;
-        let mean = |&sum: &u64| (sum as f64 / data.len() as f64 / 255.0) as f32;
-        Ok(Self::Pixel(sums.iter().map(mean).collect()))
+        Ok(Self::Pixel(Statistics::of(data, view, &Unwatched)?.pixel_mean))
     }
-}
-
-/// Sums `len` integers over the images of `data`, each added by `add`.
-fn sum_over(
-    data: &dyn Dataset,
-    len: usize,
-    add: impl Fn(&RgbImage, &mut [u64]) + Sync,
-) -> Result<Vec<u64>, Error> {
-    /// Sums that exist at the same time: enough for many threads, not too much memory.
-    const PARTS: usize = 64;
-    assert!(!data.is_empty(), "the mean of no images");
-    let part = data.len().div_ceil(PARTS);
-    let parts: Vec<Result<Vec<u64>, Error>> = (0..data.len().div_ceil(part))
-        .into_par_iter()
-        .map(|p| {
-            let mut sums = vec![0; len];
-            for index in p * part..((p + 1) * part).min(data.len()) {
-                add(&data.image(index)?, &mut sums);
-            }
-            Ok(sums)
-        })
-        .collect();
-    let mut total = vec![0; len];
-    for sums in parts {
-        total.iter_mut().zip(sums?).for_each(|(total, sum)| *total += sum);
-    }
-    Ok(total)
 }
 
 /// A [`Mean`] made ready to be applied: a table of what each byte becomes.

@@ -8,7 +8,8 @@ use super::names::name_of;
 use super::paths::Search;
 use crate::data::decode::{Limits, read_image};
 use crate::data::hash::Hash;
-use crate::data::{Dataset, Error, RgbImage};
+use crate::data::stamp::Stamp;
+use crate::data::{Dataset, Error, JpegDecoder, RgbImage};
 use crate::runtime::Unwatched;
 
 /// The images of a folder of class folders.
@@ -18,6 +19,8 @@ pub struct ImageFolder {
     classes: Vec<String>,
     files: Vec<File>,
     limits: Limits,
+    /// Of all paths, sizes and times, and of the limits.
+    stamp: Hash,
 }
 
 #[derive(Debug)]
@@ -49,23 +52,31 @@ impl ImageFolder {
     ) -> Result<Self, Error> {
         let subfolders = search.subfolders(folder)?;
         let mut files = Vec::new();
+        let mut stamp = Hash::new();
+        let real = folder.canonicalize().map_err(|e| Error::io(folder, e))?;
+        stamp.text(real.as_os_str().as_encoded_bytes());
+        stamp.number(limits.side.into());
+        stamp.number(limits.bytes);
+        stamp.text(limits.decoder.to_string().as_bytes());
         for (label, class) in subfolders.iter().enumerate() {
             search.folder(class)?;
             for path in std::mem::take(&mut search.found) {
                 let path = path?;
-                let size = std::fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
+                let found = Stamp::at(&path)?;
                 let mut name = Hash::new();
                 // Components, so that the hash is the same on every platform.
                 let below = path.strip_prefix(folder).unwrap_or(&path);
                 below.iter().for_each(|part| name.text(part.as_encoded_bytes()));
-                files.push(File { path, label, name, size });
+                stamp.hash(name);
+                found.hash(&mut stamp);
+                files.push(File { path, label, name, size: found.bytes });
             }
         }
         let classes: Vec<String> = subfolders.iter().map(|path| name_of(path)).collect();
         match &classes[..] {
             [] => Err(Error::NoClasses { path: folder.to_path_buf() }),
             [class] => Err(Error::SingleClass { path: folder.to_path_buf(), class: class.clone() }),
-            _ => Ok(Self { classes, files, limits }),
+            _ => Ok(Self { classes, files, limits, stamp }),
         }
     }
 
@@ -117,5 +128,13 @@ impl Dataset for ImageFolder {
             hash.number(file.size);
         }
         format!("class folders, {} pictures, {} classes, {hash}", self.len(), self.classes.len())
+    }
+
+    fn decoder(&self) -> JpegDecoder {
+        self.limits.decoder
+    }
+
+    fn stamp(&self) -> Option<u64> {
+        Some(self.stamp.value())
     }
 }

@@ -12,11 +12,12 @@ mod open;
 mod parts;
 mod passed;
 mod paths;
+pub mod shards;
 mod splits;
 
 pub use cifar::{CifarRecords, CifarSplit};
 pub use image_folder::ImageFolder;
 pub use memory::MemoryDataset;
-pub use open::{open, open_with};
+pub use open::{open, open_cached, open_with};
 pub use paths::{ImageList, collect_images};
 pub use splits::{Kind, Splits, ValidationOrigin};

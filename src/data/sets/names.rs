@@ -101,18 +101,17 @@ pub(super) fn part(path: &Path) -> Option<Part> {
 /// The name of a file or folder as text. Of a name that is not UTF-8 the other bytes stand as `\xFF`:
 /// two names never become one.
 pub(super) fn name_of(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default();
-    match name.to_str() {
-        Some(name) => name.to_owned(),
-        None => name
-            .as_encoded_bytes()
-            .utf8_chunks()
-            .flat_map(|chunk| {
-                let bytes = chunk.invalid().iter().map(|byte| format!("\\x{byte:02X}"));
-                std::iter::once(chunk.valid().to_owned()).chain(bytes).collect::<Vec<_>>()
-            })
-            .collect(),
+    text_of(path.file_name().unwrap_or_default().as_encoded_bytes())
+}
+
+/// The bytes of a name as text, as [`name_of`] makes it.
+pub(super) fn text_of(name: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in name.utf8_chunks() {
+        text += chunk.valid();
+        chunk.invalid().iter().for_each(|byte| text += &format!("\\x{byte:02X}"));
     }
+    text
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use super::memory::MemoryDataset;
 use super::parts::{Parts, hold_out};
 use super::paths::Search;
 use super::splits::{Kind, Splits, ValidationOrigin};
-use super::{CifarRecords, CifarSplit, idx, kinds};
+use super::{CifarRecords, CifarSplit, idx, kinds, shards};
 use crate::data::decode::{Limits, regular};
 use crate::data::{Dataset, Error};
-use crate::runtime::{Unwatched, Watch};
+use crate::runtime::{Cache, Unwatched, Watch};
 
 /// Images of the demo set for training; those for validation follow them.
 const DEMO_TRAIN: u64 = 4_000;
@@ -19,7 +19,7 @@ const DEMO_VAL: u64 = 1_000;
 const DEMO_SEED: u64 = 1;
 
 const LOOKED_FOR: &str = "a folder of images for each class (CLASS/..., or train/CLASS/... and \
-    val/CLASS/...), CIFAR-10 binary files (data_batch_1.bin and test_batch.bin, also in \
+    val/CLASS/...), shards (*.tar with images and labels as WebDataset has them), CIFAR-10 binary files (data_batch_1.bin and test_batch.bin, also in \
     cifar-10-batches-bin, or train*.bin and test*.bin), idx files (train-images-idx3-ubyte with or \
     without .gz, as MNIST has, also in MNIST/raw)";
 
@@ -38,10 +38,27 @@ pub fn open(path: Option<&Path>) -> Result<Splits, Error> {
 /// # Errors
 /// As for [`open`], and [`Error::Interrupted`] if it was stopped.
 pub fn open_with(path: Option<&Path>, limits: Limits, watch: &dyn Watch) -> Result<Splits, Error> {
+    open_cached(path, limits, &Cache::of_user(), watch)
+}
+
+/// As [`open_with`], where what has to be made of a data set and cannot be kept beside it is kept in
+/// `cache`: the indexes of other people's shards.
+///
+/// # Errors
+/// As for [`open_with`].
+pub fn open_cached(
+    path: Option<&Path>,
+    limits: Limits,
+    cache: &Cache,
+    watch: &dyn Watch,
+) -> Result<Splits, Error> {
     let Some(path) = path else { return Ok(open_demo()) };
     let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
     if !metadata.is_dir() {
         regular::check(path, &metadata)?;
+        if let Some(splits) = shards::open_splits(path, limits, cache, watch)? {
+            return Ok(splits);
+        }
         return Err(Error::IsFile { path: path.to_path_buf(), found: kinds::describe(path) });
     }
     for folder in [path.to_path_buf(), path.join("cifar-10-batches-bin")] {
@@ -54,6 +71,9 @@ pub fn open_with(path: Option<&Path>, limits: Limits, watch: &dyn Watch) -> Resu
     kinds::refuse_other_cifar(path)?;
     if let Some((folder, images)) = idx::locate(path)? {
         return open_idx(&folder, &images, watch);
+    }
+    if let Some(splits) = shards::open_splits(path, limits, cache, watch)? {
+        return Ok(splits);
     }
     let mut search = Search::new(watch);
     let parts = Parts::find(path, &mut search)?;

@@ -15,6 +15,8 @@ pub enum Kind {
     Idx,
     /// A folder for each class, with images of any size.
     ClassFolders,
+    /// WebDataset tars, with images of any size.
+    Shards,
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ impl fmt::Display for Kind {
             Self::Cifar10 => "CIFAR-10 binary",
             Self::Idx => "idx",
             Self::ClassFolders => "class folders",
+            Self::Shards => "shards",
         })
     }
 }

@@ -1,0 +1,387 @@
+//! What a training set's centre views are like: mean and deviation of each channel, mean of each pixel,
+//! and the principal components of the colours.
+//!
+//! All of it follows from sums of integers, which are exact and the same in any order: so a set can be
+//! cut into parts, added up by any number of threads and joined, and the result has the same bits.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Mean, View};
+use crate::data::{Dataset, Error, RgbImage};
+use crate::runtime::{Watch, team};
+
+/// Where a [`Sums`] has its numbers: the images, how often each byte is in each channel, the sums of
+/// the channels' products, the sums of the pixels.
+const IMAGES: usize = 0;
+const COUNTS: usize = IMAGES + 1;
+const PRODUCTS: usize = COUNTS + 3 * 256;
+const PIXELS: usize = PRODUCTS + PAIRS.len();
+
+/// The pairs of channels whose products are added up.
+const PAIRS: [(usize, usize); 3] = [(0, 1), (0, 2), (1, 2)];
+
+/// Sums over squares of the same size. They overflow at 2^64 / 255² pixels, five thousand million squares
+/// of 224.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sums {
+    numbers: Vec<u64>,
+    side: usize,
+}
+
+impl Sums {
+    /// Sums over no square yet; those to come have `side` pixels a side.
+    pub fn new(side: usize) -> Self {
+        Self { numbers: vec![0; PIXELS + 3 * side * side], side }
+    }
+
+    /// The sums for squares of `side` whose [`numbers`](Self::numbers) these are; none if there are too
+    /// few or too many of them.
+    pub fn from_numbers(side: usize, numbers: Vec<u64>) -> Option<Self> {
+        let expected = side.checked_mul(side)?.checked_mul(3)?.checked_add(PIXELS)?;
+        (numbers.len() == expected).then_some(Self { numbers, side })
+    }
+
+    /// All there is to keep of them, for whoever stores the sums of a part of a set.
+    pub fn numbers(&self) -> &[u64] {
+        &self.numbers
+    }
+
+    /// Squares that were added.
+    pub fn images(&self) -> u64 {
+        self.numbers[IMAGES]
+    }
+
+    /// Adds a square, for example [`View::center`] of an image.
+    ///
+    /// # Panics
+    /// If it is not of the size that [`new`](Self::new) was told.
+    pub fn add(&mut self, square: &RgbImage) {
+        let side = self.side;
+        assert_eq!((square.width(), square.height()), (side, side), "size of a square");
+        self.numbers[IMAGES] += 1;
+        let (counts, rest) = self.numbers[COUNTS..].split_at_mut(PRODUCTS - COUNTS);
+        let (products, sums) = rest.split_at_mut(PIXELS - PRODUCTS);
+        let mut added = [0_u64; PAIRS.len()];
+        let pixels = square.pixels().as_chunks::<3>().0;
+        for (pixel, sums) in pixels.iter().zip(sums.as_chunks_mut::<3>().0) {
+            for (c, (&byte, sum)) in pixel.iter().zip(sums).enumerate() {
+                counts[c * 256 + usize::from(byte)] += 1;
+                *sum += u64::from(byte);
+            }
+            for (sum, (a, b)) in added.iter_mut().zip(PAIRS) {
+                *sum += u64::from(pixel[a]) * u64::from(pixel[b]);
+            }
+        }
+        products.iter_mut().zip(added).for_each(|(sum, added)| *sum += added);
+    }
+
+    /// Adds all squares of `other`.
+    ///
+    /// # Panics
+    /// If those are of another size.
+    pub fn join(&mut self, other: &Self) {
+        assert_eq!(self.side, other.side, "sums over squares of different sizes");
+        self.numbers.iter_mut().zip(&other.numbers).for_each(|(sum, other)| *sum += other);
+    }
+
+    /// What follows from them.
+    ///
+    /// # Panics
+    /// If there are no squares.
+    pub fn statistics(&self) -> Statistics {
+        assert!(self.images() > 0, "the mean of no images");
+        let power = |c: usize, power: u32| -> i128 {
+            let terms = self.numbers[COUNTS + c * 256..][..256].iter().zip(0_i128..);
+            terms.map(|(&count, byte)| i128::from(count) * byte.pow(power)).sum()
+        };
+        let n = power(0, 0);
+        let first = [0, 1, 2].map(|c| power(c, 1));
+        // n² times a covariance is an integer: nothing cancels.
+        let mut covariance = [[0_i128; 3]; 3];
+        for c in 0..3 {
+            covariance[c][c] = n * power(c, 2) - first[c] * first[c];
+        }
+        for ((a, b), &product) in PAIRS.into_iter().zip(&self.numbers[PRODUCTS..]) {
+            covariance[a][b] = n * i128::from(product) - first[a] * first[b];
+            covariance[b][a] = covariance[a][b];
+        }
+        let std = |c: usize| {
+            let std = (covariance[c][c] as f64).sqrt() / n as f64 / 255.0;
+            if std > 0.0 { std as f32 } else { 1.0 }
+        };
+        let scale = 255.0 * n as f64;
+        let mean = |&sum: &u64| (sum as f64 / self.images() as f64 / 255.0) as f32;
+        Statistics {
+            images: self.images(),
+            mean: first.map(|sum| (sum as f64 / n as f64 / 255.0) as f32),
+            std: [0, 1, 2].map(std),
+            colours: Colours::of(covariance.map(|row| row.map(|x| x as f64 / scale / scale))),
+            pixel_mean: self.numbers[PIXELS..].iter().map(mean).collect(),
+        }
+    }
+}
+
+/// What the centre views of a set are like, in units of pixel / 255.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// How many there are.
+    pub images: u64,
+    /// Mean of each channel (red, green, blue).
+    pub mean: [f32; 3],
+    /// Population standard deviation of each channel; 1 for one that never varies.
+    pub std: [f32; 3],
+    /// Principal components of the pixels' colours.
+    pub colours: Colours,
+    /// Mean of each pixel, `[crop, crop, 3]`.
+    pub pixel_mean: Vec<f32>,
+}
+
+impl Statistics {
+    /// Those of the centre crops that `view` takes of the images of `data`, on a team of the current thread
+    /// pool. `watch` is told how many images have been read, and may stop it.
+    ///
+    /// # Errors
+    /// [`Error`] of the first image that cannot be read, [`Error::Interrupted`] if it was stopped.
+    ///
+    /// # Panics
+    /// If `data` is empty.
+    pub fn of(data: &dyn Dataset, view: View, watch: &dyn Watch) -> Result<Self, Error> {
+        /// Images of a task: a small part of the work, and more than it takes to hand one out.
+        const TASK: usize = 16;
+        assert!(!data.is_empty(), "the mean of no images");
+        // As many sums as there are threads at work.
+        let spare: Mutex<Vec<Sums>> = Mutex::new(Vec::new());
+        let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
+        let first_failed = AtomicUsize::new(usize::MAX);
+        let read = AtomicU64::new(0);
+        let task = |task: usize| {
+            let spared = spare.lock().expect("no panic while it is held").pop();
+            let mut sums = spared.unwrap_or_else(|| Sums::new(view.crop));
+            for index in task * TASK..((task + 1) * TASK).min(data.len()) {
+                // After an error only those before it matter.
+                if watch.stopped() || index > first_failed.load(Ordering::Relaxed) {
+                    break;
+                }
+                match data.image(index) {
+                    Ok(image) => sums.add(&view.center(&image)),
+                    Err(error) => {
+                        first_failed.fetch_min(index, Ordering::Relaxed);
+                        let mut failed = failed.lock().expect("no panic while it is held");
+                        if failed.as_ref().is_none_or(|(before, _)| index < *before) {
+                            *failed = Some((index, error));
+                        }
+                        break;
+                    }
+                }
+                let read = read.fetch_add(1, Ordering::Relaxed) + 1;
+                watch.progress("training images read", read, Some(data.len() as u64));
+            }
+            spare.lock().expect("no panic while it is held").push(sums);
+        };
+        team(|team| team.for_each(data.len().div_ceil(TASK), |i, _| task(i)));
+        if watch.stopped() {
+            return Err(Error::Interrupted);
+        }
+        if let Some((_, error)) = failed.into_inner().expect("no panic while it is held") {
+            return Err(error);
+        }
+        let mut parts = spare.into_inner().expect("no panic while it is held").into_iter();
+        let mut total = parts.next().expect("a set has images");
+        parts.for_each(|part| total.join(&part));
+        Ok(total.statistics())
+    }
+
+    /// Whether they can be those of `images` images through `view`.
+    pub(in crate::data) fn fits(&self, images: usize, view: View) -> bool {
+        self.images == images as u64 && self.pixel_mean.len() == view.input_len()
+    }
+
+    /// Mean and deviation of the channels, to be subtracted and divided by.
+    pub fn channels(&self) -> Mean {
+        Mean::Channel { mean: self.mean, std: self.std }
+    }
+}
+
+/// The principal components of a set's colours, in units of pixel / 255.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Colours {
+    /// Variance along each component, the largest first.
+    pub eigenvalues: [f64; 3],
+    /// A component a row (red, green, blue) of length 1, whose largest number is positive.
+    pub eigenvectors: [[f64; 3]; 3],
+}
+
+impl Colours {
+    /// The components of a covariance matrix: Jacobi's method, in f64 by operations that are rounded alike
+    /// everywhere.
+    fn of(covariance: [[f64; 3]; 3]) -> Self {
+        let mut a = covariance;
+        // Component i is row i.
+        let mut vectors = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+        // Each sweep squares what is off the diagonal; a few are enough.
+        for _ in 0..32 {
+            for (p, q) in PAIRS {
+                if a[p][q] != 0.0 {
+                    rotate(&mut a, &mut vectors, p, q);
+                }
+            }
+        }
+        let mut order = [0, 1, 2];
+        order.sort_by(|&i, &j| a[j][j].total_cmp(&a[i][i]));
+        let upright = |i: usize| {
+            let vector = vectors[i];
+            let largest = vector
+                .iter()
+                .fold(0.0, |most: f64, &x| if x.abs() > most.abs() { x } else { most });
+            vector.map(|x| if largest < 0.0 { -x } else { x })
+        };
+        Self { eigenvalues: order.map(|i| a[i][i].max(0.0)), eigenvectors: order.map(upright) }
+    }
+}
+
+/// Turns the plane of axes `p` and `q` so that `a[p][q]` becomes 0.
+fn rotate(a: &mut [[f64; 3]; 3], vectors: &mut [[f64; 3]; 3], p: usize, q: usize) {
+    let theta = (a[q][q] - a[p][p]) / (2.0 * a[p][q]);
+    let tangent = 1.0_f64.copysign(theta) / (theta.abs() + (theta * theta + 1.0).sqrt());
+    let cosine = 1.0 / (tangent * tangent + 1.0).sqrt();
+    let sine = tangent * cosine;
+    let change = tangent * a[p][q];
+    a[p][p] -= change;
+    a[q][q] += change;
+    (a[p][q], a[q][p]) = (0.0, 0.0);
+    let other = 3 - p - q;
+    let turned = |x: f64, y: f64| (cosine * x - sine * y, sine * x + cosine * y);
+    let (x, y) = turned(a[other][p], a[other][q]);
+    (a[other][p], a[p][other], a[other][q], a[q][other]) = (x, x, y, y);
+    for i in 0..3 {
+        (vectors[p][i], vectors[q][i]) = turned(vectors[p][i], vectors[q][i]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::MemoryDataset;
+    use crate::runtime::{Rng, Unwatched};
+    use std::time::{Duration, Instant};
+
+    fn squares(count: u64) -> Vec<RgbImage> {
+        let square = |i: u64| {
+            let mut rng = Rng::new(3, &[i]);
+            let base = rng.below(150);
+            let colour = |_| [0, 40, 80].map(|add| (base + add + rng.below(20)) as u8);
+            RgbImage::new(5, 5, (0..25).flat_map(colour).collect())
+        };
+        (0..count).map(square).collect()
+    }
+
+    #[test]
+    fn sums_are_the_same_in_any_order_and_any_parts() {
+        let squares = squares(20);
+        let mut all = Sums::new(5);
+        squares.iter().for_each(|square| all.add(square));
+        let (mut front, mut back) = (Sums::new(5), Sums::new(5));
+        squares[..7].iter().rev().for_each(|square| front.add(square));
+        squares[7..].iter().rev().for_each(|square| back.add(square));
+        let stored = back.numbers().to_vec();
+        assert!(Sums::from_numbers(4, stored.clone()).is_none());
+        assert!(Sums::from_numbers(usize::MAX, stored.clone()).is_none());
+        let mut back = Sums::from_numbers(5, stored).unwrap();
+        back.join(&front);
+        assert_eq!((&back, back.images()), (&all, 20));
+        assert_eq!(back.statistics(), all.statistics());
+    }
+
+    #[test]
+    fn statistics_are_those_of_the_definition() {
+        let squares = squares(30);
+        let mut sums = Sums::new(5);
+        squares.iter().for_each(|square| sums.add(square));
+        let found = sums.statistics();
+        let pixels: Vec<[f64; 3]> = squares
+            .iter()
+            .flat_map(|square| square.pixels().as_chunks::<3>().0)
+            .map(|pixel| pixel.map(|byte| f64::from(byte) / 255.0))
+            .collect();
+        let n = pixels.len() as f64;
+        let mean = [0, 1, 2].map(|c| pixels.iter().map(|pixel| pixel[c]).sum::<f64>() / n);
+        let covariance = |a: usize, b: usize| {
+            pixels.iter().map(|p| (p[a] - mean[a]) * (p[b] - mean[b])).sum::<f64>() / n
+        };
+        for c in 0..3 {
+            assert!((f64::from(found.mean[c]) - mean[c]).abs() < 1e-7);
+            assert!((f64::from(found.std[c]) - covariance(c, c).sqrt()).abs() < 1e-7);
+        }
+        let Colours { eigenvalues, eigenvectors } = found.colours;
+        assert!(eigenvalues.is_sorted_by(|a, b| a >= b) && eigenvalues[2] > 0.0);
+        for (i, vector) in eigenvectors.iter().enumerate() {
+            let largest = vector.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs()));
+            assert!(largest > Some(0.0), "{vector:?}");
+            for a in 0..3 {
+                let times: f64 = (0..3).map(|b| covariance(a, b) * vector[b]).sum();
+                assert!((times - eigenvalues[i] * vector[a]).abs() < 1e-14, "component {i}");
+            }
+            for (j, other) in eigenvectors.iter().enumerate() {
+                let dot: f64 = vector.iter().zip(other).map(|(x, y)| x * y).sum();
+                assert!((dot - f64::from(i == j)).abs() < 1e-14);
+            }
+        }
+        let first: f64 = squares.iter().map(|square| f64::from(square.pixels()[0])).sum();
+        assert_eq!(found.pixel_mean.len(), 75);
+        assert!((f64::from(found.pixel_mean[0]) - first / 30.0 / 255.0).abs() < 1e-7);
+    }
+
+    #[test]
+    fn colours_that_do_not_vary_have_components_too() {
+        for pixel in [[7, 7, 7], [0, 100, 255]] {
+            let mut sums = Sums::new(2);
+            sums.add(&RgbImage::new(2, 2, [pixel; 4].concat()));
+            let found = sums.statistics();
+            assert_eq!((found.std, found.colours.eigenvalues), ([1.0; 3], [0.0; 3]));
+            assert_eq!(found.colours.eigenvectors[0], [1.0, 0.0, 0.0]);
+        }
+        // Grey: all variance along (1, 1, 1).
+        let mut sums = Sums::new(2);
+        sums.add(&RgbImage::new(2, 2, vec![0, 0, 0, 9, 9, 9, 50, 50, 50, 200, 200, 200]));
+        let Colours { eigenvalues, eigenvectors } = sums.statistics().colours;
+        assert!(eigenvalues[1] < 1e-16 * eigenvalues[0].max(1.0), "{eigenvalues:?}");
+        assert!(eigenvectors[0].iter().all(|x| (x - 3.0_f64.sqrt().recip()).abs() < 1e-15));
+    }
+
+    /// Tells to stop after some images.
+    struct StopAfter(u64, AtomicU64);
+
+    impl Watch for StopAfter {
+        fn progress(&self, _: &'static str, _: u64, total: Option<u64>) {
+            assert_eq!(total, Some(2000));
+            self.1.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn stopped(&self) -> bool {
+            self.1.load(Ordering::Relaxed) >= self.0
+        }
+    }
+
+    #[test]
+    fn a_set_is_read_in_parallel_and_can_be_stopped() {
+        let data = MemoryDataset::demo(1, 0..2000);
+        let view = View::cifar();
+        let mut found = Vec::new();
+        for threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            found.push(pool.install(|| Statistics::of(&data, view, &Unwatched)).unwrap());
+            let start = Instant::now();
+            let watch = StopAfter(100, AtomicU64::new(0));
+            let stopped = pool.install(|| Statistics::of(&data, view, &watch));
+            assert!(matches!(stopped, Err(Error::Interrupted)));
+            assert!(watch.1.into_inner() < 100 + 16 * threads as u64);
+            assert!(start.elapsed() < Duration::from_secs(1));
+        }
+        assert_eq!(found[0], found[1]);
+        assert_eq!(found[0].images, 2000);
+    }
+}
