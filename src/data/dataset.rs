@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::hash::Hash;
 use super::sampler::shuffle;
-use super::{Error, RgbImage, SettingError, Statistics, View};
+use super::{Error, JpegDecoder, RgbImage, RgbView, SettingError, Statistics, View};
 use crate::runtime::Rng;
 
 /// Labelled images with numbers from 0.
@@ -37,6 +37,23 @@ pub trait Dataset: Send + Sync {
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
     fn image(&self, index: usize) -> Result<RgbImage, Error>;
+
+    /// Calls `see`, once, with image `index` where its pixels are: those that lie in memory are not copied.
+    ///
+    /// # Errors
+    /// As for [`image`](Self::image); `see` is not called then.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    fn with_image(&self, index: usize, see: &mut dyn FnMut(RgbView<'_>)) -> Result<(), Error> {
+        see(self.image(index)?.view());
+        Ok(())
+    }
+
+    /// Which decoder reads its JPEGs, if it has any.
+    fn decoder(&self) -> JpegDecoder {
+        JpegDecoder::default()
+    }
 
     /// Side of the black square in whose middle smaller images of the set stand before all else, as
     /// [`View::pad`](super::View::pad); none if images are taken as they are.
@@ -138,6 +155,14 @@ impl Dataset for Subset {
 
     fn image(&self, index: usize) -> Result<RgbImage, Error> {
         self.data.image(self.indices[index])
+    }
+
+    fn with_image(&self, index: usize, see: &mut dyn FnMut(RgbView<'_>)) -> Result<(), Error> {
+        self.data.with_image(self.indices[index], see)
+    }
+
+    fn decoder(&self) -> JpegDecoder {
+        self.data.decoder()
     }
 
     fn pad(&self) -> Option<usize> {

@@ -9,7 +9,7 @@ use super::paths::Search;
 use crate::data::decode::{Limits, read_image};
 use crate::data::hash::Hash;
 use crate::data::stamp::Stamp;
-use crate::data::{Dataset, Error, RgbImage};
+use crate::data::{Dataset, Error, JpegDecoder, RgbImage};
 use crate::runtime::Unwatched;
 
 /// The images of a folder of class folders.
@@ -57,6 +57,7 @@ impl ImageFolder {
         stamp.text(real.as_os_str().as_encoded_bytes());
         stamp.number(limits.side.into());
         stamp.number(limits.bytes);
+        stamp.text(limits.decoder.to_string().as_bytes());
         for (label, class) in subfolders.iter().enumerate() {
             search.folder(class)?;
             for path in std::mem::take(&mut search.found) {
@@ -127,6 +128,10 @@ impl Dataset for ImageFolder {
             hash.number(file.size);
         }
         format!("class folders, {} pictures, {} classes, {hash}", self.len(), self.classes.len())
+    }
+
+    fn decoder(&self) -> JpegDecoder {
+        self.limits.decoder
     }
 
     fn stamp(&self) -> Option<u64> {
