@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::recipe::Recipe;
 use super::schedule::{LearningRate, Schedule, Warmup};
 use super::spelled;
+use crate::data::JpegDecoder;
 use crate::learn::SgdOptions;
 use crate::model::{Downsample, ModelSpec, Options, Shortcut, SpecError, StrideIn};
 
@@ -162,6 +163,9 @@ pub struct Config {
     /// What is not trained.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub freeze: Freeze,
+    /// Which decoder reads JPEGs.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub decoder: JpegDecoder,
 }
 
 impl Config {
@@ -213,6 +217,10 @@ impl Config {
             decay_bn: self.decay_bn,
         }
     }
+}
+
+fn is_default(decoder: &JpegDecoder) -> bool {
+    *decoder == JpegDecoder::default()
 }
 
 fn is_false(value: &bool) -> bool {

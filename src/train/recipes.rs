@@ -3,6 +3,7 @@
 use super::config::{Augment, Config, DataInfo, Freeze, Length, NUMERICS, Normalize};
 use super::recipe::Recipe;
 use super::schedule::{Schedule, Warmup};
+use crate::data::JpegDecoder;
 use crate::model::{BlockKind, Family, ModelSpec};
 
 impl Recipe {
@@ -40,6 +41,7 @@ impl Recipe {
             initial: None,
             backbone_lr: 1.0,
             freeze: Freeze::None,
+            decoder: JpegDecoder::default(),
         };
         match self {
             Self::Demo => {

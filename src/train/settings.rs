@@ -7,6 +7,7 @@
 use super::config::{Augment, Config, Freeze, Length, Normalize};
 use super::schedule::{Schedule, Warmup};
 use super::values::{list, named, number, parse, positive, put, share, spelled, switch};
+use crate::data::JpegDecoder;
 
 /// Under which heading the help lists a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +128,11 @@ pub static SETTINGS: &[Setting] = &[
          features once, and only the classifier is trained on them",
         |c, text| put(&mut c.freeze, named(text, &Freeze::ALL)),
     ),
+    // Not a flag: the data are opened with one.
+    Setting::shown("decoder", "decoder", |c| {
+        (c.decoder != JpegDecoder::default()).then(|| c.decoder.to_string())
+    })
+    .valid("a decoder that this build has", |c| c.decoder.available().is_ok()),
     Setting::shown("epochs", "length", |c| match c.length {
         Length::Epochs(n) => Some(n.to_string()),
         Length::Iterations(_) => None,
@@ -417,6 +423,7 @@ mod tests {
         (config.numerics, config.lengthened) = (2, vec![Length::Epochs(1)]);
         (config.initial, config.freeze) = (Some("0f".to_owned()), Freeze::Backbone);
         config.backbone_lr = 0.1;
+        config.decoder = JpegDecoder::LibjpegTurbo;
         let json = serde_json::to_value(&config).unwrap();
         let fields: BTreeSet<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
         let stored: BTreeSet<&str> = SETTINGS.iter().map(|setting| setting.stored).collect();

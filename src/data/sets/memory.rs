@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::demo;
 use crate::data::hash::Hash;
 use crate::data::inputs::View;
-use crate::data::{Dataset, Error, RgbImage};
+use crate::data::{Dataset, Error, RgbImage, RgbView};
 use crate::runtime::team;
 
 /// Side of the images of small sets; idx images may be smaller and are then padded to it.
@@ -71,9 +71,9 @@ impl MemoryDataset {
         self.height * self.width * 3
     }
 
-    fn rgb(&self, index: usize) -> RgbImage {
+    fn rgb(&self, index: usize) -> RgbView<'_> {
         let len = self.image_len();
-        RgbImage::new(self.width, self.height, self.pixels[index * len..][..len].to_vec())
+        RgbView::new(self.width, self.height, &self.pixels[index * len..][..len])
     }
 }
 
@@ -95,7 +95,12 @@ impl Dataset for MemoryDataset {
     }
 
     fn image(&self, index: usize) -> Result<RgbImage, Error> {
-        Ok(self.rgb(index))
+        Ok(self.rgb(index).to_image())
+    }
+
+    fn with_image(&self, index: usize, see: &mut dyn FnMut(RgbView<'_>)) -> Result<(), Error> {
+        see(self.rgb(index));
+        Ok(())
     }
 
     fn pad(&self) -> Option<usize> {
@@ -105,7 +110,10 @@ impl Dataset for MemoryDataset {
     /// The hash is over all (padded) pixels and labels.
     fn fingerprint(&self) -> String {
         let padded = View { pad: self.pad(), resize: None, crop: SIDE };
-        let hash = |index| Hash::of(padded.center(&self.rgb(index)).pixels());
+        let hash = |index| {
+            let square = padded.center_square([self.width, self.height]);
+            Hash::of(square.image(self.rgb(index)).pixels())
+        };
         let images = team(|team| team.map(self.len(), |index, _| hash(index)));
         let mut hash = Hash::of(&self.labels);
         images.into_iter().for_each(|image| hash.hash(image));
