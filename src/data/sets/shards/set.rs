@@ -166,6 +166,13 @@ impl Dataset for Shards {
         Ok(())
     }
 
+    fn read_ahead(&self, indices: &[usize]) {
+        for &index in indices {
+            let (shard, number) = self.locate(index);
+            shard.tar.read_ahead(&shard.index.records[number]);
+        }
+    }
+
     /// The hash is over the number of images, the bytes and the CRC32C of each tar, which holds images, labels
     /// and their order. Where the tars are, and what they are called, does not matter.
     fn fingerprint(&self) -> String {
