@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::index::{Index, Record};
-use super::manifest::Measured;
 use super::map::MappedTar;
+use super::measured::Measured;
 use super::raw::RawImage;
 use crate::data::decode::{Limits, decode};
 use crate::data::hash::Hash;
