@@ -60,6 +60,10 @@ pub trait Dataset: Send + Sync {
         Ok(())
     }
 
+    /// Says that images `indices` will be read soon: what lies on a disk may be fetched from now on. It
+    /// does not wait, and takes no memory of the program's own.
+    fn read_ahead(&self, _indices: &[usize]) {}
+
     /// Which decoder reads its JPEGs, if it has any.
     fn decoder(&self) -> JpegDecoder {
         JpegDecoder::default()
@@ -186,6 +190,11 @@ impl Dataset for Subset {
 
     fn with_image(&self, index: usize, see: &mut dyn FnMut(RgbView<'_>)) -> Result<(), Error> {
         self.data.with_image(self.indices[index], see)
+    }
+
+    fn read_ahead(&self, indices: &[usize]) {
+        let indices: Vec<usize> = indices.iter().map(|&index| self.indices[index]).collect();
+        self.data.read_ahead(&indices);
     }
 
     fn decoder(&self) -> JpegDecoder {

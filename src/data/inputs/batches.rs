@@ -83,6 +83,7 @@ impl<'a> Batches<'a> {
     ) -> Result<(), Error> {
         assert_eq!(out.len(), indices.len() * self.input_len(), "floats of the inputs of a batch");
         assert_eq!(labels.len(), indices.len(), "labels of a batch");
+        self.data.read_ahead(indices);
         for (label, &index) in labels.iter_mut().zip(indices) {
             *label = self.data.label(index);
         }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::index::{Index, Record};
-use super::manifest::Measured;
 use super::map::MappedTar;
+use super::measured::Measured;
 use super::raw::RawImage;
 use crate::data::decode::{Limits, decode};
 use crate::data::hash::Hash;
@@ -169,6 +169,13 @@ impl Dataset for Shards {
             see(decode(bytes, name(), &self.limits)?.view());
         }
         Ok(())
+    }
+
+    fn read_ahead(&self, indices: &[usize]) {
+        for &index in indices {
+            let (shard, number) = self.locate(index);
+            shard.tar.read_ahead(&shard.index.records[number]);
+        }
     }
 
     /// The hash is over the number of images, the bytes and the CRC32C of each tar, which holds images, labels
