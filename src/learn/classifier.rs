@@ -7,6 +7,7 @@ use crate::runtime::Team;
 
 /// Loss of a batch of `features`, `[labels.len(), features]`, and the gradients of the classifier, written to
 /// their places in `gradients`, which is laid out as [`Params::learnable`]. The other places stay as they are.
+/// The gradient of the weight is taken as if the features were `inputs`: the same, or moved and scaled.
 ///
 /// # Panics
 /// If a size does not fit or a label is not a class.
@@ -15,7 +16,7 @@ pub(crate) fn classifier_step(
     backend: Backend,
     network: &Network,
     params: &Params,
-    features: &[f32],
+    [features, inputs]: [&[f32]; 2],
     labels: &[usize],
     label_smoothing: f64,
     gradients: &mut [f32],
@@ -28,12 +29,12 @@ pub(crate) fn classifier_step(
     Linear::new(team, backend, weight, bias).forward(team, features, &mut logits);
     let mut dlogits = vec![0.0; logits.len()];
     let loss = softmax_loss(team, &logits, labels, label_smoothing, images, &mut dlogits);
-    let mut dfeatures = vec![0.0; features.len()];
+    let mut dfeatures = vec![0.0; inputs.len()];
     let (mut dweight, mut dbias) = (vec![0.0; weight.len()], vec![0.0; bias.len()]);
     linear_backward(
         team,
         backend,
-        features,
+        inputs,
         weight,
         &dlogits,
         &mut dfeatures,
@@ -77,8 +78,9 @@ mod tests {
         session.run(&input, 6, 16, 16).unwrap();
         let features = session.features();
         let mut own = vec![7.0; whole.len()];
+        let inputs = [&features[..]; 2];
         let found = team(|team| {
-            classifier_step(team, backend, &network, &params, &features, &labels, 0.1, &mut own)
+            classifier_step(team, backend, &network, &params, inputs, &labels, 0.1, &mut own)
         });
         assert!((found.sum - expected.sum).abs() < 1e-4, "{} {}", found.sum, expected.sum);
         for (i, (a, b)) in own.iter().zip(&whole).enumerate() {

@@ -148,9 +148,13 @@ impl<'a> Trainer<'a> {
                 .or_else(|| in_flat(params, &self.gradients, "gradients"));
             return Err(self.diverged(at));
         }
-        let Self { crew, sgd, isa, gradients, .. } = self;
+        let Self { crew, sgd, isa, gradients, frozen, network, .. } = self;
         crew.run(|team| {
+            let before = frozen.as_ref().map(|_| params.get(network.fc.weight).to_vec());
             sgd.step(team, *isa, params.learnable_mut(), momentum, gradients, lr);
+            if let (Some(frozen), Some(before)) = (&*frozen, before) {
+                frozen.follow(network, &before, params);
+            }
             if let (Some(ema), Some(decay)) = (ema, config.ema_decay) {
                 update_ema(team, *isa, ema, params, decay, progress.step);
             }

@@ -19,7 +19,7 @@ const WHOLE: Updates = Updates { wanted: 160, epochs: (10, 40) };
 /// Of a classifier alone, which costs next to nothing.
 const CLASSIFIER: Updates = Updates { wanted: 600, epochs: (10, 100) };
 
-/// The learning rate of a classifier alone, in units of the features' mean square length.
+/// The learning rate of a classifier alone, whose features have a mean square length of 1.
 const CLASSIFIER_LR: f64 = 1.0;
 
 impl Config {
