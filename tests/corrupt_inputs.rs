@@ -77,7 +77,7 @@ fn damage_seeds(target: &str, read: Read, header: usize, may_end: fn(usize) -> b
 }
 
 fn read_image(bytes: &[u8], _: &Path) -> Result<Content, String> {
-    let limits = Limits { side: 4096, bytes: 16 << 20 };
+    let limits = Limits { side: 4096, bytes: 16 << 20, ..Limits::default() };
     let image = data::decode(bytes, Path::new("image"), &limits).map_err(|e| e.to_string())?;
     let how = Preprocess::cifar();
     how.apply(&image, &mut vec![0.0; how.input_len()]);

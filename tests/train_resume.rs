@@ -4,6 +4,7 @@
 mod common;
 
 use common::program::{finish, program, write_records};
+use common::shards::pack;
 use resnet_cpu::data;
 use resnet_cpu::gemm::Backend;
 use resnet_cpu::runtime::{Disk, Rng, Unwatched};
@@ -31,6 +32,13 @@ impl Fixture {
         fs::create_dir(folder.path().join("data")).unwrap();
         write_records(&folder.path().join("data/train.bin"), 103);
         write_records(&folder.path().join("data/test.bin"), 20);
+        Self { folder }
+    }
+
+    /// As many images in shards.
+    fn of_shards() -> Self {
+        let folder = TempDir::new().unwrap();
+        pack(&folder.path().join("data"), &[("train", 0..103), ("val", 103..123)], 30);
         Self { folder }
     }
 
@@ -97,10 +105,21 @@ fn the_same_bytes_for_any_threads_and_instruction_set() {
 #[test]
 #[cfg(unix)]
 fn killed_at_random_moments_it_ends_with_the_same_bytes() {
+    killed_at_random_moments(&Fixture::new());
+}
+
+/// The order of an epoch and the place in it are not in any reader.
+#[test]
+#[cfg(unix)]
+fn killed_in_the_middle_of_epochs_from_shards_it_ends_with_the_same_bytes() {
+    killed_at_random_moments(&Fixture::of_shards());
+}
+
+#[cfg(unix)]
+fn killed_at_random_moments(fixture: &Fixture) {
     /// At least so many kills, and of those inside a save (their half-written file is left).
     const KILLS: usize = 12;
     const INSIDE: usize = 2;
-    let fixture = Fixture::new();
     let whole = fixture.finish("whole", &[]);
     let mut rng = Rng::named(3, "kills");
     let exact: Vec<&str> =
@@ -207,7 +226,20 @@ impl Observer for StopAt {
 
 #[test]
 fn stopped_anywhere_the_validation_included_it_ends_with_the_same_bytes() {
-    let fixture = Fixture::new();
+    stopped_anywhere(&Fixture::new());
+}
+
+#[test]
+fn stopped_anywhere_from_shards_it_ends_with_the_same_bytes() {
+    let fixture = Fixture::of_shards();
+    stopped_anywhere(&fixture);
+    let first = fixture.bytes("whole");
+    for threads in [1, 3, 8] {
+        assert!(fixture.finish_with("whole", threads) == first, "{threads} threads");
+    }
+}
+
+fn stopped_anywhere(fixture: &Fixture) {
     let whole = fixture.finish("whole", &[]);
     let data = data::open(Some(&fixture.path("data"))).unwrap();
     let data = TrainData::new(data, 20).unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::hash::Hash;
 use super::sampler::shuffle;
-use super::{Error, RgbImage, SettingError, Statistics, View};
+use super::{Error, JpegDecoder, RgbImage, RgbView, SettingError, Statistics, View};
 use crate::runtime::Rng;
 
 /// Labelled images with numbers from 0.
@@ -46,6 +46,27 @@ pub trait Dataset: Send + Sync {
     fn name(&self, index: usize) -> String {
         assert!(index < self.len(), "image {index} of {}", self.len());
         format!("image {index}")
+    }
+
+    /// Calls `see`, once, with image `index` where its pixels are: those that lie in memory are not copied.
+    ///
+    /// # Errors
+    /// As for [`image`](Self::image); `see` is not called then.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    fn with_image(&self, index: usize, see: &mut dyn FnMut(RgbView<'_>)) -> Result<(), Error> {
+        see(self.image(index)?.view());
+        Ok(())
+    }
+
+    /// Says that images `indices` will be read soon: what lies on a disk may be fetched from now on. It
+    /// does not wait, and takes no memory of the program's own.
+    fn read_ahead(&self, _indices: &[usize]) {}
+
+    /// Which decoder reads its JPEGs, if it has any.
+    fn decoder(&self) -> JpegDecoder {
+        JpegDecoder::default()
     }
 
     /// Side of the black square in whose middle smaller images of the set stand before all else, as
@@ -165,6 +186,19 @@ impl Dataset for Subset {
 
     fn name(&self, index: usize) -> String {
         self.data.name(self.indices[index])
+    }
+
+    fn with_image(&self, index: usize, see: &mut dyn FnMut(RgbView<'_>)) -> Result<(), Error> {
+        self.data.with_image(self.indices[index], see)
+    }
+
+    fn read_ahead(&self, indices: &[usize]) {
+        let indices: Vec<usize> = indices.iter().map(|&index| self.indices[index]).collect();
+        self.data.read_ahead(&indices);
+    }
+
+    fn decoder(&self) -> JpegDecoder {
+        self.data.decoder()
     }
 
     fn pad(&self) -> Option<usize> {

@@ -19,13 +19,15 @@ mod sets;
 mod stamp;
 
 pub use dataset::{Dataset, Subset};
-pub use decode::{Limits, decode, is_plain_jpeg, read_image, read_image_from};
+pub use decode::{
+    JpegDecoder, Limits, NoDecoder, decode, is_plain_jpeg, read_image, read_image_from,
+};
 pub use error::{Error, SettingError};
 pub use inputs::{
-    Augmentation, Batches, Colours, Crops, Mean, Normalizer, Preprocess, Statistics, Sums, View,
-    Window, resize, resize_window,
+    Augmentation, Batches, Colours, Crops, Mean, Normalizer, Preprocess, Square, Statistics, Sums,
+    View, Window, resize, resize_window,
 };
-pub use rgb::RgbImage;
+pub use rgb::{RgbImage, RgbView};
 pub use sampler::{Picked, Sampler, epoch_order};
 pub use scan::{BadImages, Scan};
 pub use sets::{

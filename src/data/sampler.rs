@@ -65,6 +65,14 @@ impl Sampler {
         self.step % self.steps_per_epoch()
     }
 
+    /// The images of the next batch, as far as its order is known: none at the end of an epoch.
+    pub fn coming(&self) -> &[usize] {
+        match self.position() as usize {
+            0 => &[],
+            position => &self.order[position * self.batch..][..self.batch],
+        }
+    }
+
     /// Takes the next batch. There is always one.
     pub fn next_batch(&mut self) -> Picked<'_> {
         let (epoch, position) = (self.epoch(), self.position() as usize);
@@ -133,6 +141,8 @@ mod tests {
             assert_eq!((resumed.epoch(), resumed.position()), (step / 5, step % 5));
             let order = epoch_order(5, step / 5, 23);
             let expected = &order[(step % 5 * 4) as usize..][..4];
+            let coming = resumed.coming().to_vec();
+            assert_eq!(coming, if step % 5 == 0 { &[][..] } else { expected });
             assert_eq!(resumed.next_batch(), Picked { epoch: step / 5, indices: expected });
             assert_eq!(whole.next_batch(), Picked { epoch: step / 5, indices: expected });
         }

@@ -161,6 +161,7 @@ impl Scan<'_> {
             let together = team.threads() * TOGETHER;
             for first in (0..data.len()).step_by(together) {
                 let count = together.min(data.len() - first);
+                data.read_ahead(&(first..first + count).collect::<Vec<_>>());
                 let failed = team.map(count, |i, _| {
                     if self.watch.stopped() {
                         return Some(Error::Interrupted);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::recipe::Recipe;
 use super::schedule::{LearningRate, Schedule, Warmup};
 use super::spelled;
+use crate::data::JpegDecoder;
 use crate::learn::SgdOptions;
 use crate::model::{Downsample, ModelSpec, Options, Shortcut, SpecError, StrideIn};
 
@@ -141,6 +142,9 @@ pub struct Config {
     pub held_out: u64,
     /// The seed of all random numbers.
     pub seed: u64,
+    /// Which decoder reads JPEGs.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub decoder: JpegDecoder,
 }
 
 impl Config {
@@ -187,6 +191,10 @@ impl Config {
             decay_bn: self.decay_bn,
         }
     }
+}
+
+fn is_default(decoder: &JpegDecoder) -> bool {
+    *decoder == JpegDecoder::default()
 }
 
 fn is_false(value: &bool) -> bool {

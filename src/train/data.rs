@@ -66,6 +66,7 @@ impl TrainData {
         let val = self.val.as_deref();
         let fingerprint = |set: &dyn Dataset| set.fingerprint();
         config.classes = self.train.classes();
+        config.decoder = self.train.decoder();
         config.data = DataInfo {
             kind: self.kind.to_string(),
             fingerprint: match val {

@@ -3,6 +3,7 @@
 use super::config::{Augment, Config, DataInfo, Length, NUMERICS, Normalize};
 use super::recipe::Recipe;
 use super::schedule::{Schedule, Warmup};
+use crate::data::JpegDecoder;
 use crate::model::{BlockKind, Family, ModelSpec};
 
 impl Recipe {
@@ -37,6 +38,7 @@ impl Recipe {
             normalize: Normalize::PixelMean,
             held_out: 0,
             seed: 0,
+            decoder: JpegDecoder::default(),
         };
         match self {
             Self::Demo => {

@@ -7,6 +7,7 @@
 use super::config::{Augment, Config, Length, Normalize};
 use super::schedule::{Schedule, Warmup};
 use super::values::{list, named, number, parse, positive, put, share, spelled, switch};
+use crate::data::JpegDecoder;
 
 /// Under which heading the help lists a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +120,11 @@ pub static SETTINGS: &[Setting] = &[
     Setting::shown("side", "side", |c| Some(c.side.to_string()))
         .valid("1 to 16384 px", |c| (1..=16_384).contains(&c.side)),
     Setting::shown("numerics", "numerics", |c| (c.numerics != 1).then(|| c.numerics.to_string())),
+    // Not a flag: the data are opened with one.
+    Setting::shown("decoder", "decoder", |c| {
+        (c.decoder != JpegDecoder::default()).then(|| c.decoder.to_string())
+    })
+    .valid("a decoder that this build has", |c| c.decoder.available().is_ok()),
     Setting::shown("epochs", "length", |c| match c.length {
         Length::Epochs(n) => Some(n.to_string()),
         Length::Iterations(_) => None,
@@ -395,6 +401,7 @@ mod tests {
         let mut config = config();
         // Left out where they are as in the first version.
         (config.numerics, config.lengthened) = (2, vec![Length::Epochs(1)]);
+        config.decoder = JpegDecoder::LibjpegTurbo;
         let json = serde_json::to_value(&config).unwrap();
         let fields: BTreeSet<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
         let stored: BTreeSet<&str> = SETTINGS.iter().map(|setting| setting.stored).collect();

@@ -135,6 +135,8 @@ impl<'a> Trainer<'a> {
             }
             self.train.fill(batch.epoch, indices, input, labels)?;
         }
+        // It comes from the disk while the step is computed.
+        self.train.data().read_ahead(self.sampler.coming());
         let data_seconds = start.elapsed().as_secs_f64();
 
         let State { config, params, momentum, ema, progress, schedule, .. } = &mut self.state;

@@ -6,6 +6,7 @@
 pub(crate) mod fixture;
 pub(crate) mod program;
 pub(crate) mod schema;
+pub(crate) mod shards;
 
 use resnet_cpu::model::{ModelSpec, Network, Options, Params, Role};
 use resnet_cpu::runtime::Rng;

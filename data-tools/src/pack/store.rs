@@ -82,7 +82,7 @@ impl Rule {
     ) -> Result<Stored<'a>, Error> {
         let raw = RawImage::is_raw(&bytes);
         let image = match raw {
-            true => RawImage::parse(&bytes, path, limits)?.to_image(),
+            true => RawImage::parse(&bytes, path, limits)?.view().to_image(),
             false => decode(&bytes, path, limits)?,
         };
         let extension = match self.shorter_side {

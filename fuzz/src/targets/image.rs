@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use resnet_cpu::data::{Crops, Limits, Mean, Normalizer, Preprocess, View, decode};
+use resnet_cpu::data::{Crops, JpegDecoder, Limits, Mean, Normalizer, Preprocess, View, decode};
 
-const LIMITS: Limits = Limits { side: 2048, bytes: 8 << 20 };
+const LIMITS: Limits = Limits { side: 2048, bytes: 8 << 20, decoder: JpegDecoder::Rust };
 
 /// One input.
 pub fn run(bytes: &[u8]) {

@@ -72,7 +72,7 @@ impl<'a> Survey<'a> {
         let mut scans = 0;
         loop {
             // To the next marker: 0xFF bytes, as many as there are, then a code.
-            let found = bytes[at..].iter().position(|&b| b == 0xFF).map(|found| at + found);
+            let found = memchr::memchr(0xFF, &bytes[at..]).map(|found| at + found);
             let Some(marker) = found else { return survey.ends_at(bytes.len(), bytes, path) };
             let Some(code) = bytes[marker..].iter().position(|&b| b != 0xFF) else {
                 return survey.ends_at(marker, bytes, path);
@@ -195,6 +195,11 @@ impl<'a> Survey<'a> {
             (_, Some(2)) => Colours::Ycck,
             _ => Colours::Cmyk,
         }
+    }
+
+    /// Whether there are four components, for printing.
+    pub(super) fn is_in_inks(&self) -> bool {
+        matches!(self.colours(), Colours::Cmyk | Colours::Ycck)
     }
 
     /// The sampling factors, as messages give them.

@@ -1,16 +1,18 @@
-//! The pixels of a JPEG. Usual layouts go to the decoder of the `image` crate, which is fast; the
-//! others, about which it is wrong, to `jpeg-decoder`, which is right about them or says so. Either way
-//! a file whose end marker is missing is read if nothing of the image is missing besides.
+//! The pixels of a JPEG. Usual layouts go to a decoder that is fast; the others, about which it may be
+//! wrong, to `jpeg-decoder`, which is right about them or says so. Either way a file whose end marker is
+//! missing is read if nothing of the image is missing besides.
 
 use std::path::Path;
 
-use image::ImageFormat;
 use image::metadata::Orientation;
 use jpeg_decoder::{ColorTransform, Decoder, Error as DecoderError, PixelFormat};
 
+#[cfg(feature = "libjpeg-turbo")]
+use super::JpegDecoder;
 use super::Limits;
 use super::jpeg::{Colours, Survey, truncated};
-use super::library::{by_library, upright};
+use super::jpeg_usual;
+use super::library::upright;
 use super::limits::check_size;
 use crate::data::{Error, RgbImage};
 
@@ -46,10 +48,14 @@ fn pixels(
     path: &Path,
     limits: &Limits,
 ) -> Result<image::RgbImage, Error> {
-    if survey.is_usual() {
-        return Ok(by_library(bytes.into(), ImageFormat::Jpeg, path, limits)?.0);
+    if !survey.is_usual() {
+        return unusual(survey, bytes, path, limits);
     }
-    unusual(survey, bytes, path, limits)
+    #[cfg(feature = "libjpeg-turbo")]
+    if limits.decoder == JpegDecoder::LibjpegTurbo && !survey.is_in_inks() {
+        return jpeg_usual::by_turbo(survey, bytes, path, limits);
+    }
+    jpeg_usual::by_zune(bytes, path, limits)
 }
 
 /// The pixels of a file that ends, or goes on with something else, where the end marker should be.
@@ -92,7 +98,7 @@ fn unusual(
 ) -> Result<image::RgbImage, Error> {
     let colours = survey.colours();
     let (width, height) = (u32::from(survey.width), u32::from(survey.height));
-    let depth = if matches!(colours, Colours::Cmyk | Colours::Ycck) { 4 } else { 3 };
+    let depth = if survey.is_in_inks() { 4 } else { 3 };
     check_size(width, height, depth, path, limits)?;
     let unsupported = || {
         let detail = format!("JPEG with sampling factors {}", survey.sampling());

@@ -1,21 +1,24 @@
-//! How large an image may be.
+//! How images are decoded: how large one may be, and by which decoder.
 
 use std::path::Path;
 
+use super::JpegDecoder;
 use crate::data::Error;
 
-/// How large an image may be; checked against the header, before memory is allocated.
+/// How large an image may be, checked against the header, before memory is allocated; and who decodes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Pixels of the longer side.
     pub side: u32,
     /// Bytes of the decoded image, in the file's own depth and channels, and of the file itself.
     pub bytes: u64,
+    /// Which decoder reads JPEGs.
+    pub decoder: JpegDecoder,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { side: 16_384, bytes: 256 << 20 }
+        Self { side: 16_384, bytes: 256 << 20, decoder: JpegDecoder::Rust }
     }
 }
 

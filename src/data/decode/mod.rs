@@ -6,10 +6,12 @@
 //! without a colour profile. Of an animation the first frame counts, of several pages the first. The
 //! EXIF orientation is applied. `docs/formats.md` has all of it, with the differences to Pillow.
 
+mod decoder;
 mod foreign;
 mod gif;
 mod jpeg;
 mod jpeg_pixels;
+mod jpeg_usual;
 mod library;
 pub(super) mod limits;
 pub(super) mod regular;
@@ -21,6 +23,7 @@ use std::path::Path;
 use image::ImageFormat;
 
 use super::{Error, RgbImage};
+pub use decoder::{JpegDecoder, NoDecoder};
 pub use jpeg_pixels::is_plain_jpeg;
 use library::{by_library, upright};
 pub use limits::Limits;
@@ -183,7 +186,7 @@ mod tests {
     fn limits_hold_before_memory_is_taken() {
         let bytes = encoded(gradient(), ImageFormat::Png);
         let decode = |limits| super::decode(&bytes, Path::new("a.png"), &limits);
-        let exact = Limits { side: 23, bytes: 23 * 17 * 3 };
+        let exact = Limits { side: 23, bytes: 23 * 17 * 3, ..Limits::default() };
         assert!(decode(exact).is_ok());
         let narrow = decode(Limits { side: 22, ..exact }).unwrap_err();
         assert_eq!(

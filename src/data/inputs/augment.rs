@@ -1,11 +1,12 @@
 //! Random changes of training images: crops and reflections, as in the paper.
 //!
-//! What happens to an image is a pure function of its random stream. The number and order of draws
-//! are part of every stored run and must not change.
+//! What happens to an image is a pure function of its random stream and its size. The number and order of
+//! draws are part of every stored run and must not change. All of them are made first, so that the pixels
+//! take one pass from the image to the batch.
 
-use super::View;
 use super::normalize::Normalizer;
-use crate::data::RgbImage;
+use super::{Square, View};
+use crate::data::RgbView;
 use crate::runtime::Rng;
 
 /// How training images are changed at random.
@@ -56,59 +57,94 @@ const COLOUR: [[f32; 3]; 3] = [
 const COLOUR_STRENGTH: f32 = 0.1;
 
 impl Augmentation {
-    /// Writes the changed and normalised `image` to `out`, `[crop, crop, 3]`.
-    ///
-    /// A per-pixel mean belongs to a place of the image before padding and flip, or of the crop
-    /// after it where the crop is taken from a larger image, as in the paper.
-    pub(super) fn apply(
-        self,
-        image: &RgbImage,
-        view: View,
-        normalizer: &Normalizer,
-        rng: &mut Rng,
-        out: &mut [f32],
-    ) {
+    /// Draws what happens to an image of `size` (width, height).
+    pub(super) fn draw(self, view: View, size: [usize; 2], rng: &mut Rng) -> Drawn {
+        let unchanged =
+            Drawn { square: view.center_square(size), flip: false, shift: None, colour: None };
         match self {
-            Self::None => normalizer.apply(&view.center(image), out),
-            Self::Flip => {
-                let image = view.center(image);
-                write_shifted(&image, [0, 0], flip(rng), normalizer, out);
-            }
+            Self::None => unchanged,
+            Self::Flip => Drawn { shift: Some([0, 0]), flip: flip(rng), ..unchanged },
             Self::PadCropFlip { pad } => {
-                let shift = shift(rng, pad);
-                write_shifted(&view.center(image), shift, flip(rng), normalizer, out);
+                let shift = Some(shift(rng, pad));
+                Drawn { shift, flip: flip(rng), ..unchanged }
             }
-            Self::PadCrop { pad } => {
-                write_shifted(&view.center(image), shift(rng, pad), false, normalizer, out);
-            }
-            Self::ResizeCropFlip { resize } => {
-                normalizer.apply(&crop_flip(image, view, resize, rng), out);
-            }
+            Self::PadCrop { pad } => Drawn { shift: Some(shift(rng, pad)), ..unchanged },
+            Self::ResizeCropFlip { resize } => crop_flip(view, size, resize, rng),
             Self::ScaleCropFlipColour { shortest, longest } => {
                 let resize = shortest + rng.below(longest.saturating_sub(shortest) + 1);
-                normalizer.apply(&crop_flip(image, view, resize, rng), out);
+                let drawn = crop_flip(view, size, resize, rng);
                 let factors = [0; 3].map(|_| COLOUR_STRENGTH * rng.normal());
-                let shift = COLOUR.map(|row| {
+                let colour = COLOUR.map(|row| {
                     let [a, b, c] = [0, 1, 2].map(|i| row[i] * factors[i]);
                     a + b + c
                 });
-                normalizer.shift(shift, out);
+                Drawn { colour: Some(colour), ..drawn }
             }
         }
     }
 }
 
-/// A random crop of `image`, its shorter side resized to `resize`, mirrored half of the time.
-fn crop_flip(image: &RgbImage, view: View, resize: usize, rng: &mut Rng) -> RgbImage {
-    let view = View { resize: Some(resize), ..view };
-    let image = &view.padded(image);
-    let (width, height) = view.resized_size(image);
-    let corner = [width, height].map(|side| rng.below(side - view.crop + 1));
-    let mut image = view.cut(image, corner);
-    if flip(rng) {
-        image.mirror();
+/// What happens to one image.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drawn {
+    /// Which square of it is used.
+    pub(super) square: Square,
+    /// Whether the square is mirrored.
+    flip: bool,
+    /// How far the square is moved left and up, then: zeros come from outside. A per-pixel mean belongs
+    /// to a place of the square before this and the flip; with none, to a place after the flip, as in
+    /// the paper.
+    shift: Option<[isize; 2]>,
+    /// What is added to the channels, in units of pixel / 255.
+    colour: Option<[f32; 3]>,
+}
+
+impl Drawn {
+    /// Writes the changed and normalised `image`, which has the size that was drawn for, to `out`,
+    /// `[crop, crop, 3]`, in one pass over its rows. `room` is memory for [`Square::rows`].
+    pub(super) fn write(
+        &self,
+        image: RgbView<'_>,
+        normalizer: &Normalizer,
+        room: &mut [u8],
+        out: &mut [f32],
+    ) {
+        let len = self.square.side() * 3;
+        assert_eq!(out.len(), self.square.side() * len, "floats of one input");
+        let normalizer = normalizer.shifted(self.colour);
+        let Some(shift) = self.shift else {
+            self.square.rows(image, room, |y, row| {
+                normalizer.row(row, y * len, self.flip, &mut out[y * len..][..len]);
+            });
+            return;
+        };
+        let [x, y] = shift;
+        let columns = (len / 3).saturating_sub(x.unsigned_abs()) * 3;
+        // First column of the part that is seen, in the square and in the output.
+        let from = x.max(0) as usize * 3;
+        let to = (-x).max(0) as usize * 3;
+        out.fill(0.0);
+        if columns == 0 {
+            return;
+        }
+        self.square.rows(image, room, |row, bytes| {
+            let Some(above) = row.checked_add_signed(-y) else { return };
+            let Some(out) = out.chunks_exact_mut(len).nth(above) else { return };
+            let bytes = &bytes[from..from + columns];
+            normalizer.row(bytes, row * len + from, false, &mut out[to..to + columns]);
+            if self.flip {
+                out.as_chunks_mut::<3>().0.reverse();
+            }
+        });
     }
-    image
+}
+
+/// A random crop of an image whose shorter side is resized to `resize`, mirrored half of the time.
+fn crop_flip(view: View, size: [usize; 2], resize: usize, rng: &mut Rng) -> Drawn {
+    let view = View { resize: Some(resize), ..view };
+    let corner = view.resized_size(size).map(|side| rng.below(side - view.crop + 1));
+    let square = view.square(size, corner);
+    Drawn { square, flip: flip(rng), shift: None, colour: None }
 }
 
 /// How far a crop of the padded image lies right of and below the image.
@@ -118,33 +154,4 @@ fn shift(rng: &mut Rng, pad: usize) -> [isize; 2] {
 
 fn flip(rng: &mut Rng) -> bool {
     rng.below(2) == 1
-}
-
-/// Writes `image` moved left and up by `shift`, zeros where it does not reach, then mirrored if
-/// `flip`. Place and floats go together: each pixel is normalised where it comes from.
-fn write_shifted(
-    image: &RgbImage,
-    [x, y]: [isize; 2],
-    flip: bool,
-    normalizer: &Normalizer,
-    out: &mut [f32],
-) {
-    let (width, height) = (image.width(), image.height());
-    assert_eq!(out.len(), width * height * 3, "floats of one input");
-    let columns = width.saturating_sub(x.unsigned_abs()) * 3;
-    // First column of the part that is seen, in the image and in the output.
-    let from = x.max(0) as usize * 3;
-    let to = (-x).max(0) as usize * 3;
-    for (row, out) in (0..height).zip(out.chunks_exact_mut(width * 3)) {
-        out.fill(0.0);
-        let Some(row) = row.checked_add_signed(y).filter(|&row| row < height) else { continue };
-        if columns == 0 {
-            continue;
-        }
-        let bytes = &image.row(row)[from..from + columns];
-        normalizer.apply_run(bytes, row * width * 3 + from, &mut out[to..to + columns]);
-        if flip {
-            out.as_chunks_mut::<3>().0.reverse();
-        }
-    }
 }

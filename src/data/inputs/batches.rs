@@ -5,7 +5,7 @@
 
 use super::{Augmentation, Mean, Normalizer, View};
 use crate::data::{Dataset, Error, SettingError};
-use crate::runtime::{ChunksMut, Rng, team};
+use crate::runtime::{ChunksMut, Rng, Scratch, team};
 
 /// Keys the random streams of augmentation ("augm" in ASCII).
 const AUGMENT: u64 = 0x6175_676D;
@@ -83,22 +83,29 @@ impl<'a> Batches<'a> {
     ) -> Result<(), Error> {
         assert_eq!(out.len(), indices.len() * self.input_len(), "floats of the inputs of a batch");
         assert_eq!(labels.len(), indices.len(), "labels of a batch");
+        self.data.read_ahead(indices);
         for (label, &index) in labels.iter_mut().zip(indices) {
             *label = self.data.label(index);
         }
         let mut failed: Vec<Option<Error>> = indices.iter().map(|_| None).collect();
         let parts = (ChunksMut::new(out, self.input_len()), ChunksMut::new(&mut failed, 1));
-        let image = |i: usize, (out, failed): (&mut [f32], &mut [Option<Error>])| {
+        let image = |i: usize, out: &mut [f32], mut scratch: Scratch| {
             let index = indices[i];
             let mut rng = Rng::new(self.seed, &[AUGMENT, epoch, index as u64]);
-            match self.data.image(index) {
-                Ok(image) => {
-                    self.augment.apply(&image, self.view, &self.normalizer, &mut rng, out);
-                }
-                Err(error) => failed[0] = Some(error),
-            }
+            self.data.with_image(index, &mut |image| {
+                let drawn = self.augment.draw(self.view, [image.width(), image.height()], &mut rng);
+                let (room, _) = scratch.take(drawn.square.room().div_ceil(size_of::<f32>()));
+                drawn.write(image, &self.normalizer, bytemuck::cast_slice_mut(room), out);
+            })
         };
-        team(|team| team.for_each_part(parts, |i, part, _| image(i, part)));
+        team(|team| {
+            team.for_each_part(
+                parts,
+                |i, (out, failed): (&mut [f32], &mut [Option<Error>]), scratch| {
+                    failed[0] = image(i, out, scratch).err();
+                },
+            );
+        });
         failed.into_iter().flatten().next().map_or(Ok(()), Err)
     }
 }

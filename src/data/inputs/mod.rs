@@ -2,6 +2,7 @@
 
 mod augment;
 mod batches;
+mod filter;
 mod normalize;
 mod preprocess;
 mod resize;
@@ -14,4 +15,4 @@ pub use normalize::{Mean, Normalizer};
 pub use preprocess::Preprocess;
 pub use resize::{Window, resize, resize_window};
 pub use statistics::{Colours, Statistics, Sums};
-pub use view::{Crops, View};
+pub use view::{Crops, Square, View};

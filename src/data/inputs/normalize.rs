@@ -4,6 +4,8 @@
 //! deviation, as is usual today, or each pixel has a mean and nothing is divided ("with the per-pixel
 //! mean subtracted", as in the paper).
 
+use std::borrow::Cow;
+
 use super::{Statistics, View};
 use crate::data::{Dataset, Error, RgbImage};
 use crate::runtime::Unwatched;
@@ -83,26 +85,57 @@ impl Normalizer {
             assert_eq!(mean.len(), image.pixels().len(), "numbers of the mean and of an image");
         }
         assert_eq!(out.len(), image.pixels().len(), "floats of one input");
-        self.apply_run(image.pixels(), 0, out);
+        self.shifted(None).row(image.pixels(), 0, false, out);
     }
 
-    /// Adds `colour`, in units of pixel / 255, to the image that was written to `out`.
-    pub(super) fn shift(&self, colour: [f32; 3], out: &mut [f32]) {
-        let shift: [f32; 3] = std::array::from_fn(|c| colour[c] / self.std[c]);
-        for pixel in out.as_chunks_mut::<3>().0 {
-            pixel.iter_mut().zip(shift).for_each(|(value, shift)| *value += shift);
+    /// The same for images to which `colour`, in units of pixel / 255, is added.
+    pub(super) fn shifted(&self, colour: Option<[f32; 3]>) -> Shifted<'_> {
+        let colour = colour.map(|colour| std::array::from_fn(|c| colour[c] / self.std[c]));
+        let mean = self.pixel_mean.as_deref();
+        match (colour, mean) {
+            (Some(colour), None) => {
+                let mut table = self.table.clone();
+                for (values, shift) in table.iter_mut().zip::<[f32; 3]>(colour) {
+                    values.iter_mut().for_each(|value| *value += shift);
+                }
+                Shifted { table: Cow::Owned(*table), mean, colour: None }
+            }
+            _ => Shifted { table: Cow::Borrowed(&self.table), mean, colour },
         }
     }
+}
 
-    /// Writes the floats of the whole pixels `bytes`, which start at number `at` of the image.
-    pub(super) fn apply_run(&self, bytes: &[u8], at: usize, out: &mut [f32]) {
+/// A [`Normalizer`] for one image, and what is added to its colours.
+pub(super) struct Shifted<'a> {
+    /// As the normalizer's; the colour is in it unless something else comes before.
+    table: Cow<'a, [[f32; 256]; 3]>,
+    mean: Option<&'a [f32]>,
+    /// What is added to each channel after the mean of its pixel is subtracted.
+    colour: Option<[f32; 3]>,
+}
+
+impl Shifted<'_> {
+    /// Writes the floats of the whole pixels `bytes`, mirrored if `flip`, to `out`, which starts at number
+    /// `at` of the input.
+    pub(super) fn row(&self, bytes: &[u8], at: usize, flip: bool, out: &mut [f32]) {
         let [red, green, blue] = &*self.table;
-        for (out, bytes) in out.as_chunks_mut::<3>().0.iter_mut().zip(bytes.as_chunks::<3>().0) {
+        let value = |bytes: &[u8; 3]| {
             let [r, g, b] = bytes.map(usize::from);
-            *out = [red[r], green[g], blue[b]];
+            [red[r], green[g], blue[b]]
+        };
+        let (pixels, to) = (bytes.as_chunks::<3>().0, out.as_chunks_mut::<3>().0);
+        if flip {
+            to.iter_mut().zip(pixels.iter().rev()).for_each(|(to, bytes)| *to = value(bytes));
+        } else {
+            to.iter_mut().zip(pixels).for_each(|(to, bytes)| *to = value(bytes));
         }
-        if let Some(mean) = &self.pixel_mean {
+        if let Some(mean) = self.mean {
             out.iter_mut().zip(&mean[at..]).for_each(|(out, mean)| *out -= mean);
+        }
+        if let Some(colour) = self.colour {
+            for pixel in out.as_chunks_mut::<3>().0 {
+                pixel.iter_mut().zip(colour).for_each(|(value, shift)| *value += shift);
+            }
         }
     }
 }

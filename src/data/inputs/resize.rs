@@ -1,17 +1,23 @@
 //! Antialiased bilinear resizing, bit for bit as Pillow does it for 8-bit RGB.
 //!
 //! Weights were trained on images resized by Pillow, so the reference is its arithmetic: each
-//! output is a weighted mean of the inputs under a triangle that is as wide as the scale (never
-//! narrower than one input pixel each side). Weights are computed in f64, normalised, and rounded to
-//! 22 binary places; columns are resized first, rows second, each pass rounding to 8 bits; a pass
-//! that changes nothing is left out. (Pillow up to 12.1. Later versions take the rows first where
-//! that is cheaper, which moves some pixels by one; published weights are older than that.)
+//! output is a weighted mean of the inputs under a triangle ([`Filter`]); columns are resized first, rows
+//! second, each pass rounding to 8 bits; a pass that changes nothing is left out. (Pillow up to 12.1. Later
+//! versions take the rows first where that is cheaper, which moves some pixels by one; published weights
+//! are older than that.)
+//!
+//! Only what the wanted part needs is computed: its columns of those rows that it reads, then row by row
+//! the result, which whoever wants it takes while it is in the cache. All of it are sums of integers, so
+//! every instruction set gives the same.
 
-use crate::data::RgbImage;
+use super::filter::{Filter, PRECISION};
+use crate::data::{RgbImage, RgbView};
+use crate::simd::{Isa, Simd, SimdOp};
 
-/// Binary places of a weight: 32 bits less 8 of the pixel and 2 of headroom.
-const PRECISION: u32 = 32 - 8 - 2;
 const HALF: i32 = 1 << (PRECISION - 1);
+
+/// Rows of the band between the passes begin at multiples of this many bytes, so that loops have no tail.
+const STRIDE: usize = 64;
 
 /// A rectangle of pixels inside a (possibly resized) image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,12 +32,30 @@ pub struct Window {
     pub height: usize,
 }
 
+impl Window {
+    /// All of an image.
+    pub const fn all(width: usize, height: usize) -> Self {
+        Self { left: 0, top: 0, width, height }
+    }
+
+    /// Whether it is not empty and lies in an image of this size.
+    pub const fn is_inside(self, width: usize, height: usize) -> bool {
+        let Self { left, top, .. } = self;
+        self.width > 0
+            && self.height > 0
+            && left < width
+            && top < height
+            && self.width <= width - left
+            && self.height <= height - top
+    }
+}
+
 /// `image` resized to `width` x `height`.
 ///
 /// # Panics
 /// If `width` or `height` is zero.
 pub fn resize(image: &RgbImage, width: usize, height: usize) -> RgbImage {
-    resize_window(image, width, height, Window { left: 0, top: 0, width, height })
+    resize_window(image, width, height, Window::all(width, height))
 }
 
 /// The part of `resize(image, width, height)` that lies in `window`; only that part is computed.
@@ -39,107 +63,378 @@ pub fn resize(image: &RgbImage, width: usize, height: usize) -> RgbImage {
 /// # Panics
 /// If `window` is empty or reaches beyond `width` x `height`.
 pub fn resize_window(image: &RgbImage, width: usize, height: usize, window: Window) -> RgbImage {
-    let Window { left, top, .. } = window;
-    assert!(left + window.width <= width && top + window.height <= height, "{window:?}");
-    if (width, height) == (image.width(), image.height()) {
-        let rows =
-            (top..top + window.height).map(|y| &image.row(y)[left * 3..][..window.width * 3]);
-        return RgbImage::new(window.width, window.height, rows.collect::<Vec<_>>().concat());
+    let area = Window::all(image.width(), image.height());
+    let part = Part::new(area, [width, height], window);
+    let mut pixels = vec![0; window.width * window.height * 3];
+    let len = window.width * 3;
+    part.rows(image.view(), &mut vec![0; part.room()], |y, row| {
+        pixels[y * len..][..len].copy_from_slice(row);
+    });
+    RgbImage::new(window.width, window.height, pixels)
+}
+
+/// A part of a resized image, to be computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// What is resized: a box of the image, whose pixels outside do not count.
+    area: Window,
+    /// Width and height that it gets.
+    size: [usize; 2],
+    /// Which part of that is wanted.
+    window: Window,
+}
+
+impl Part {
+    /// The part `window` of `area` resized to `size` (width, height).
+    ///
+    /// # Panics
+    /// If `window` is empty or reaches beyond `size`, or `area` is empty.
+    pub(super) fn new(area: Window, size: [usize; 2], window: Window) -> Self {
+        assert!(window.is_inside(size[0], size[1]), "{window:?} of {size:?}");
+        assert!(area.width > 0 && area.height > 0, "{area:?}");
+        Self { area, size, window }
     }
-    let columns = Filter::new(image.width(), width, left, window.width);
-    let rows = Filter::new(image.height(), height, top, window.height);
-    let (first, last) = rows.reach();
-    let band = columns.apply_to_columns(image, first, last);
-    RgbImage::new(window.width, window.height, rows.apply_to_rows(&band, first, window.width * 3))
-}
 
-/// The taps of a run of outputs along one axis.
-struct Filter {
-    /// One entry an output: its first input and where its weights start.
-    taps: Vec<(usize, usize)>,
-    /// Weights in units of 2^-22, one output after another.
-    weights: Vec<i32>,
-}
+    fn is_resized(self) -> bool {
+        self.size != [self.area.width, self.area.height]
+    }
 
-impl Filter {
-    /// Outputs `start..start + count` of an axis resized from `from` to `to` pixels.
-    fn new(from: usize, to: usize, start: usize, count: usize) -> Self {
-        let mut filter = Self { taps: Vec::with_capacity(count + 1), weights: Vec::new() };
-        let scale = from as f64 / to as f64;
-        let support = scale.max(1.0);
-        let mut exact = Vec::new();
-        for output in start..start + count {
-            if from == to {
-                filter.taps.push((output, filter.weights.len()));
-                filter.weights.push(1 << PRECISION);
-                continue;
-            }
-            let center = (output as f64 + 0.5) * scale;
-            let first = (center - support + 0.5).max(0.0) as usize;
-            let last = ((center + support + 0.5) as usize).min(from);
-            exact.clear();
-            exact.extend((first..last).map(|input| {
-                let distance = (input as f64 - center + 0.5) * (1.0 / support);
-                (1.0 - distance.abs()).max(0.0)
-            }));
-            let sum: f64 = exact.iter().sum();
-            filter.taps.push((first, filter.weights.len()));
-            filter.weights.extend(exact.iter().map(|weight| {
-                let normalised = if sum == 0.0 { *weight } else { weight / sum };
-                (0.5 + normalised * f64::from(1 << PRECISION)) as i32
-            }));
+    /// Bytes of a row of the band.
+    fn stride(self) -> usize {
+        // A byte more: the last pixel is written with one that follows it.
+        (self.window.width * 3 + 1).next_multiple_of(STRIDE)
+    }
+
+    /// Bytes of memory that [`rows`](Self::rows) needs.
+    pub(super) fn room(self) -> usize {
+        if !self.is_resized() {
+            return 0;
         }
-        filter.taps.push((0, filter.weights.len()));
-        filter
+        // The band, whose filter may have taps of weight 0 beyond what is read: no more than there are
+        // rows; sums and bytes of an output; a row of the image.
+        let band = self.filter_of_rows().reach();
+        (band.1 - band.0) * self.stride() + self.stride() * 5 + self.area.width * 3 + 1 + 3
     }
 
-    /// First input and weights of each output.
-    fn outputs(&self) -> impl Iterator<Item = (usize, &[i32])> {
-        self.taps.windows(2).map(|pair| (pair[0].0, &self.weights[pair[0].1..pair[1].1]))
+    fn filter_of_rows(self) -> Filter {
+        Filter::new(self.area.height, self.size[1], self.window.top, self.window.height)
     }
 
-    /// The range of inputs that some output reads.
-    fn reach(&self) -> (usize, usize) {
-        let first = self.taps[0].0;
-        let last = self.outputs().map(|(first, weights)| first + weights.len()).max();
-        (first, last.unwrap_or(first))
+    /// Computes it: calls `see` with the number and the bytes, `[width, 3]`, of one row after another.
+    /// `room` is memory of any content.
+    ///
+    /// # Panics
+    /// If the area is not inside `image` or `room` is shorter than [`room`](Self::room).
+    pub(super) fn rows(
+        self,
+        image: RgbView<'_>,
+        room: &mut [u8],
+        mut see: impl FnMut(usize, &[u8]),
+    ) {
+        let Self { area, size, window } = self;
+        assert!(area.is_inside(image.width(), image.height()), "{area:?} of {image:?}");
+        let len = window.width * 3;
+        if !self.is_resized() {
+            let left = (area.left + window.left) * 3;
+            for y in 0..window.height {
+                see(y, &image.row(area.top + window.top + y)[left..left + len]);
+            }
+            return;
+        }
+        let isa = Isa::best();
+        let columns = Filter::new(area.width, size[0], window.left, window.width);
+        let rows = self.filter_of_rows();
+        let (first, last) = rows.reach();
+        let stride = self.stride();
+        let (band, room) = room.split_at_mut((last - first) * stride);
+        isa.dispatch(Columns { image, area, columns: &columns, first, band, stride, spare: room });
+        let (out, room) = room.split_at_mut(stride);
+        let (_, sums, _) = bytemuck::pod_align_to_mut::<u8, i32>(room);
+        for (y, (start, weights)) in rows.outputs().enumerate() {
+            let lines = &band[(start - first) * stride..][..weights.len() * stride];
+            isa.dispatch(Row { lines, weights, sums, out });
+            see(y, &out[..len]);
+        }
     }
+}
 
-    /// Resizes rows `first..last` of `image` horizontally: `[last - first, outputs, 3]`.
-    fn apply_to_columns(&self, image: &RgbImage, first: usize, last: usize) -> Vec<u8> {
-        let mut out = Vec::with_capacity((last - first) * (self.taps.len() - 1) * 3);
-        for y in first..last {
-            let row = image.row(y);
-            for (start, weights) in self.outputs() {
-                let mut sum = [HALF; 3];
-                for (pixel, &weight) in row[start * 3..].chunks_exact(3).zip(weights) {
-                    for (sum, &value) in sum.iter_mut().zip(pixel) {
-                        *sum += i32::from(value) * weight;
+/// The horizontal pass over rows of an image.
+struct Columns<'a> {
+    image: RgbView<'a>,
+    area: Window,
+    columns: &'a Filter,
+    /// The first row of the area.
+    first: usize,
+    /// What is written, `[rows, stride]`.
+    band: &'a mut [u8],
+    stride: usize,
+    /// Room for a row of the area and a byte more.
+    spare: &'a mut [u8],
+}
+
+impl SimdOp for Columns<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, _: S) {
+        match self.columns.taps() {
+            1 => self.run::<1>(),
+            2 => self.run::<2>(),
+            3 => self.run::<3>(),
+            4 => self.run::<4>(),
+            5 => self.run::<5>(),
+            6 => self.run::<6>(),
+            _ => self.run::<0>(),
+        }
+    }
+}
+
+impl Columns<'_> {
+    /// With `T` taps; 0 stands for any number.
+    #[inline(always)]
+    fn run<const T: usize>(self) {
+        let Self { image, area, columns, first, band, stride, spare } = self;
+        let (from, to) = columns.reach();
+        let len = (to - from) * 3;
+        let pixels = image.pixels();
+        for (y, out) in band.chunks_exact_mut(stride).enumerate() {
+            let at = ((area.top + first + y) * image.width() + area.left + from) * 3;
+            // Pixels are read as four bytes, of which the last does not count.
+            let row = match pixels.get(at..at + len + 1) {
+                Some(row) => row,
+                None => {
+                    spare[..len].copy_from_slice(&pixels[at..at + len]);
+                    &spare[..len + 1]
+                }
+            };
+            for (x, (start, weights)) in columns.outputs().enumerate() {
+                let row = &row[(start - from) * 3..];
+                let mut sum = [HALF; 4];
+                if T > 0 {
+                    let row = &row[..T * 3 + 1];
+                    let weights = &weights[..T];
+                    for t in 0..T {
+                        add(&mut sum, &row[t * 3..t * 3 + 4], weights[t]);
+                    }
+                } else {
+                    for (t, &weight) in weights.iter().enumerate() {
+                        add(&mut sum, &row[t * 3..t * 3 + 4], weight);
                     }
                 }
-                out.extend(sum.map(to_u8));
-            }
-        }
-        out
-    }
-
-    /// Resizes `[.., row]` bytes, whose first row is input `offset`, vertically.
-    fn apply_to_rows(&self, band: &[u8], offset: usize, row: usize) -> Vec<u8> {
-        let mut out = Vec::with_capacity((self.taps.len() - 1) * row);
-        let mut sums = vec![0_i32; row];
-        for (start, weights) in self.outputs() {
-            sums.fill(HALF);
-            for (line, &weight) in band[(start - offset) * row..].chunks_exact(row).zip(weights) {
-                for (sum, &value) in sums.iter_mut().zip(line) {
-                    *sum += i32::from(value) * weight;
+                let mut bytes = [0; 4];
+                for c in 0..4 {
+                    bytes[c] = to_u8(sum[c]);
                 }
+                out[x * 3..x * 3 + 4].copy_from_slice(&bytes);
             }
-            out.extend(sums.iter().map(|&sum| to_u8(sum)));
         }
-        out
     }
 }
 
+/// Adds the four bytes `pixel`, times `weight`.
+#[inline(always)]
+fn add(sum: &mut [i32; 4], pixel: &[u8], weight: i32) {
+    for c in 0..4 {
+        sum[c] += i32::from(pixel[c]) * weight;
+    }
+}
+
+/// One row of the vertical pass.
+struct Row<'a> {
+    /// The rows of the band under its taps, each as long as `out`.
+    lines: &'a [u8],
+    weights: &'a [i32],
+    /// As many as bytes.
+    sums: &'a mut [i32],
+    out: &'a mut [u8],
+}
+
+impl SimdOp for Row<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, _: S) {
+        match self.weights.len() {
+            1 => self.run::<1>(),
+            2 => self.run::<2>(),
+            3 => self.run::<3>(),
+            4 => self.run::<4>(),
+            5 => self.run::<5>(),
+            6 => self.run::<6>(),
+            _ => self.any(),
+        }
+    }
+}
+
+impl Row<'_> {
+    /// With `T` taps: the sum of each byte stays in a register.
+    #[inline(always)]
+    fn run<const T: usize>(self) {
+        let len = self.out.len();
+        let mut lines = [&self.lines[..0]; T];
+        for (t, line) in lines.iter_mut().enumerate() {
+            *line = &self.lines[t * len..][..len];
+        }
+        let mut weights = [0; T];
+        weights.copy_from_slice(self.weights);
+        for x in 0..len {
+            let mut sum = HALF;
+            for t in 0..T {
+                sum += i32::from(lines[t][x]) * weights[t];
+            }
+            self.out[x] = to_u8(sum);
+        }
+    }
+
+    #[inline(always)]
+    fn any(self) {
+        let len = self.out.len();
+        let sums = &mut self.sums[..len];
+        sums.fill(HALF);
+        for (line, &weight) in self.lines.chunks_exact(len).zip(self.weights) {
+            for x in 0..len {
+                sums[x] += i32::from(line[x]) * weight;
+            }
+        }
+        for x in 0..len {
+            self.out[x] = to_u8(sums[x]);
+        }
+    }
+}
+
+/// Weights are not negative, but a great many of them may sum to a little more than 1.
+#[inline(always)]
 fn to_u8(sum: i32) -> u8 {
-    (sum >> PRECISION).clamp(0, 255) as u8
+    (sum >> PRECISION).min(255) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::Rng;
+
+    fn noise(width: usize, height: usize, rng: &mut Rng) -> RgbImage {
+        RgbImage::new(
+            width,
+            height,
+            (0..width * height * 3).map(|_| rng.below(256) as u8).collect(),
+        )
+    }
+
+    /// The definition, in plain loops over all of the image.
+    fn reference(image: &RgbImage, width: usize, height: usize) -> Vec<u8> {
+        let columns = Filter::new(image.width(), width, 0, width);
+        let rows = Filter::new(image.height(), height, 0, height);
+        let weigh = |weights: &[i32], byte: &dyn Fn(usize) -> u8| {
+            let terms = weights.iter().enumerate().map(|(t, w)| i64::from(byte(t)) * i64::from(*w));
+            ((terms.sum::<i64>() + i64::from(HALF)) >> PRECISION).clamp(0, 255) as u8
+        };
+        let mut band = Vec::new();
+        for y in 0..image.height() {
+            for (start, weights) in columns.outputs() {
+                band.extend((0..3).map(|c| weigh(weights, &|t| image.row(y)[(start + t) * 3 + c])));
+            }
+        }
+        let mut out = Vec::new();
+        for (start, weights) in rows.outputs() {
+            let at = |t: usize, x: usize| band[(start + t) * width * 3 + x];
+            out.extend((0..width * 3).map(|x| weigh(weights, &|t| at(t, x))));
+        }
+        out
+    }
+
+    #[test]
+    fn any_scale_equals_the_definition() {
+        let mut rng = Rng::named(3, "resize");
+        let sides = [
+            (1, 1),
+            (1, 9),
+            (2, 3),
+            (7, 7),
+            (8, 5),
+            (40, 21),
+            (41, 64),
+            (64, 9),
+            (63, 3),
+            (33, 32),
+        ];
+        for (width, to_width) in sides {
+            for (height, to_height) in sides {
+                let image = noise(width, height, &mut rng);
+                let expected = reference(&image, to_width, to_height);
+                let found = resize(&image, to_width, to_height);
+                assert_eq!(found.pixels(), expected, "{width}x{height} to {to_width}x{to_height}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_same() {
+        let mut rng = Rng::named(4, "resize");
+        for taps in 1..9 {
+            let len = STRIDE * 3;
+            let lines = noise(len, taps, &mut rng).pixels()[..len * taps].to_vec();
+            let weights: Vec<i32> = (0..taps).map(|_| ((1 << PRECISION) / taps) as i32).collect();
+            let row = |isa: Isa| {
+                let (mut sums, mut out) = (vec![0; len], vec![0; len]);
+                let row = Row { lines: &lines, weights: &weights, sums: &mut sums, out: &mut out };
+                isa.dispatch(row);
+                out
+            };
+            let image = noise(50 * taps, 5, &mut rng);
+            let area = Window::all(50 * taps, 5);
+            let columns = Filter::new(50 * taps, 50, 3, 40);
+            let band = |isa: Isa| {
+                let mut band = vec![0; STRIDE * 2 * 5];
+                isa.dispatch(Columns {
+                    image: image.view(),
+                    area,
+                    columns: &columns,
+                    first: 0,
+                    band: &mut band,
+                    stride: STRIDE * 2,
+                    spare: &mut vec![0; 50 * taps * 3 + 1],
+                });
+                // What follows the last pixel of a row is of no account.
+                band.chunks(STRIDE * 2).flat_map(|row| row[..40 * 3].to_vec()).collect::<Vec<_>>()
+            };
+            let portable = Isa::named("portable").unwrap();
+            for isa in Isa::available() {
+                assert_eq!(row(isa), row(portable), "{isa}, {taps} taps");
+                assert_eq!(band(isa), band(portable), "{isa}, {taps} taps");
+            }
+        }
+    }
+
+    #[test]
+    fn an_area_is_resized_as_an_image_of_its_own() {
+        let mut rng = Rng::named(5, "resize");
+        for _ in 0..200 {
+            let side = |rng: &mut Rng| 1 + rng.below(60);
+            let (width, height) = (side(&mut rng), side(&mut rng));
+            let inside = |width: usize, height: usize, rng: &mut Rng| {
+                let (left, top) = (rng.below(width), rng.below(height));
+                let (width, height) = (1 + rng.below(width - left), 1 + rng.below(height - top));
+                Window { left, top, width, height }
+            };
+            let area = inside(width, height, &mut rng);
+            let size = [side(&mut rng), side(&mut rng)];
+            let part = Part::new(area, size, inside(size[0], size[1], &mut rng));
+            let image = noise(width, height, &mut rng);
+            let rows = |image: &RgbImage| {
+                let mut all = Vec::new();
+                part.rows(image.view(), &mut vec![7; part.room()], |_, row| {
+                    all.extend(row.to_vec())
+                });
+                all
+            };
+            // The area as an image of its own.
+            let cut = Part::new(Window::all(width, height), [width, height], area);
+            let mut pixels = Vec::new();
+            cut.rows(image.view(), &mut [], |_, row| pixels.extend(row.to_vec()));
+            let alone = RgbImage::new(area.width, area.height, pixels);
+            let expected = resize_window(&alone, size[0], size[1], part.window);
+            assert_eq!(rows(&image), expected.pixels(), "{part:?}");
+        }
+    }
 }

@@ -3,10 +3,8 @@
 //! The arithmetic of sides is torchvision's `Resize` and `CenterCrop` to the pixel. Inference,
 //! evaluation and the means of a training set share it, so they see the same pixels.
 
-use std::borrow::Cow;
-
-use super::resize::{Window, resize_window};
-use crate::data::RgbImage;
+use super::resize::{Part, Window};
+use crate::data::{RgbImage, RgbView};
 
 /// Which crops of an image are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,7 +61,7 @@ impl View {
     /// # Panics
     /// If `resize` or `crop` is zero.
     pub fn center(&self, image: &RgbImage) -> RgbImage {
-        self.center_of(&self.padded(image))
+        self.center_square([image.width(), image.height()]).image(image.view())
     }
 
     /// The squares of `image` that `crops` names, each `crop` x `crop`. Of ten: top left, top right,
@@ -75,70 +73,170 @@ impl View {
         if crops == Crops::Center {
             return vec![self.center(image)];
         }
-        let image = &self.padded(image);
-        let (width, height) = self.resized_size(image);
-        let (right, bottom) = (width.saturating_sub(self.crop), height.saturating_sub(self.crop));
+        let size = [image.width(), image.height()];
+        let [right, bottom] = self.resized_size(size).map(|side| side.saturating_sub(self.crop));
         let corners = [[0, 0], [right, 0], [0, bottom], [right, bottom]];
-        let mut squares = corners.map(|corner| self.cut(image, corner)).to_vec();
-        squares.push(self.center_of(image));
+        let square = |corner| self.square(size, corner).image(image.view());
+        let mut squares = corners.map(square).to_vec();
+        squares.push(self.center(image));
         let mut mirrored = squares.clone();
         mirrored.iter_mut().for_each(RgbImage::mirror);
         squares.append(&mut mirrored);
         squares
     }
 
-    /// `image` in the middle of its black square, if there is one and it fits.
-    pub(super) fn padded<'a>(&self, image: &'a RgbImage) -> Cow<'a, RgbImage> {
+    /// Width and height that an image of `size` has in the middle of its black square, if there is one
+    /// and it fits.
+    fn padded_size(&self, size: [usize; 2]) -> [usize; 2] {
         match self.pad {
-            Some(side) if image.width().max(image.height()) <= side => {
-                Cow::Owned(in_the_middle(image, side))
-            }
-            _ => Cow::Borrowed(image),
+            Some(side) if size[0].max(size[1]) <= side => [side; 2],
+            _ => size,
         }
     }
 
-    /// The middle of an image that is padded already.
-    fn center_of(&self, image: &RgbImage) -> RgbImage {
-        let (width, height) = self.resized_size(image);
-        self.cut(image, [center(width, self.crop), center(height, self.crop)])
-    }
-
-    /// Width and height of a padded `image` after resizing.
-    pub(super) fn resized_size(&self, image: &RgbImage) -> (usize, usize) {
-        let (width, height) = (image.width(), image.height());
+    /// Width and height of an image of `size` after padding and resizing.
+    pub fn resized_size(&self, size: [usize; 2]) -> [usize; 2] {
+        let [width, height] = self.padded_size(size);
         // As Python's int(short * long / short_side): exact for any size an image can have.
         match self.resize {
-            None => (width, height),
-            Some(short) if width <= height => (short, short * height / width),
-            Some(short) => (short * width / height, short),
+            None => [width, height],
+            Some(short) if width <= height => [short, short * height / width],
+            Some(short) => [short * width / height, short],
         }
     }
 
-    /// The square whose corner is `[left, top]` of the padded and resized `image`. Along an axis where the
-    /// image is smaller than the crop (the corner is then 0) it stands in the middle of black.
-    pub(super) fn cut(&self, image: &RgbImage, [left, top]: [usize; 2]) -> RgbImage {
-        let (width, height) = self.resized_size(image);
+    /// The square in the middle of an image of `size` (width, height).
+    ///
+    /// # Panics
+    /// If `resize` or `crop` is zero.
+    pub fn center_square(&self, size: [usize; 2]) -> Square {
+        self.square(size, self.resized_size(size).map(|side| center(side, self.crop)))
+    }
+
+    /// The square whose corner is `[left, top]` of an image of `size` (width, height) after padding and
+    /// resizing. Along an axis where that is smaller than the crop (the corner is then 0) it stands in
+    /// the middle of black.
+    ///
+    /// # Panics
+    /// If `resize` or `crop` is zero, or the square reaches beyond an image that is larger than it.
+    pub fn square(&self, size: [usize; 2], [left, top]: [usize; 2]) -> Square {
+        let padded = self.padded_size(size);
+        let [width, height] = self.resized_size(size);
         let crop = self.crop;
         let window =
             Window { left, top, width: (width - left).min(crop), height: (height - top).min(crop) };
-        let part = resize_window(image, width, height, window);
-        if window.width == crop && window.height == crop {
-            return part;
+        let part = Part::new(Window::all(padded[0], padded[1]), [width, height], window);
+        Square {
+            size,
+            pad: (padded != size).then_some(padded[0]),
+            part,
+            place: [in_middle(window.width, crop), in_middle(window.height, crop)],
+            window: [window.width, window.height],
+            side: crop,
         }
-        in_the_middle(&part, crop)
     }
 }
 
-/// A black square of `side` pixels with `image`, which fits into it, in its middle; of an odd
-/// difference the smaller half is left and above.
-fn in_the_middle(image: &RgbImage, side: usize) -> RgbImage {
-    let (x, y) = ((side - image.width()) / 2, (side - image.height()) / 2);
-    let mut pixels = vec![0; side * side * 3];
+/// The square that a network sees of an image of a known size; its rows are computed when asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Square {
+    /// Width and height of the image.
+    size: [usize; 2],
+    /// Side of the black square in whose middle the image stands before it is resized.
+    pad: Option<usize>,
+    part: Part,
+    /// Left and top of the part in the square; the rest is black.
+    place: [usize; 2],
+    /// Width and height of the part.
+    window: [usize; 2],
+    side: usize,
+}
+
+impl Square {
+    /// `area` of an image of `size` (width, height), resized to `side` x `side` as if it were an image of
+    /// its own.
+    ///
+    /// # Panics
+    /// If `area` is empty or not inside the image, or `side` is zero.
+    pub fn of_area(size: [usize; 2], area: Window, side: usize) -> Self {
+        assert!(area.is_inside(size[0], size[1]), "{area:?} of {size:?}");
+        let part = Part::new(area, [side; 2], Window::all(side, side));
+        Self { size, pad: None, part, place: [0; 2], window: [side; 2], side }
+    }
+
+    /// Columns, and rows.
+    pub fn side(&self) -> usize {
+        self.side
+    }
+
+    /// Bytes of memory that [`rows`](Self::rows) needs.
+    pub fn room(&self) -> usize {
+        let Some(side) = self.pad else { return self.part_room() };
+        side * side * 3 + self.part_room()
+    }
+
+    fn part_room(&self) -> usize {
+        // A row of the square where the part does not fill it.
+        self.part.room() + if self.window == [self.side; 2] { 0 } else { self.side * 3 }
+    }
+
+    /// Calls `see` with the number and the bytes, `[side, 3]`, of one row after another. `room` is memory
+    /// of any content.
+    ///
+    /// # Panics
+    /// If `image` has another size, or `room` is shorter than [`room`](Self::room).
+    pub fn rows(&self, image: RgbView<'_>, room: &mut [u8], mut see: impl FnMut(usize, &[u8])) {
+        assert_eq!([image.width(), image.height()], self.size, "size of the image");
+        let Some(side) = self.pad else { return self.part_rows(image, room, see) };
+        let (padded, room) = room.split_at_mut(side * side * 3);
+        put_in_middle(image, side, padded);
+        self.part_rows(RgbView::new(side, side, padded), room, &mut see);
+    }
+
+    fn part_rows(&self, image: RgbView<'_>, room: &mut [u8], mut see: impl FnMut(usize, &[u8])) {
+        if self.window == [self.side; 2] {
+            return self.part.rows(image, room, see);
+        }
+        let ([left, top], [width, height]) = (self.place, self.window);
+        let (line, room) = room.split_at_mut(self.side * 3);
+        line.fill(0);
+        (0..top).for_each(|y| see(y, line));
+        self.part.rows(image, room, |y, row| {
+            line[left * 3..(left + width) * 3].copy_from_slice(row);
+            see(top + y, line);
+        });
+        line.fill(0);
+        (top + height..self.side).for_each(|y| see(y, line));
+    }
+
+    /// The square as an image.
+    ///
+    /// # Panics
+    /// If `image` has another size.
+    pub fn image(&self, image: RgbView<'_>) -> RgbImage {
+        let len = self.side * 3;
+        let mut pixels = vec![0; len * self.side];
+        self.rows(image, &mut vec![0; self.room()], |y, row| {
+            pixels[y * len..][..len].copy_from_slice(row);
+        });
+        RgbImage::new(self.side, self.side, pixels)
+    }
+}
+
+/// Where something `len` long starts in the middle of `side`: of an odd difference the smaller half is
+/// before it.
+fn in_middle(len: usize, side: usize) -> usize {
+    (side - len) / 2
+}
+
+/// Writes `image`, which fits, to the middle of a black square of `side` pixels.
+fn put_in_middle(image: RgbView<'_>, side: usize, out: &mut [u8]) {
+    let (x, y) = (in_middle(image.width(), side), in_middle(image.height(), side));
+    out.fill(0);
     for row in 0..image.height() {
         let at = ((y + row) * side + x) * 3;
-        pixels[at..at + image.width() * 3].copy_from_slice(image.row(row));
+        out[at..at + image.width() * 3].copy_from_slice(image.row(row));
     }
-    RgbImage::new(side, side, pixels)
 }
 
 /// Where a centred crop starts along an axis of `side` pixels.

@@ -10,7 +10,7 @@ use super::paths::Search;
 use crate::data::decode::{Limits, read_bytes, read_image, regular};
 use crate::data::hash::Hash;
 use crate::data::stamp::Stamp;
-use crate::data::{Dataset, Error, RgbImage};
+use crate::data::{Dataset, Error, JpegDecoder, RgbImage};
 use crate::runtime::Unwatched;
 
 /// The images of a folder of class folders.
@@ -58,6 +58,7 @@ impl ImageFolder {
         stamp.text(real.as_os_str().as_encoded_bytes());
         stamp.number(limits.side.into());
         stamp.number(limits.bytes);
+        stamp.text(limits.decoder.to_string().as_bytes());
         for (label, class) in subfolders.iter().enumerate() {
             search.folder(class)?;
             for path in std::mem::take(&mut search.found) {
@@ -137,6 +138,10 @@ impl Dataset for ImageFolder {
     fn stored(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>, Error> {
         let path = &self.files[index].path;
         read_bytes(regular::open(path)?, path, &self.limits).map(|bytes| Some(Cow::Owned(bytes)))
+    }
+
+    fn decoder(&self) -> JpegDecoder {
+        self.limits.decoder
     }
 
     fn stamp(&self) -> Option<u64> {

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::demo;
 use crate::data::hash::Hash;
 use crate::data::inputs::View;
-use crate::data::{Dataset, Error, RgbImage};
+use crate::data::{Dataset, Error, RgbImage, RgbView};
 
 /// Side of the images of small sets; idx images may be smaller and are then padded to it.
 pub(super) const SIDE: usize = 32;
@@ -70,9 +70,9 @@ impl MemoryDataset {
         self.height * self.width * 3
     }
 
-    fn rgb(&self, index: usize) -> RgbImage {
+    fn rgb(&self, index: usize) -> RgbView<'_> {
         let len = self.image_len();
-        RgbImage::new(self.width, self.height, self.pixels[index * len..][..len].to_vec())
+        RgbView::new(self.width, self.height, &self.pixels[index * len..][..len])
     }
 }
 
@@ -94,7 +94,12 @@ impl Dataset for MemoryDataset {
     }
 
     fn image(&self, index: usize) -> Result<RgbImage, Error> {
-        Ok(self.rgb(index))
+        Ok(self.rgb(index).to_image())
+    }
+
+    fn with_image(&self, index: usize, see: &mut dyn FnMut(RgbView<'_>)) -> Result<(), Error> {
+        see(self.rgb(index));
+        Ok(())
     }
 
     fn pad(&self) -> Option<usize> {
@@ -104,7 +109,11 @@ impl Dataset for MemoryDataset {
     /// The hash is over all (padded) pixels and labels.
     fn fingerprint(&self) -> String {
         let padded = View { pad: self.pad(), resize: None, crop: SIDE };
-        let hash = |index| Hash::of(padded.center(&self.rgb(index)).pixels());
+        let hash = |index| {
+            Hash::of(
+                padded.center_square([self.width, self.height]).image(self.rgb(index)).pixels(),
+            )
+        };
         let images: Vec<Hash> = (0..self.len()).into_par_iter().map(hash).collect();
         let mut hash = Hash::of(&self.labels);
         images.into_iter().for_each(|image| hash.hash(image));

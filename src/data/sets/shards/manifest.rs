@@ -17,10 +17,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::measured::Measured;
+use crate::data::Error;
 use crate::data::decode::regular;
-use crate::data::{Colours, Error, Statistics, View};
 use crate::runtime::{Storage, write_durably};
-use crate::weights::{PIXEL_MEAN, TensorFile};
 
 /// The name of the file in the folder of the shards.
 pub const MANIFEST: &str = "dataset.json";
@@ -87,100 +87,6 @@ pub struct Skipped {
     pub image: String,
     /// What is wrong with it.
     pub reason: String,
-}
-
-/// What was measured on the training images *as they are in the shards* (decoded again if they were encoded
-/// anew), so that training from the shards finds the same numbers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Measured {
-    /// [`View::pad`]; none if images were taken as they are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pad: Option<usize>,
-    /// [`View::resize`]; none if images were not resized.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resize: Option<usize>,
-    /// [`View::crop`].
-    pub crop: usize,
-    /// Mean of each channel, of values in 0..1.
-    pub mean: [f32; 3],
-    /// Standard deviation of each channel.
-    pub std: [f32; 3],
-    /// Principal components of the colours.
-    pub colours: Colours,
-    /// The mean of each pixel.
-    pub pixel_mean: MeanFile,
-}
-
-/// A file beside the description with the mean of each pixel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MeanFile {
-    /// Its name: a safetensors file with one tensor of the shape `[crop, crop, 3]`.
-    pub file: String,
-    /// CRC32C of the file.
-    #[serde(with = "hexadecimal")]
-    pub crc32c: u32,
-}
-
-impl Measured {
-    /// The view that it was measured through.
-    pub fn view(&self) -> View {
-        View { pad: self.pad, resize: self.resize, crop: self.crop }
-    }
-
-    /// What is to be kept of `statistics`, measured through `view`, as the bytes of the file of means
-    /// called `file` and what the description says.
-    pub fn of(statistics: &Statistics, view: View, file: &str) -> (Self, Vec<u8>) {
-        let header = serde_json::json!({ PIXEL_MEAN: {
-            "dtype": "F32",
-            "shape": [view.crop, view.crop, 3],
-            "data_offsets": [0, 4 * statistics.pixel_mean.len()],
-        }});
-        // The tensor begins at a multiple of its elements' size.
-        let mut header = header.to_string();
-        header += &" ".repeat(header.len().next_multiple_of(8) - header.len());
-        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-        bytes.extend(header.as_bytes());
-        bytes.extend(statistics.pixel_mean.iter().flat_map(|value| value.to_le_bytes()));
-        let pixel_mean = MeanFile { file: file.to_owned(), crc32c: crc32c::crc32c(&bytes) };
-        let View { pad, resize, crop } = view;
-        let Statistics { mean, std, colours, .. } = *statistics;
-        (Self { pad, resize, crop, mean, std, colours, pixel_mean }, bytes)
-    }
-
-    /// The statistics of `images` images, with the mean of each pixel from its file in `folder`.
-    ///
-    /// # Errors
-    /// The file cannot be read, or is not the one that was written.
-    pub(super) fn read(&self, folder: &Path, images: usize) -> Result<Statistics, Error> {
-        let path = folder.join(&self.pixel_mean.file);
-        let bytes = regular::read(&path)?;
-        let (expected, found) = (self.pixel_mean.crc32c, crc32c::crc32c(&bytes));
-        let wrong = |detail: String| Error::Manifest { path: folder.join(MANIFEST), detail };
-        let file = &self.pixel_mean.file;
-        if found != expected {
-            return Err(wrong(format!(
-                "{file}: expected CRC32C {expected:08x}, found {found:08x}"
-            )));
-        }
-        let mean = TensorFile::from_bytes(bytes, &path).and_then(|file| match file.tensors() {
-            [tensor] => file.values(tensor),
-            _ => Ok(None),
-        });
-        let mean = mean.map_err(|error| wrong(error.to_string()))?.unwrap_or_default();
-        let numbers = self.view().input_len();
-        if mean.len() != numbers {
-            return Err(wrong(format!("{file}: expected one tensor of {numbers} floats")));
-        }
-        Ok(Statistics {
-            images: images as u64,
-            mean: self.mean,
-            std: self.std,
-            colours: self.colours,
-            pixel_mean: mean,
-        })
-    }
 }
 
 /// What `dataset.json` in a folder is.
@@ -339,14 +245,19 @@ impl Manifest {
 }
 
 /// A checksum as eight hexadecimal digits.
-mod hexadecimal {
+pub(super) mod hexadecimal {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<S: Serializer>(crc: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<S: Serializer>(
+        crc: &u32,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&format!("{crc:08x}"))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<u32, D::Error> {
         let text = String::deserialize(from)?;
         let crc = u32::from_str_radix(&text, 16).ok().filter(|crc| format!("{crc:08x}") == text);
         crc.ok_or_else(|| {
@@ -357,7 +268,9 @@ mod hexadecimal {
 
 #[cfg(test)]
 mod tests {
+    use super::super::MeanFile;
     use super::*;
+    use crate::data::Colours;
 
     fn manifest() -> Manifest {
         let mut manifest = Manifest::new(vec!["ant".to_owned(), "bee \"ü\"\n".to_owned()]);

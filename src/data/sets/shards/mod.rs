@@ -9,6 +9,7 @@ mod find;
 mod index;
 mod manifest;
 mod map;
+mod measured;
 mod open;
 mod raw;
 mod sample;
@@ -21,7 +22,8 @@ mod write;
 
 pub use find::ShardSet;
 pub use index::{Index, Record};
-pub use manifest::{MANIFEST, Manifest, MeanFile, Measured, ShardInfo, Skipped, Split};
+pub use manifest::{MANIFEST, Manifest, ShardInfo, Skipped, Split};
+pub use measured::{MeanFile, Measured};
 pub use open::{check_shard, scan_shard};
 pub use raw::RawImage;
 pub use set::Shards;

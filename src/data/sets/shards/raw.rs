@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::data::decode::{Limits, limits};
-use crate::data::{Error, RgbImage};
+use crate::data::{Error, RgbImage, RgbView};
 
 /// A binary PPM, whose pixels are where its bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,9 +59,9 @@ impl<'a> RawImage<'a> {
         Ok(Self { width, height, pixels })
     }
 
-    /// A copy of it.
-    pub fn to_image(self) -> RgbImage {
-        RgbImage::new(self.width, self.height, self.pixels.to_vec())
+    /// The image, where its pixels are.
+    pub fn view(self) -> RgbView<'a> {
+        RgbView::new(self.width, self.height, self.pixels)
     }
 
     /// The bytes of `image` as a binary PPM.
@@ -109,7 +109,7 @@ mod tests {
         let bytes = RawImage::encode(&image);
         assert_eq!(&bytes[..11], b"P6\n3 2\n255\n");
         assert!(RawImage::is_raw(&bytes));
-        assert_eq!(parse(&bytes).unwrap().to_image(), image);
+        assert_eq!(parse(&bytes).unwrap().view().to_image(), image);
         for length in 0..bytes.len() {
             assert!(parse(&bytes[..length]).is_err(), "{length}");
         }

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::index::{Index, Record};
-use super::manifest::Measured;
 use super::map::MappedTar;
+use super::measured::Measured;
 use super::raw::RawImage;
 use crate::data::decode::{Limits, decode};
 use crate::data::hash::Hash;
-use crate::data::{Dataset, Error, RgbImage, Statistics, View};
+use crate::data::{Dataset, Error, JpegDecoder, RgbImage, RgbView, Statistics, View};
 
 /// Labelled images in shards: one part of a set. An image takes 24 bytes of memory until it is read.
 #[derive(Debug)]
@@ -131,7 +131,7 @@ impl Shards {
 /// The image that the bytes of a record are; `path` is only the name that errors carry.
 pub(super) fn decode_record(bytes: &[u8], path: &Path, limits: &Limits) -> Result<RgbImage, Error> {
     match RawImage::is_raw(bytes) {
-        true => Ok(RawImage::parse(bytes, path, limits)?.to_image()),
+        true => Ok(RawImage::parse(bytes, path, limits)?.view().to_image()),
         false => decode(bytes, path, limits),
     }
 }
@@ -161,6 +161,23 @@ impl Dataset for Shards {
         self.name(index).display().to_string()
     }
 
+    fn with_image(&self, index: usize, see: &mut dyn FnMut(RgbView<'_>)) -> Result<(), Error> {
+        let (bytes, name) = (self.record(index)?, || self.name(index));
+        if RawImage::is_raw(bytes) {
+            see(RawImage::parse(bytes, &name(), &self.limits)?.view());
+        } else {
+            see(decode(bytes, name(), &self.limits)?.view());
+        }
+        Ok(())
+    }
+
+    fn read_ahead(&self, indices: &[usize]) {
+        for &index in indices {
+            let (shard, number) = self.locate(index);
+            shard.tar.read_ahead(&shard.index.records[number]);
+        }
+    }
+
     /// The hash is over the number of images, the bytes and the CRC32C of each tar, which holds images, labels
     /// and their order. Where the tars are, and what they are called, does not matter.
     fn fingerprint(&self) -> String {
@@ -177,6 +194,10 @@ impl Dataset for Shards {
         self.record(index).map(|bytes| Some(Cow::Borrowed(bytes)))
     }
 
+    fn decoder(&self) -> JpegDecoder {
+        self.limits.decoder
+    }
+
     fn stamp(&self) -> Option<u64> {
         let mut hash = Hash::new();
         for Shard { tar, .. } in &self.shards {
@@ -186,18 +207,23 @@ impl Dataset for Shards {
         }
         hash.number(self.limits.side.into());
         hash.number(self.limits.bytes);
+        hash.text(self.limits.decoder.to_string().as_bytes());
         Some(hash.value())
     }
 
-    /// Whatever is packed was decoded, within the usual limits.
+    /// Whatever is packed was decoded, within the usual limits and by the usual decoder.
     fn is_verified(&self) -> bool {
         let usual = Limits::default();
         let within = self.limits.side >= usual.side && self.limits.bytes >= usual.bytes;
-        self.packed.is_some() && within
+        self.packed.is_some() && within && self.limits.decoder == usual.decoder
     }
 
     fn measured(&self, view: View) -> Result<Option<Statistics>, Error> {
-        let Some(Packed { folder, statistics }) = &self.packed else { return Ok(None) };
+        // Another decoder's pixels have other statistics.
+        let usual = self.limits.decoder == JpegDecoder::default();
+        let Some(Packed { folder, statistics }) = self.packed.as_ref().filter(|_| usual) else {
+            return Ok(None);
+        };
         let found = statistics.iter().find(|measured| measured.view() == view);
         found.map(|measured| measured.read(folder, self.len())).transpose()
     }

@@ -1,0 +1,96 @@
+//! Our side of `data-tools/pytorch/time_data.py`, which interleaves it with other libraries: training inputs
+//! by the paper's augmentation (shorter side 256 to 480, crop 224, flip, colour) on one thread.
+//!
+//!     cargo bench --bench photographs -- FOLDER
+//!
+//! FOLDER has class folders. Each line of stdin is one pass over its images: `jpeg` reads and decodes the
+//! files, `decoded` starts from pixels in memory; `pixel` or `channel` after it is the mean. The answer to
+//! each is a line of JSON: images, seconds.
+
+use std::io::{BufRead, Write};
+use std::time::Instant;
+
+use resnet_cpu::data::{
+    Augmentation, Batches, Dataset, Error, ImageFolder, Limits, Mean, RgbImage, RgbView, View,
+};
+
+const BATCH: usize = 32;
+
+/// A folder's images, decoded.
+struct Decoded(Vec<RgbImage>);
+
+impl Dataset for Decoded {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn classes(&self) -> usize {
+        1
+    }
+
+    fn class_names(&self) -> Option<&[String]> {
+        None
+    }
+
+    fn label(&self, _: usize) -> usize {
+        0
+    }
+
+    fn image(&self, index: usize) -> Result<RgbImage, Error> {
+        Ok(self.0[index].clone())
+    }
+
+    fn with_image(&self, index: usize, see: &mut dyn FnMut(RgbView<'_>)) -> Result<(), Error> {
+        see(self.0[index].view());
+        Ok(())
+    }
+
+    fn fingerprint(&self) -> String {
+        format!("{} images", self.0.len())
+    }
+}
+
+/// Seconds that one pass over all images takes.
+fn pass(data: &dyn Dataset, mean: &Mean, epoch: u64) -> Result<f64, Box<dyn std::error::Error>> {
+    let augment = Augmentation::ScaleCropFlipColour { shortest: 256, longest: 480 };
+    let batches = Batches::training(data, View::imagenet(), mean, augment, 1)?;
+    let all: Vec<usize> = (0..data.len()).collect();
+    let mut out = vec![0.0; BATCH * batches.input_len()];
+    let mut labels = [0; BATCH];
+    let start = Instant::now();
+    for indices in all.chunks(BATCH) {
+        let out = &mut out[..indices.len() * batches.input_len()];
+        batches.fill(epoch, indices, out, &mut labels[..indices.len()])?;
+    }
+    Ok(start.elapsed().as_secs_f64())
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // Cargo itself gives `--bench`, and no folder where it only wants to know that this runs.
+    let Some(folder) = std::env::args().skip(1).find(|word| !word.starts_with('-')) else {
+        println!(
+            "usage: cargo bench --bench photographs -- FOLDER, then lines such as `jpeg pixel`"
+        );
+        return Ok(());
+    };
+    let files = ImageFolder::open(folder.as_ref(), Limits::default())?;
+    let decoded = (0..files.len()).map(|i| files.image(i)).collect::<Result<_, _>>()?;
+    let decoded = Decoded(decoded);
+    let pixel = Mean::Pixel(vec![0.45; View::imagenet().input_len()]);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+    for (epoch, line) in std::io::stdin().lock().lines().enumerate() {
+        let line = line?;
+        let (source, mean) = line.split_once(' ').unwrap_or((&line, "channel"));
+        let data: &dyn Dataset = match source {
+            "jpeg" => &files,
+            "decoded" => &decoded,
+            other => return Err(format!("expected jpeg or decoded, found {other}").into()),
+        };
+        let mean = if mean == "pixel" { &pixel } else { &Mean::IMAGENET };
+        let result =
+            pool.install(|| pass(data, mean, epoch as u64).map_err(|error| error.to_string()));
+        println!("{{\"images\": {}, \"seconds\": {}}}", data.len(), result?);
+        std::io::stdout().flush()?;
+    }
+    Ok(())
+}
