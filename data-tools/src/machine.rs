@@ -45,6 +45,7 @@ impl Machine {
             _ => ToolError::failed(error),
         })?;
         let threads = pool.current_num_threads();
+        // Packing is by the usual decoder: what is measured is what training sees.
         let limits = Limits { side: args.max_side, bytes: args.max_bytes, ..Limits::default() };
         let cache = args.cache.as_ref().map_or_else(Cache::of_user, Cache::at);
         let machine = Self { threads, quiet: args.quiet, limits, cache, pool };
