@@ -20,8 +20,8 @@ pub use dataset::{Dataset, Subset};
 pub use decode::{Limits, decode, read_image, read_image_from};
 pub use error::{Error, SettingError};
 pub use inputs::{
-    Augmentation, Batches, Colours, Crops, Mean, Normalizer, Preprocess, Statistics, Sums, View,
-    Window, resize, resize_window,
+    Augmentation, Batches, ColourShift, Colours, Crop, Crops, Jitter, Mean, Mixing, Normalizer,
+    Preprocess, Statistics, Sums, View, Window, resize, resize_window,
 };
 pub use rgb::RgbImage;
 pub use sampler::{Picked, Sampler, epoch_order};

@@ -11,7 +11,7 @@ use crate::model::Network;
 /// Bytes of memory that a run takes, within about a fifth; its images in memory are there already.
 pub(super) fn needed(config: &Config, network: &Network, backend: Backend) -> u64 {
     let micro_batch = config.micro_batch.unwrap_or(config.batch);
-    let training = training_bytes(network, config.batch, micro_batch, config.side);
+    let training = training_bytes(network, config.batch, micro_batch, config.largest_side());
     let weights = weights(network);
     let averages = if config.ema_decay.is_some() { weights } else { 0 };
     let measured = VALIDATION_BATCH.min(config.data.val_images as usize);

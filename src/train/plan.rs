@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::config::Config;
 use super::data::TrainData;
 use super::error::RunError;
+use super::images::ColourKind;
 use super::memory;
 use super::state::{InferenceInfo, State};
 use super::trainer::Trainer;
@@ -29,7 +30,7 @@ pub struct Plan {
     pub steps_per_epoch: u64,
     /// Seconds of reading all images once before the first step.
     pub prepare_seconds: f64,
-    /// Seconds per step.
+    /// Seconds per step, the mean over the run's sides.
     pub step_seconds: f64,
     /// Seconds of measuring the validation or test images once.
     pub validation_seconds: f64,
@@ -59,15 +60,75 @@ impl Plan {
         memory::check(memory, available_memory(), &config)?;
         let disk = memory::disk(&config, &network);
         let (steps, steps_per_epoch) = (config.total_steps(), config.steps_per_epoch());
+        let (sides, validated) = (config.sides_and_steps(), config.side);
         let (train, val) = (config.data.train_images as f64, config.data.val_images as f64);
         let batch = config.batch as f64;
 
+        let (mut run_seconds, mut image) = (0.0, ImageSeconds::default());
+        let mut timed = 0;
+        for &(side, steps) in sides.iter().filter(|(_, steps)| *steps > 0) {
+            let mut trial = Config { side, ..config.clone() };
+            trial.images.sides.clear();
+            image = ImageSeconds::measure(trial, &network, data, backend, watch)?;
+            run_seconds += steps as f64 * image.all() * batch;
+            timed = side;
+        }
+        let macs = |side: usize| network.macs(side, side).max(1) as f64;
+        // Of the forward pass alone, at another side perhaps.
+        let forward = image.compute / 3.0 * (macs(validated) / macs(timed));
+        Ok(Self {
+            steps,
+            steps_per_epoch,
+            prepare_seconds: image.read * (train + val),
+            step_seconds: run_seconds / steps as f64,
+            validation_seconds: (image.read + forward) * val,
+            memory,
+            disk,
+        })
+    }
+
+    /// Seconds of the whole run.
+    pub fn seconds(&self) -> f64 {
+        let validations = self.steps.div_ceil(self.steps_per_epoch);
+        self.prepare_seconds
+            + self.steps as f64 * self.step_seconds
+            + validations as f64 * self.validation_seconds
+    }
+}
+
+/// Seconds that a training image takes.
+#[derive(Clone, Copy, Debug, Default)]
+struct ImageSeconds {
+    /// To be read and prepared.
+    read: f64,
+    /// For forward and backward pass and the update.
+    compute: f64,
+}
+
+impl ImageSeconds {
+    fn all(self) -> f64 {
+        self.read + self.compute
+    }
+
+    /// Times steps of a few images of the side of `config`, which has no others.
+    fn measure(
+        config: Config,
+        network: &Network,
+        data: &TrainData,
+        backend: Backend,
+        watch: &dyn Watch,
+    ) -> Result<Self, RunError> {
         // Forward and backward are three times the forward pass.
         let macs = 3 * network.macs(config.side, config.side).max(1);
         let most = config.micro_batch.unwrap_or(config.batch);
-        let images = usize::try_from(WORK / macs).unwrap_or(most).clamp(1, most);
-        let trial = Config { batch: images, micro_batch: None, ..config };
-        // The numbers that are subtracted change no time.
+        // Images that are mixed need another one.
+        let least = most.min(2);
+        let images = usize::try_from(WORK / macs).unwrap_or(most).clamp(least, most);
+        let mut trial = Config { batch: images, micro_batch: None, ..config };
+        // The numbers that are subtracted or added change no time.
+        if trial.colour() == ColourKind::Own {
+            trial.images.colour = Some(ColourKind::Imagenet);
+        }
         let preprocess = Preprocess::standard(network.spec.family);
         let state = State::start(trial, InferenceInfo { preprocess, classes: None })?;
         let mut trainer = Trainer::new(state, data, backend)?;
@@ -81,24 +142,7 @@ impl Plan {
             data_seconds += step()?.data_seconds;
         }
         let per_image = 1.0 / (f64::from(STEPS) * images as f64);
-        let image_seconds = start.elapsed().as_secs_f64() * per_image;
-        let read_seconds = data_seconds * per_image;
-        Ok(Self {
-            steps,
-            steps_per_epoch,
-            prepare_seconds: read_seconds * (train + val),
-            step_seconds: image_seconds * batch,
-            validation_seconds: (read_seconds + (image_seconds - read_seconds) / 3.0) * val,
-            memory,
-            disk,
-        })
-    }
-
-    /// Seconds of the whole run.
-    pub fn seconds(&self) -> f64 {
-        let validations = self.steps.div_ceil(self.steps_per_epoch);
-        self.prepare_seconds
-            + self.steps as f64 * self.step_seconds
-            + validations as f64 * self.validation_seconds
+        let read = data_seconds * per_image;
+        Ok(Self { read, compute: (start.elapsed().as_secs_f64() * per_image - read).max(0.0) })
     }
 }

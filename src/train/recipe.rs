@@ -19,17 +19,22 @@ pub enum Recipe {
     PaperCifar,
     /// Section 3.4 of the paper.
     PaperImagenet,
+    /// Photographs in a few epochs, made for ImageNet: growing sides and what came after the paper.
+    FastImagenet,
 }
 
 /// A name that is not that of a recipe.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-#[error("unknown recipe '{0}'; known are demo, fast-cifar, paper-cifar, paper-imagenet")]
+#[error(
+    "unknown recipe '{0}'; known are demo, fast-cifar, paper-cifar, paper-imagenet, fast-imagenet"
+)]
 pub struct UnknownRecipe(String);
 
 impl Recipe {
     /// All recipes.
-    pub const ALL: [Self; 4] = [Self::Demo, Self::FastCifar, Self::PaperCifar, Self::PaperImagenet];
+    pub const ALL: [Self; 5] =
+        [Self::Demo, Self::FastCifar, Self::PaperCifar, Self::PaperImagenet, Self::FastImagenet];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -38,6 +43,7 @@ impl Recipe {
             Self::FastCifar => "fast-cifar",
             Self::PaperCifar => "paper-cifar",
             Self::PaperImagenet => "paper-imagenet",
+            Self::FastImagenet => "fast-imagenet",
         }
     }
 
@@ -45,6 +51,7 @@ impl Recipe {
     pub fn default_arch(self) -> &'static str {
         match self {
             Self::PaperImagenet => "resnet50",
+            Self::FastImagenet => "resnet18",
             _ => "resnet20",
         }
     }

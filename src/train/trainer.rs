@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use super::config::Config;
-use super::data::{TrainData, augment, view};
+use super::data::{TrainData, view};
 use super::error::RunError;
 use super::schedule::LearningRate;
 use super::state::State;
-use crate::data::{Batches, Sampler};
+use crate::data::{Batches, Dataset, Mixing, Sampler, SettingError};
 use crate::gemm::Backend;
 use crate::infer::Session;
 use crate::learn::{Batch, Learner, NotFinite, Sgd, finite, in_flat, update_ema};
@@ -29,8 +29,8 @@ pub struct StepReport {
     pub lr: f64,
     /// Mean loss of its images.
     pub loss: f64,
-    /// Fraction of them classified right.
-    pub top1: f64,
+    /// Fraction of them classified right; none if images are mixed.
+    pub top1: Option<f64>,
     /// Images.
     pub images: usize,
     /// Seconds in which its images were prepared.
@@ -69,7 +69,11 @@ pub(super) struct Trainer<'a> {
     crew: Crew,
     sgd: Sgd,
     learning_rate: LearningRate,
+    images: &'a dyn Dataset,
     train: Batches<'a>,
+    /// The side that `train` is for.
+    side: usize,
+    mixing: Mixing,
     val: Option<Batches<'a>>,
     sampler: Sampler,
     gradients: AlignedBuf,
@@ -86,28 +90,34 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self, RunError> {
         let config = &state.config;
         let network = Network::new(&config.spec()?);
-        let (view, mean) =
-            (view(config, network.spec.family, &*data.train), &state.inference.preprocess.mean);
-        let seed = config.seed;
-        let train = Batches::training(&*data.train, view, mean, augment(config), seed)?;
+        let (view, mean) = (
+            view(config.side, network.spec.family, &*data.train),
+            &state.inference.preprocess.mean,
+        );
+        let sampler =
+            Sampler::new(config.seed, data.train.len(), config.batch, state.progress.step)?;
+        let side = config.side_in(sampler.epoch());
+        let train = batches(&state, &network, &*data.train, side)?;
         let val = data
             .val
             .as_deref()
             .filter(|val| !val.is_empty())
             .map(|val| Batches::evaluation(val, view, mean));
-        let sampler = Sampler::new(seed, data.train.len(), config.batch, state.progress.step)?;
         Ok(Self {
             learner: Learner::new(&network, backend),
             crew: Crew::default(),
             sgd: Sgd::new(network.table(), config.sgd()),
             learning_rate: config.learning_rate(),
             gradients: AlignedBuf::zeroed(network.table().learnable_len()),
-            input: AlignedBuf::zeroed(config.batch * train.input_len()),
+            input: AlignedBuf::zeroed(config.batch * 3 * config.largest_side().pow(2)),
             labels: vec![0; config.batch],
             isa: backend.isa(),
             backend,
+            mixing: config.mixing(),
+            images: &*data.train,
             network,
             train,
+            side,
             val,
             sampler,
             state,
@@ -125,8 +135,15 @@ impl<'a> Trainer<'a> {
         stopped: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<StepReport>, RunError> {
         let start = Instant::now();
+        let side = self.state.config.side_in(self.sampler.epoch());
+        if side != self.side {
+            self.train = batches(&self.state, &self.network, self.images, side)?;
+            self.side = side;
+        }
         let batch = self.sampler.next_batch();
-        let inputs = self.input.chunks_mut(PREPARED * self.train.input_len());
+        let image = self.train.input_len();
+        let input = &mut self.input[..batch.indices.len() * image];
+        let inputs = input.chunks_mut(PREPARED * image);
         let parts =
             batch.indices.chunks(PREPARED).zip(inputs).zip(self.labels.chunks_mut(PREPARED));
         for ((indices, input), labels) in parts {
@@ -135,20 +152,31 @@ impl<'a> Trainer<'a> {
             }
             self.train.fill(batch.epoch, indices, input, labels)?;
         }
+        let State { config, progress, .. } = &self.state;
+        let micro_batch = config.micro_batch.unwrap_or(config.batch);
+        let mut shares = Vec::new();
+        if self.mixing.is_on() {
+            let (mixing, seed, step) = (self.mixing, config.seed, progress.step);
+            self.crew.run(|team| {
+                for (i, images) in (0..).zip(input.chunks_mut(micro_batch * image)) {
+                    shares.push(mixing.apply(team, seed, step, i, side, images));
+                }
+            });
+        }
         let data_seconds = start.elapsed().as_secs_f64();
 
         let State { config, params, momentum, ema, progress, schedule, .. } = &mut self.state;
         let lr = self.learning_rate.at(progress.step, schedule);
         let batch = Batch {
-            input: &self.input,
+            input,
             labels: &self.labels,
-            height: config.side,
-            width: config.side,
+            height: side,
+            width: side,
             label_smoothing: config.label_smoothing,
         };
-        let micro_batch = config.micro_batch.unwrap_or(config.batch);
         let gradients = &mut self.gradients;
-        let loss = self.learner.batch_unless(params, &batch, micro_batch, gradients, stopped)?;
+        let loss =
+            self.learner.mixed_unless(params, &batch, micro_batch, &shares, gradients, stopped)?;
         let Some(loss) = loss else { return Ok(None) };
         if !loss.sum.is_finite() {
             let at = in_flat(params, params.learnable(), "weights")
@@ -173,7 +201,7 @@ impl<'a> Trainer<'a> {
             step: progress.step,
             lr: f64::from(lr),
             loss: loss.sum / images as f64,
-            top1: correct as f64 / images as f64,
+            top1: (!self.mixing.is_on()).then_some(correct as f64 / images as f64),
             images,
             data_seconds,
             seconds: start.elapsed().as_secs_f64(),
@@ -263,4 +291,17 @@ impl<'a> Trainer<'a> {
         let step = self.state.progress.step + 1;
         RunError::Diverged { step, at, checkpoint: None }
     }
+}
+
+/// Batches of training images of `side` pixels.
+fn batches<'a>(
+    state: &State,
+    network: &Network,
+    data: &'a dyn Dataset,
+    side: usize,
+) -> Result<Batches<'a>, SettingError> {
+    let State { config, inference, colours, .. } = state;
+    let view = view(side, network.spec.family, data);
+    let augment = config.augmentation(side, colours.as_ref());
+    Batches::training(data, view, &inference.preprocess.mean, augment, config.seed)
 }

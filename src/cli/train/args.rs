@@ -17,8 +17,8 @@ pub(in crate::cli) struct Args {
     /// [default: built-in images of ten shapes]
     #[arg(value_name = "DATA")]
     pub(super) data: Option<PathBuf>,
-    /// All settings at once: demo, fast-cifar, paper-cifar or paper-imagenet; other flags change single
-    /// ones [default: demo for the built-in images, else fast-cifar]
+    /// All settings at once: demo, fast-cifar, paper-cifar, paper-imagenet or fast-imagenet; other flags change
+    /// single ones [default: demo for the built-in images, else fast-cifar]
     #[arg(long, value_name = "NAME")]
     pub(super) recipe: Option<Recipe>,
     /// Network [default: as the recipe says; resnet18 for class folders whose first image is larger

@@ -1,132 +1,204 @@
-//! Random changes of training images: crops and reflections, as in the paper.
+//! Random changes of training images: crops, reflections, colours, erasing.
 //!
-//! What happens to an image is a pure function of its random stream. The number and order of draws
-//! are part of every stored run and must not change.
+//! What happens to an image is a pure function of its random stream. The number and order of draws are
+//! part of every stored run and must not change: those of the crop, the flip, the jitter, the colour
+//! shift, the erasing, each only if it is on.
+
+mod area;
+mod colour;
+mod jitter;
+
+pub use colour::ColourShift;
+pub use jitter::Jitter;
 
 use super::View;
 use super::normalize::Normalizer;
-use crate::data::RgbImage;
+use super::resize::resize;
+use crate::data::{RgbImage, SettingError, Window, resize_window};
 use crate::runtime::Rng;
+use jitter::Change;
 
-/// How training images are changed at random.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Augmentation {
-    /// Not at all: evaluation, or overfitting on purpose.
-    None,
-    /// The image is mirrored half of the time.
-    Flip,
-    /// The paper's section 4.2: `pad` zeros around the normalised image, a random crop of the
-    /// original size, and a flip half of the time.
-    PadCropFlip {
+/// How training images are changed at random; each part is a switch of its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Augmentation {
+    /// Which square of an image is used.
+    pub crop: Crop,
+    /// Whether it is mirrored half of the time.
+    pub flip: bool,
+    /// Brightness, contrast, saturation and hue.
+    pub jitter: Jitter,
+    /// The components by which colours are shifted, if they are.
+    pub colour: Option<ColourShift>,
+    /// How probably a rectangle is erased: it becomes 0 in the normalised input (torchvision's
+    /// `RandomErasing`).
+    pub erase: f32,
+}
+
+/// Which square of a training image is used.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Crop {
+    /// The centre, as in evaluation.
+    Center,
+    /// The paper's section 4.2: a random square of the centre view's size, of that view with zeros around
+    /// it once it is normalised.
+    Pad {
         /// Zeros on each side.
         pad: usize,
     },
-    /// As [`PadCropFlip`](Self::PadCropFlip) without the flip, for images whose mirror image means
-    /// something else, such as digits.
-    PadCrop {
-        /// Zeros on each side.
-        pad: usize,
+    /// The shorter side resized to a length, and a random crop of the network's side.
+    Resize {
+        /// The shorter side, at least the crop of the view.
+        side: usize,
     },
-    /// For photographs: the shorter side resized to `resize`, a random crop of the network's side,
-    /// and a flip half of the time.
-    ResizeCropFlip {
-        /// Shorter side after resizing, at least the crop of the view.
-        resize: usize,
-    },
-    /// The paper's section 3.4, for photographs: the shorter side random from `shortest` to
-    /// `longest`, a random crop of the network's side, a flip half of the time, and the colour shift
-    /// of Krizhevsky et al. (2012, section 4.1).
-    ScaleCropFlipColour {
+    /// The paper's section 3.4: the shorter side resized to a random length, and a random crop of the
+    /// network's side.
+    Scale {
         /// Least length of the shorter side, at least the crop of the view.
         shortest: usize,
         /// Its greatest length.
         longest: usize,
     },
+    /// A part of random area and shape (width / height from 3/4 to 4/3) resized to the crop: torchvision's
+    /// `RandomResizedCrop`.
+    Area {
+        /// The least share of the image's area, above 0 and at most 1.
+        least: f32,
+    },
 }
 
-/// Principal components of ImageNet's colours in units of pixel / 255, one row per channel, each column
-/// times its standard deviation; those of fb.resnet.torch, the reference for the paper's networks.
-const COLOUR: [[f32; 3]; 3] = [
-    [-0.5675 * 0.2175, 0.7192 * 0.0188, 0.4009 * 0.0045],
-    [-0.5808 * 0.2175, -0.0045 * 0.0188, -0.8140 * 0.0045],
-    [-0.5836 * 0.2175, -0.6948 * 0.0188, 0.4203 * 0.0045],
-];
-
-/// Standard deviation of the random factor of each component.
-const COLOUR_STRENGTH: f32 = 0.1;
-
 impl Augmentation {
+    /// None at all: evaluation, or overfitting on purpose.
+    pub const NONE: Self = Self {
+        crop: Crop::Center,
+        flip: false,
+        jitter: Jitter { brightness: 0.0, contrast: 0.0, saturation: 0.0, hue: 0.0 },
+        colour: None,
+        erase: 0.0,
+    };
+
+    /// An error if there is no room for the crop of `view`.
+    pub(super) fn check(&self, view: View) -> Result<(), SettingError> {
+        match self.crop {
+            Crop::Resize { side: resize } | Crop::Scale { shortest: resize, .. }
+                if resize < view.crop =>
+            {
+                Err(SettingError::ResizeBelowCrop { resize, crop: view.crop })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Writes the changed and normalised `image` to `out`, `[crop, crop, 3]`.
     ///
     /// A per-pixel mean belongs to a place of the image before padding and flip, or of the crop
     /// after it where the crop is taken from a larger image, as in the paper.
     pub(super) fn apply(
-        self,
+        &self,
         image: &RgbImage,
         view: View,
         normalizer: &Normalizer,
         rng: &mut Rng,
         out: &mut [f32],
     ) {
-        match self {
-            Self::None => normalizer.apply(&view.center(image), out),
-            Self::Flip => {
-                let image = view.center(image);
-                write_shifted(&image, [0, 0], flip(rng), normalizer, out);
+        let image = &view.padded(image);
+        // It is done.
+        let view = View { pad: None, ..view };
+        self.draw(image, view, rng).apply(image, view, normalizer, out);
+    }
+
+    /// All that is random about what happens to `image`.
+    fn draw(&self, image: &RgbImage, view: View, rng: &mut Rng) -> Drawn {
+        let corner = |resize: usize, rng: &mut Rng| {
+            let (width, height) = View { resize: Some(resize), ..view }.resized_size(image);
+            let corner = [width, height].map(|side| rng.below(side - view.crop + 1));
+            Place::Cut { resize, corner }
+        };
+        let place = match self.crop {
+            Crop::Center => Place::Moved([0, 0]),
+            Crop::Pad { pad } => {
+                Place::Moved([0, 1].map(|_| rng.below(2 * pad + 1) as isize - pad as isize))
             }
-            Self::PadCropFlip { pad } => {
-                let shift = shift(rng, pad);
-                write_shifted(&view.center(image), shift, flip(rng), normalizer, out);
+            Crop::Resize { side } => corner(side, rng),
+            Crop::Scale { shortest, longest } => {
+                let side = shortest + rng.below(longest.saturating_sub(shortest) + 1);
+                corner(side, rng)
             }
-            Self::PadCrop { pad } => {
-                write_shifted(&view.center(image), shift(rng, pad), false, normalizer, out);
+            Crop::Area { least } => {
+                Place::Part(area::crop([image.width(), image.height()], least, rng))
             }
-            Self::ResizeCropFlip { resize } => {
-                normalizer.apply(&crop_flip(image, view, resize, rng), out);
+        };
+        let flip = self.flip && rng.below(2) == 1;
+        let changes = if self.jitter.is_on() { self.jitter.draw(rng) } else { Vec::new() };
+        let colour = self.colour.map(|colour| colour.draw(rng));
+        let erased = (self.erase > 0.0 && rng.uniform() < self.erase)
+            .then(|| area::erased(view.crop, rng))
+            .flatten();
+        Drawn { place, flip, changes, colour, erased }
+    }
+}
+
+/// What was drawn for an image.
+#[derive(Debug)]
+struct Drawn {
+    place: Place,
+    flip: bool,
+    /// Of the bytes, before they are normalised.
+    changes: Vec<Change>,
+    /// Is added, in units of pixel / 255.
+    colour: Option<[f32; 3]>,
+    /// Becomes 0 in the end.
+    erased: Option<Window>,
+}
+
+/// Where a crop is.
+#[derive(Debug)]
+enum Place {
+    /// The centre view, moved left and up by so much, zeros where it does not reach.
+    Moved([isize; 2]),
+    /// The square with this corner, left and top, of the image with its shorter side resized.
+    Cut { resize: usize, corner: [usize; 2] },
+    /// This part of the image, resized to the crop.
+    Part(Window),
+}
+
+impl Drawn {
+    fn apply(&self, image: &RgbImage, view: View, normalizer: &Normalizer, out: &mut [f32]) {
+        let (mut square, shift) = match self.place {
+            Place::Moved(shift) => (view.center(image), shift),
+            Place::Cut { resize, corner } => {
+                (View { resize: Some(resize), ..view }.cut(image, corner), [0, 0])
             }
-            Self::ScaleCropFlipColour { shortest, longest } => {
-                let resize = shortest + rng.below(longest.saturating_sub(shortest) + 1);
-                normalizer.apply(&crop_flip(image, view, resize, rng), out);
-                let factors = [0; 3].map(|_| COLOUR_STRENGTH * rng.normal());
-                let shift = COLOUR.map(|row| {
-                    let [a, b, c] = [0, 1, 2].map(|i| row[i] * factors[i]);
-                    a + b + c
-                });
-                normalizer.shift(shift, out);
+            Place::Part(part) => {
+                // A crop first: pixels beyond it have no part in what is resized.
+                let part = resize_window(image, image.width(), image.height(), part);
+                (resize(&part, view.crop, view.crop), [0, 0])
+            }
+        };
+        self.changes.iter().for_each(|change| change.apply(&mut square));
+        let colour = self.colour.map(|colour| normalizer.scaled(colour));
+        // A place of its mean belongs to a padded image before the flip, to a crop after it.
+        let moved = matches!(self.place, Place::Moved(_));
+        if self.flip && !moved {
+            square.mirror();
+        }
+        write_moved(&square, shift, self.flip && moved, normalizer, colour, out);
+        if let Some(Window { left, top, width, height }) = self.erased {
+            for row in out.chunks_exact_mut(view.crop * 3).skip(top).take(height) {
+                row[left * 3..][..width * 3].fill(0.0);
             }
         }
     }
 }
 
-/// A random crop of `image`, its shorter side resized to `resize`, mirrored half of the time.
-fn crop_flip(image: &RgbImage, view: View, resize: usize, rng: &mut Rng) -> RgbImage {
-    let view = View { resize: Some(resize), ..view };
-    let image = &view.padded(image);
-    let (width, height) = view.resized_size(image);
-    let corner = [width, height].map(|side| rng.below(side - view.crop + 1));
-    let mut image = view.cut(image, corner);
-    if flip(rng) {
-        image.mirror();
-    }
-    image
-}
-
-/// How far a crop of the padded image lies right of and below the image.
-fn shift(rng: &mut Rng, pad: usize) -> [isize; 2] {
-    [0, 1].map(|_| rng.below(2 * pad + 1) as isize - pad as isize)
-}
-
-fn flip(rng: &mut Rng) -> bool {
-    rng.below(2) == 1
-}
-
 /// Writes `image` moved left and up by `shift`, zeros where it does not reach, then mirrored if
-/// `flip`. Place and floats go together: each pixel is normalised where it comes from.
-fn write_shifted(
+/// `flip`. Place and floats go together: each pixel is normalised where it comes from. `colour` is added to
+/// the image, not to the zeros.
+fn write_moved(
     image: &RgbImage,
     [x, y]: [isize; 2],
     flip: bool,
     normalizer: &Normalizer,
+    colour: Option<[f32; 3]>,
     out: &mut [f32],
 ) {
     let (width, height) = (image.width(), image.height());
@@ -142,9 +214,18 @@ fn write_shifted(
             continue;
         }
         let bytes = &image.row(row)[from..from + columns];
-        normalizer.apply_run(bytes, row * width * 3 + from, &mut out[to..to + columns]);
+        let seen = &mut out[to..to + columns];
+        normalizer.apply_run(bytes, row * width * 3 + from, seen);
+        if let Some(colour) = colour {
+            for pixel in seen.as_chunks_mut::<3>().0 {
+                pixel.iter_mut().zip(colour).for_each(|(value, shift)| *value += shift);
+            }
+        }
         if flip {
             out.as_chunks_mut::<3>().0.reverse();
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

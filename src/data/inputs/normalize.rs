@@ -86,12 +86,9 @@ impl Normalizer {
         self.apply_run(image.pixels(), 0, out);
     }
 
-    /// Adds `colour`, in units of pixel / 255, to the image that was written to `out`.
-    pub(super) fn shift(&self, colour: [f32; 3], out: &mut [f32]) {
-        let shift: [f32; 3] = std::array::from_fn(|c| colour[c] / self.std[c]);
-        for pixel in out.as_chunks_mut::<3>().0 {
-            pixel.iter_mut().zip(shift).for_each(|(value, shift)| *value += shift);
-        }
+    /// A shift of red, green and blue, in units of pixel / 255, as it is after normalising.
+    pub(super) fn scaled(&self, colour: [f32; 3]) -> [f32; 3] {
+        std::array::from_fn(|c| colour[c] / self.std[c])
     }
 
     /// Writes the floats of the whole pixels `bytes`, which start at number `at` of the image.

@@ -7,6 +7,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Mean, View};
 use crate::data::{Dataset, Error, RgbImage};
 use crate::runtime::{Watch, team};
@@ -200,7 +202,8 @@ impl Statistics {
 }
 
 /// The principal components of a set's colours, in units of pixel / 255.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Colours {
     /// Variance along each component, the largest first.
     pub eigenvalues: [f64; 3],
