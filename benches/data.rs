@@ -9,8 +9,8 @@ use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use resnet_cpu::data::{
-    Augmentation, Batches, Dataset, Error, ImageFolder, Limits, Mean, Preprocess, RgbImage,
-    RgbView, View, Window, decode, resize_window,
+    Augmentation, Batches, ColourShift, Crop, Dataset, Error, ImageFolder, Limits, Mean,
+    Preprocess, RgbImage, RgbView, View, Window, decode, resize_window,
 };
 use resnet_cpu::runtime::Rng;
 
@@ -124,7 +124,12 @@ fn batches(c: &mut Criterion) {
     group.throughput(Throughput::Elements(BATCH as u64));
     let sets: [(&str, &dyn Dataset); 2] = [("augmentation", &decoded), ("JPEG files", &files)];
     for (name, data) in sets {
-        let augment = Augmentation::ScaleCropFlipColour { shortest: 256, longest: 480 };
+        let augment = Augmentation {
+            crop: Crop::Scale { shortest: 256, longest: 480 },
+            flip: true,
+            colour: Some(ColourShift::IMAGENET),
+            ..Augmentation::NONE
+        };
         let batches = Batches::training(data, View::imagenet(), &Mean::IMAGENET, augment, 1)
             .expect("room for the crop");
         let indices: Vec<usize> = (0..data.len()).collect();

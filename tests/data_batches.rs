@@ -2,7 +2,8 @@
 //! batches for any number of threads.
 
 use resnet_cpu::data::{
-    Augmentation, Batches, Dataset, Error, Mean, MemoryDataset, Preprocess, RgbImage, View, resize,
+    Augmentation, Batches, ColourShift, Crop, Dataset, Error, Mean, MemoryDataset, Preprocess,
+    RgbImage, View, resize,
 };
 use resnet_cpu::runtime::Rng;
 
@@ -71,6 +72,19 @@ fn mirrored(floats: &[f32], width: usize) -> Vec<f32> {
     rows.flat_map(|row| row.chunks_exact(3).rev().flatten().copied()).collect()
 }
 
+fn flipped(crop: Crop) -> Augmentation {
+    Augmentation { crop, flip: true, ..Augmentation::NONE }
+}
+
+fn padded(pad: usize, flip: bool) -> Augmentation {
+    Augmentation { flip, ..flipped(Crop::Pad { pad }) }
+}
+
+fn scaled(shortest: usize, longest: usize) -> Augmentation {
+    let colour = Some(ColourShift::IMAGENET);
+    Augmentation { colour, ..flipped(Crop::Scale { shortest, longest }) }
+}
+
 /// How often each candidate occurs for image 0 over many epochs; every input must be one.
 fn occurrences(batches: &Batches, epochs: u64, candidates: &[Vec<f32>]) -> Vec<usize> {
     let mut counts = vec![0; candidates.len()];
@@ -107,11 +121,12 @@ fn padded_crops_and_flips_are_those_of_the_paper() {
             let batches = Batches::training(&data, view, &mean, augment, 3).unwrap();
             assert_uniform(&occurrences(&batches, epochs, candidates), epochs);
         };
-        count(Augmentation::PadCrop { pad: 2 }, &candidates);
+        count(padded(2, false), &candidates);
         let flips: Vec<_> = candidates.iter().map(|floats| mirrored(floats, side)).collect();
-        count(Augmentation::PadCropFlip { pad: 2 }, &[candidates, flips].concat());
-        count(Augmentation::Flip, &[normalized.clone(), mirrored(&normalized, side)]);
-        count(Augmentation::None, &[normalized]);
+        count(padded(2, true), &[candidates, flips].concat());
+        let flip = Augmentation { flip: true, ..Augmentation::NONE };
+        count(flip, &[normalized.clone(), mirrored(&normalized, side)]);
+        count(Augmentation::NONE, &[normalized]);
     }
 }
 
@@ -119,7 +134,7 @@ fn padded_crops_and_flips_are_those_of_the_paper() {
 fn padding_may_be_wider_than_the_image() {
     let view = View { pad: None, resize: None, crop: 2 };
     let data = Images(vec![Some(noise(2, 2, "small"))]);
-    let augment = Augmentation::PadCropFlip { pad: 5 };
+    let augment = padded(5, true);
     let batches = Batches::training(&data, view, &channels(), augment, 0).unwrap();
     let mut out = [f32::NAN; 12];
     for epoch in 0..500 {
@@ -144,10 +159,10 @@ fn crops_of_photographs_are_uniform() {
             candidates.push(normalize(&image, &mean));
         }
         let data = Images(vec![Some(image.clone())]);
-        let augment = Augmentation::ResizeCropFlip { resize: 6 };
+        let augment = flipped(Crop::Resize { side: 6 });
         let batches = Batches::training(&data, view, &mean, augment, 1).unwrap();
         assert_uniform(&occurrences(&batches, 4000, &candidates), 4000);
-        let narrow = Augmentation::ResizeCropFlip { resize: 3 };
+        let narrow = flipped(Crop::Resize { side: 3 });
         let error = Batches::training(&data, view, &mean, narrow, 1).err().unwrap();
         assert!(error.to_string().ends_with("at least the crop of 4, found 3"), "{error}");
     }
@@ -177,7 +192,7 @@ fn scale_and_colour_are_random_crops_with_one_shift_a_channel() {
     let data = Images(vec![Some(image.clone()); 40]);
     let view = View { pad: None, resize: Some(20), crop: 16 };
     let mean = Mean::Channel { mean: [0.0; 3], std: [1.0; 3] };
-    let augment = Augmentation::ScaleCropFlipColour { shortest: 17, longest: 19 };
+    let augment = scaled(17, 19);
     let batches = Batches::training(&data, view, &mean, augment, 1).unwrap();
     let indices: Vec<usize> = (0..40).collect();
     let mut out = vec![f32::NAN; 40 * view.input_len()];
@@ -208,7 +223,7 @@ fn scale_and_colour_are_random_crops_with_one_shift_a_channel() {
         assert!(shift.iter().any(|x| x.abs() > 1e-5), "no shift at all");
     }
     assert!(seen.iter().all(|&n| n > 3) && seen[3] < 37, "{seen:?}");
-    let narrow = Augmentation::ScaleCropFlipColour { shortest: 15, longest: 19 };
+    let narrow = scaled(15, 19);
     assert!(Batches::training(&data, view, &mean, narrow, 1).is_err());
 }
 
@@ -221,7 +236,7 @@ fn batches_are_the_same_for_any_number_of_threads_and_never_change() {
     let data = MemoryDataset::demo(1, 0..100);
     let indices: Vec<usize> = (0..100).rev().step_by(3).collect();
     let run = |seed, epoch| {
-        let augment = Augmentation::PadCropFlip { pad: 4 };
+        let augment = padded(4, true);
         let batches = Batches::training(&data, View::cifar(), &channels(), augment, seed).unwrap();
         let mut out = vec![f32::NAN; indices.len() * batches.input_len()];
         let mut labels = vec![0; indices.len()];

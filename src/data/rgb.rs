@@ -37,6 +37,11 @@ impl RgbImage {
         &self.pixels
     }
 
+    /// The bytes, `[height, width, 3]`, to be changed.
+    pub fn pixels_mut(&mut self) -> &mut [u8] {
+        &mut self.pixels
+    }
+
     /// Row `y`, `[width, 3]`.
     pub fn row(&self, y: usize) -> &[u8] {
         &self.pixels[y * self.width * 3..][..self.width * 3]

@@ -7,7 +7,7 @@ use super::measure::Measured;
 use super::tape::Tape;
 use crate::gemm::Backend;
 use crate::model::{Network, Params};
-use crate::ops::{Loss, add_assign, softmax_loss};
+use crate::ops::{Loss, Mixed, add_assign, mixed_softmax_loss};
 use crate::runtime::{AlignedBuf, Crew};
 use crate::simd::Isa;
 
@@ -87,6 +87,29 @@ impl Learner {
         gradients: &mut [f32],
         stopped: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<Loss>, TooSmall> {
+        self.mixed_unless(params, batch, micro_batch, &[], gradients, stopped)
+    }
+
+    /// As [`batch_unless`](Self::batch_unless), of images that are mixed in pairs, each with the one at its
+    /// place when its micro-batch is reversed. `shares`, one a micro-batch, say how much of an image's target
+    /// is its own class; the rest is its partner's. Without any, images are not mixed.
+    ///
+    /// # Errors
+    /// If the images are too small for the network.
+    ///
+    /// # Panics
+    /// As for [`batch`](Self::batch), or if there are shares, but not one a micro-batch.
+    pub fn mixed_unless(
+        &mut self,
+        params: &mut Params,
+        batch: &Batch,
+        micro_batch: usize,
+        shares: &[f64],
+        gradients: &mut [f32],
+        stopped: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<Loss>, TooSmall> {
+        let parts = batch.labels.len().div_ceil(micro_batch.max(1));
+        assert!(shares.is_empty() || shares.len() == parts, "a share for each micro-batch");
         let image = batch.height * batch.width * 3;
         assert!(!batch.labels.is_empty() && micro_batch > 0, "a batch has images");
         assert_eq!(batch.input.len(), batch.labels.len() * image, "{} images", batch.labels.len());
@@ -97,12 +120,13 @@ impl Learner {
             let input = &batch.input[i * micro_batch * image..][..labels.len() * image];
             let part = Batch { input, labels, ..*batch };
             let images = batch.labels.len();
+            let share = shares.get(i).copied();
             let loss = if i == 0 {
-                self.part(params, &part, images, gradients, stopped)?
+                self.part(params, &part, share, images, gradients, stopped)?
             } else {
                 let mut partial = std::mem::take(&mut self.partial);
                 partial.grow_to(gradients.len());
-                let loss = self.part(params, &part, images, &mut partial, stopped)?;
+                let loss = self.part(params, &part, share, images, &mut partial, stopped)?;
                 self.crew.run(|team| add_assign(team, self.isa, gradients, &partial));
                 self.partial = partial;
                 loss
@@ -123,6 +147,7 @@ impl Learner {
         &mut self,
         params: &mut Params,
         part: &Batch,
+        share: Option<f64>,
         images: usize,
         gradients: &mut [f32],
         stopped: &(dyn Fn() -> bool + Sync),
@@ -136,8 +161,15 @@ impl Learner {
             forward(machine, network, tape, params, &mut Norm::Batch, input)?;
             let mut dlogits = vec![0.0; tape.logits.len()];
             let logits = &tape.logits;
-            let loss =
-                softmax_loss(machine.team, logits, labels, label_smoothing, images, &mut dlogits);
+            let mixed = Mixed { labels, share: share.unwrap_or(1.0) };
+            let loss = mixed_softmax_loss(
+                machine.team,
+                logits,
+                mixed,
+                label_smoothing,
+                images,
+                &mut dlogits,
+            );
             let mut gradients = Gradients { params, values: gradients };
             backward(machine, network, tape, input, &dlogits, &mut gradients)?;
             Ok::<_, Stopped>(loss)

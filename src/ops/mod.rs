@@ -20,7 +20,7 @@ pub use linear::{Linear, linear_backward};
 pub use max_pool::{PoolShape, max_pool, max_pool_argmax, max_pool_backward};
 pub use shortcut_pad::{ShortcutPad, shortcut_pad, shortcut_pad_backward};
 pub use softmax::softmax;
-pub use softmax_loss::{Loss, softmax_loss};
+pub use softmax_loss::{Loss, Mixed, mixed_softmax_loss, softmax_loss};
 
 /// `x` rounded to f32. What would be denormal becomes zero: such values mean nothing here, and many
 /// CPUs compute with them a hundred times slower.

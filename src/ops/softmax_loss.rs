@@ -1,7 +1,8 @@
-//! Cross-entropy of the softmax, with label smoothing, and its gradient.
+//! Cross-entropy of the softmax, with label smoothing and mixed targets, and its gradient.
 //!
 //! With the smoothed target q = (1 - s) · onehot(label) + s / classes (Szegedy et al., 2016) and
-//! p = softmax(logits), the loss of an image is -Σ q · log p, and its gradient by the logits p - q.
+//! p = softmax(logits), the loss of an image is -Σ q · log p, and its gradient by the logits p - q. Where
+//! images are mixed (mixup, CutMix), q is a weighted mean of the targets of both, and so is the loss.
 //! All of it is f64 with portable exponentials and logarithms, each image by itself, images summed in
 //! order.
 
@@ -37,6 +38,31 @@ pub fn softmax_loss(
     images_a_step: usize,
     dlogits: &mut [f32],
 ) -> Loss {
+    let mixed = Mixed { labels, share: 1.0 };
+    mixed_softmax_loss(team, logits, mixed, smoothing, images_a_step, dlogits)
+}
+
+/// The classes of images that are mixed in pairs: each with the one at its place when they are reversed.
+#[derive(Clone, Copy, Debug)]
+pub struct Mixed<'a> {
+    /// Each image's own class.
+    pub labels: &'a [usize],
+    /// How much of the target it is, 0..=1; the rest is the partner's class. With 1, nothing is mixed.
+    pub share: f64,
+}
+
+/// As [`softmax_loss`], of mixed images. Ranks are those of each image's own class.
+///
+/// # Panics
+/// As for [`softmax_loss`].
+pub fn mixed_softmax_loss(
+    team: &mut Team,
+    logits: &[f32],
+    Mixed { labels, share }: Mixed,
+    smoothing: f64,
+    images_a_step: usize,
+    dlogits: &mut [f32],
+) -> Loss {
     if labels.is_empty() {
         assert!(logits.is_empty() && dlogits.is_empty(), "logits without images");
         return Loss::default();
@@ -49,7 +75,8 @@ pub fn softmax_loss(
     let parts = (ChunksMut::new(&mut images, 1), ChunksMut::new(dlogits, classes));
     team.for_each_part(parts, |i, (result, dlogits), _| {
         let (logits, label) = (&logits[i * classes..][..classes], labels[i]);
-        let loss = image(logits, label, smoothing, images_a_step as f64, dlogits);
+        let target = [(label, share), (labels[labels.len() - 1 - i], 1.0 - share)];
+        let loss = image(logits, target, smoothing, images_a_step as f64, dlogits);
         result[0] = (loss, rank(logits, label));
     });
     Loss {
@@ -59,18 +86,30 @@ pub fn softmax_loss(
     }
 }
 
-/// The loss of one image; writes its gradient, divided by `divisor`.
-fn image(logits: &[f32], label: usize, smoothing: f64, divisor: f64, dlogits: &mut [f32]) -> f64 {
+/// The loss of one image with a target of two classes and their shares; writes its gradient, divided by
+/// `divisor`.
+fn image(
+    logits: &[f32],
+    target: [(usize, f64); 2],
+    smoothing: f64,
+    divisor: f64,
+    dlogits: &mut [f32],
+) -> f64 {
     let max = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let powers: Vec<f64> = logits.iter().map(|&x| libm::exp(f64::from(x) - max)).collect();
     let sum: f64 = powers.iter().sum();
     let everywhere = smoothing / logits.len() as f64;
     for (class, (gradient, power)) in dlogits.iter_mut().zip(&powers).enumerate() {
-        let target = everywhere + if class == label { 1.0 - smoothing } else { 0.0 };
+        // A share of 1 gives the bits of a single class.
+        let of = |(label, share)| if class == label { (1.0 - smoothing) * share } else { 0.0 };
+        let target = everywhere + target.map(of).iter().sum::<f64>();
         *gradient = narrow((power / sum - target) / divisor);
     }
     let minus_log = |x: f32| libm::log(sum) - (f64::from(x) - max);
-    let mut loss = (1.0 - smoothing) * minus_log(logits[label]);
+    // A class without a share may have an infinite loss.
+    let shares = target.iter().filter(|(_, share)| *share > 0.0);
+    let mut loss = (1.0 - smoothing)
+        * shares.map(|&(label, share)| share * minus_log(logits[label])).sum::<f64>();
     if smoothing > 0.0 {
         loss += everywhere * logits.iter().map(|&x| minus_log(x)).sum::<f64>();
     }

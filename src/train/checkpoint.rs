@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::config::Config;
+use super::images::ColourKind;
 use super::state::{InferenceInfo, State};
 use crate::data::Preprocess;
 use crate::model::{Network, Params, Role, TensorInfo, TensorTable};
@@ -28,6 +29,7 @@ const FORMAT: &str = "resnet_cpu.train.format";
 const CONFIG: &str = "resnet_cpu.train.config";
 const PROGRESS: &str = "resnet_cpu.train.progress";
 const SCHEDULE: &str = "resnet_cpu.train.schedule";
+const COLOURS: &str = "resnet_cpu.train.colours";
 const BEST: &str = "resnet_cpu.train.best";
 const CHECKSUM: &str = "resnet_cpu.train.crc32";
 const PROGRAM: &str = "resnet_cpu.train.program";
@@ -113,6 +115,9 @@ pub fn save(state: &State, path: &Path, storage: &dyn Storage) -> Result<(), Che
         (SCHEDULE.to_owned(), json(&state.schedule)),
         (BEST.to_owned(), json(&state.best)),
     ]);
+    if let Some(colours) = &state.colours {
+        metadata.insert(COLOURS.to_owned(), json(colours));
+    }
     let mut checksum = Checksum::of_metadata(&metadata);
     for (name, value) in &counters {
         checksum.tensor(name, "I64", &[]);
@@ -172,7 +177,9 @@ pub fn load(path: &Path) -> Result<State, CheckpointError> {
     let mut momentum = AlignedBuf::zeroed(network.table().learnable_len());
     let mut ema = config.ema_decay.is_some().then(|| Params::zeros(network));
     read_state_tensors(file, network, &mut momentum, ema.as_mut())?;
+    let own = config.colour() == ColourKind::Own;
     let state = State {
+        colours: own.then(|| fields.read(COLOURS)).transpose()?,
         inference: InferenceInfo {
             preprocess: Preprocess::complete(
                 spec.family,

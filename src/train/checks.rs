@@ -1,7 +1,8 @@
 //! What settings mean together, with the data and the length of the run: what a recipe leaves open is
 //! filled in, and what would silently do something else is refused. Done once all flags are applied.
 
-use super::config::{Augment, Config};
+use super::config::{Augment, Config, Normalize};
+use super::images::{ColourKind, SideEpochs, growing_sides};
 use super::schedule::{Schedule, Warmup, default_milestones};
 use super::settings::SETTINGS;
 
@@ -35,6 +36,9 @@ impl Config {
             && milestones.last().is_none_or(|&last| last >= total)
         {
             *milestones = default_milestones(total);
+        }
+        if !given("sides") && !self.images.sides.is_empty() {
+            self.images.sides = growing_sides(self.epochs());
         }
         if !given("micro-batch") && self.micro_batch.is_some_and(|micro| micro >= self.batch) {
             self.micro_batch = None;
@@ -110,6 +114,7 @@ impl Config {
             return spared("micro-batch", expected);
         }
         self.check_starting_weights()?;
+        self.check_images(&spared)?;
         if self.zero_init && self.spec().is_ok_and(|spec| spec.is_plain()) {
             let expected = "false, since a plain network has no residual blocks".to_owned();
             return spared("zero-init", expected);
@@ -123,6 +128,10 @@ impl Config {
         if self.zero_init && self.initial.is_some() {
             return refuse("zero-init", "false, since the run starts from weights");
         }
+        if self.initial.is_some() && self.colour() == ColourKind::Own {
+            let expected = "none or imagenet, since the images of a run that starts from weights are not measured";
+            return refuse("colour", expected);
+        }
         if !self.is_frozen() {
             return Ok(());
         }
@@ -135,6 +144,11 @@ impl Config {
         let why = "since a frozen backbone sees the centre view of each image once";
         if self.augment != Augment::None {
             return refuse("augment", &format!("none, {why}"));
+        }
+        if !self.images.is_default() {
+            let expected = format!("none, and no other change of images, {why}");
+            let found = "others".to_owned();
+            return Err(ConfigError { field: "augment", expected, found });
         }
         if self.micro_batch.is_some_and(|micro| micro != self.batch) {
             return refuse("micro-batch", &format!("nothing, {why}"));
@@ -151,13 +165,48 @@ impl Config {
         let found = setting.and_then(|setting| setting.text(self)).unwrap_or_default();
         Err(ConfigError { field, expected, found })
     }
+
+    /// The part of [`check`](Self::check) that is about what is done to images.
+    fn check_images(
+        &self,
+        spared: &dyn Fn(&'static str, String) -> Result<(), ConfigError>,
+    ) -> Result<(), ConfigError> {
+        let epochs = self.images.sides.iter().map(|&SideEpochs(_, epochs)| epochs);
+        let epochs = epochs.fold(0, u64::saturating_add);
+        if epochs > self.epochs() {
+            let expected = format!("sides for at most the {} epochs of the run", self.epochs());
+            return spared("sides", expected);
+        }
+        let grows = self.images.sides.iter().any(|&SideEpochs(side, _)| side != self.side);
+        if grows && self.normalize == Normalize::PixelMean {
+            let expected =
+                "channel, since a mean of each pixel is of one side, and --sides has others";
+            return spared("mean-mode", expected.to_owned());
+        }
+        for field in ["mixup", "cutmix"] {
+            let mixing = self.mixing();
+            if (if field == "mixup" { mixing.mixup } else { mixing.cutmix }) == 0.0 {
+                continue;
+            }
+            if self.micro_batch.unwrap_or(self.batch) < 2 {
+                let expected =
+                    "0, since images are mixed with others of their micro-batch, which has one";
+                return spared(field, expected.to_owned());
+            }
+            if matches!(self.warmup, Warmup::UntilError { .. }) {
+                let expected = "0, since --warmup-lr ends by the training error, which mixed images do not have";
+                return spared(field, expected.to_owned());
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::Options;
-    use crate::train::{Length, Recipe};
+    use crate::train::{CropKind, Length, Recipe};
 
     fn config(recipe: Recipe) -> Config {
         let spec = recipe.spec(recipe.default_arch(), Options::default()).unwrap();
@@ -179,13 +228,20 @@ mod tests {
             config(recipe).check().unwrap();
         }
         type Change = fn(&mut Config);
-        let changes: [(&str, Change); 7] = [
+        let changes: [(&str, Change); 14] = [
             ("lr: expected a positive number, found NaN", |c| c.lr = f64::NAN),
             ("batch: expected 1 to 1048576 images, found 0", |c| c.batch = 0),
             ("micro-batch", |c| c.micro_batch = Some(256)),
             ("epochs", |c| c.length = Length::Epochs(0)),
             ("iterations", |c| c.length = Length::Iterations(0)),
             ("ema", |c| c.ema_decay = Some(1.0)),
+            ("area", |c| (c.images.crop, c.images.area) = (Some(CropKind::Area), Some(0.0))),
+            ("jitter", |c| c.images.jitter = Some([0.0, 0.0, 0.0, 0.6])),
+            ("jitter", |c| c.images.jitter = Some([f64::NAN, 0.0, 0.0, 0.0])),
+            ("erase", |c| c.images.erase = Some(1.5)),
+            ("mixup", |c| c.images.mixup = Some(-0.2)),
+            ("cutmix", |c| c.images.cutmix = Some(f64::INFINITY)),
+            ("sides", |c| c.images.sides = vec![SideEpochs(128, 0)]),
             ("milestones", |c| {
                 c.schedule = Schedule::MultiStep { milestones: vec![3, 2], factor: 0.1 };
             }),
@@ -223,6 +279,8 @@ mod tests {
             (c.batch, c.length) = (25_000, Length::Epochs(4));
         });
         assert_eq!(large.warmup, Warmup::Linear { steps: 4 });
+        let quick = settled(Recipe::FastImagenet, |c| c.length = Length::Epochs(2));
+        assert_eq!(quick.images.sides, [SideEpochs(128, 1), SideEpochs(160, 1)]);
         let small = settled(Recipe::PaperImagenet, |c| c.batch = 16);
         assert_eq!(small.micro_batch, None);
     }
@@ -231,7 +289,7 @@ mod tests {
     fn what_would_silently_do_something_else_is_refused() {
         type Change = fn(&mut Config);
         let plateau = Schedule::Plateau { factor: 0.1, patience: 5, threshold: 0.001 };
-        let cases: [(&[&str], Change); 9] = [
+        let cases: [(&[&str], Change); 14] = [
             (&["schedule: ", "--val-split", "no validation images"], |c| c.data.val_images = 0),
             (&["schedule: ", "--val-split", "test images"], |c| c.data.test = true),
             (&["milestones: ", "1 to 9 of the run's 10", "found 5,10"], |c| {
@@ -249,6 +307,23 @@ mod tests {
             }),
             (&["micro-batch: ", "batch of 100, for example 25", "found 32"], |c| c.batch = 100),
             (&["micro-batch: ", "batch of 65, for example 13", "found 32"], |c| c.batch = 65),
+            (&["mean-mode: expected channel", "found pixel-mean"], |c| {
+                c.images.sides = vec![SideEpochs(128, 1)];
+            }),
+            (&["sides: ", "at most the 2 epochs", "found 128x2,160x1"], |c| {
+                c.length = Length::Epochs(2);
+                c.images.sides = vec![SideEpochs(128, 2), SideEpochs(160, 1)];
+            }),
+            (&["mixup: expected 0", "micro-batch", "found 0.2"], |c| {
+                (c.micro_batch, c.images.mixup) = (Some(1), Some(0.2));
+            }),
+            (&["cutmix: expected 0", "micro-batch"], |c| {
+                (c.batch, c.micro_batch, c.images.cutmix) = (1, None, Some(1.0));
+            }),
+            (&["mixup: expected 0", "--warmup-lr"], |c| {
+                c.images.mixup = Some(0.2);
+                c.warmup = Warmup::UntilError { lr: 0.01, error: 0.8 };
+            }),
             (&["zero-init: ", "plain"], |c| {
                 (c.zero_init, c.arch, c.shortcut) = (true, "plain34".to_owned(), None);
                 (c.stride_in, c.classes) = (None, 1000);

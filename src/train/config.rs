@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::images::Images;
 use super::recipe::Recipe;
 use super::schedule::{LearningRate, Schedule, Warmup};
 use super::spelled;
@@ -28,7 +29,7 @@ pub enum Length {
     Iterations(u64),
 }
 
-/// Random changes to training images.
+/// Random changes to training images: the combinations of the first version. [`Images`] changes parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Augment {
@@ -109,7 +110,8 @@ pub struct Config {
     pub classes: usize,
     /// The data.
     pub data: DataInfo,
-    /// Side of the square that the network is trained on, in pixels.
+    /// Side of the square that the network is validated on and, unless [`Images::sides`] says otherwise, trained
+    /// on, in pixels.
     pub side: usize,
     /// How long the run is.
     pub length: Length,
@@ -146,6 +148,9 @@ pub struct Config {
     pub zero_init: bool,
     /// Random changes to training images.
     pub augment: Augment,
+    /// Where they are others, and what the first version did not have.
+    #[serde(default, skip_serializing_if = "Images::is_default")]
+    pub images: Images,
     /// How pixels are normalised.
     pub normalize: Normalize,
     /// Training images held out to validate on (the paper on CIFAR-10: 5,000); 0: the data set's own
@@ -350,7 +355,8 @@ mod tests {
         assert_eq!(config().total_steps(), 3_900);
         // What the first version did not store is not stored where it is as it was.
         let text = serde_json::to_string(&config()).unwrap();
-        let new = ["numerics", "lengthened", "\"test\"", "initial", "backbone", "freeze"];
+        let new =
+            ["numerics", "lengthened", "\"test\"", "initial", "backbone", "freeze", "\"images\""];
         assert!(new.iter().all(|new| !text.contains(new)));
         let unknown = serde_json::to_string(&config()).unwrap().replace("\"lr\"", "\"eta\"");
         assert!(serde_json::from_str::<Config>(&unknown).is_err());

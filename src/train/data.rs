@@ -8,19 +8,11 @@ use super::error::RunError;
 use super::schedule::Warmup;
 use super::state::InferenceInfo;
 use crate::data::{
-    self, Dataset, Kind, Mean, Preprocess, Scan, SettingError, Splits, Subset, ValidationOrigin,
-    View,
+    self, Colours, Dataset, Kind, Mean, Preprocess, Scan, SettingError, Splits, Subset,
+    ValidationOrigin, View,
 };
 use crate::model::Family;
 use crate::runtime::{Cache, Watch};
-
-/// Zeros on each side of which a crop is taken (the paper, section 4.2).
-const PAD: usize = 4;
-
-/// The shorter side of photographs, for a crop of 224 (the paper, section 3.4), and of the crop's
-/// side in general in proportion.
-const SCALES: (usize, usize) = (256, 480);
-const SCALES_CROP: usize = 224;
 
 /// The images of a run.
 pub struct TrainData {
@@ -79,8 +71,11 @@ impl TrainData {
             val_images: val.map_or(0, |val| val.len() as u64),
             test: val.is_some() && self.origin == ValidationOrigin::Test,
         };
-        if !self.kind.may_flip() && config.augment == Augment::CropFlip {
-            config.augment = Augment::Crop;
+        if !self.kind.may_flip() && config.flip() {
+            match config.augment {
+                Augment::CropFlip => config.augment = Augment::Crop,
+                _ => config.images.flip = Some(false),
+            }
         }
         if config.batch > self.train.len() {
             let micro = config.micro_batch.filter(|&micro| micro <= self.train.len()).unwrap_or(1);
@@ -109,7 +104,7 @@ impl TrainData {
         Ok(())
     }
 
-    /// Finds the mean that is subtracted, and reads every image once, so that one that cannot be read is found
+    /// Finds the mean that is subtracted and the colours of the training images, and reads every image once, so that one that cannot be read is found
     /// before any work is done. What is known of the images is not read again: what `resnet-data` has
     /// verified and measured, and what an earlier run has, on the same files. `watch` is told how far it is, and
     /// may stop it.
@@ -121,8 +116,8 @@ impl TrainData {
         config: &Config,
         family: Family,
         watch: &dyn Watch,
-    ) -> Result<InferenceInfo, data::Error> {
-        let view = view(config, family, &*self.train);
+    ) -> Result<(InferenceInfo, Colours), data::Error> {
+        let view = view(config.side, family, &*self.train);
         let scan = Scan { cache: &self.cache, watch };
         let found = scan.statistics(&*self.train, view)?;
         let mean = match config.normalize {
@@ -131,7 +126,8 @@ impl TrainData {
         };
         self.check_validation(scan)?;
         let classes = self.train.class_names().map(<[String]>::to_vec);
-        Ok(InferenceInfo { preprocess: Preprocess { view, mean }, classes })
+        let preprocess = Preprocess { view, mean };
+        Ok((InferenceInfo { preprocess, classes }, found.colours))
     }
 
     /// Reads every image once, where nothing is measured on the way, so that one that cannot be read is found
@@ -159,26 +155,13 @@ impl TrainData {
     }
 }
 
-/// How the network of `config` sees an image of `data`, unless it starts from weights, which say so.
-pub(super) fn view(config: &Config, family: Family, data: &dyn Dataset) -> View {
+/// How a network of `family` sees an image of `data` on inputs of `side` pixels, unless the run starts from
+/// weights, which say so.
+pub(super) fn view(side: usize, family: Family, data: &dyn Dataset) -> View {
     let standard = match family {
         Family::ImageNet => View::imagenet(),
         Family::Cifar => View::cifar(),
     };
-    let resize = standard.resize.map(|resize| resize * config.side / standard.crop);
-    View { pad: data.pad(), resize, crop: config.side }
-}
-
-/// What is done to training images, as the reader of images calls it.
-pub(super) fn augment(config: &Config) -> data::Augmentation {
-    let scaled = |length: usize| length * config.side / SCALES_CROP;
-    match config.augment {
-        Augment::None => data::Augmentation::None,
-        Augment::Crop => data::Augmentation::PadCrop { pad: PAD },
-        Augment::CropFlip => data::Augmentation::PadCropFlip { pad: PAD },
-        Augment::ScaleCropFlipColour => data::Augmentation::ScaleCropFlipColour {
-            shortest: scaled(SCALES.0),
-            longest: scaled(SCALES.1),
-        },
-    }
+    let resize = standard.resize.map(|resize| resize * side / standard.crop);
+    View { pad: data.pad(), resize, crop: side }
 }

@@ -22,7 +22,7 @@ pub(super) fn needed(config: &Config, network: &Network, backend: Backend) -> u6
         // Weights, velocity and gradients.
         (features.saturating_add(3 * weights), images)
     } else {
-        let training = training_bytes(network, config.batch, micro_batch, config.side);
+        let training = training_bytes(network, config.batch, micro_batch, config.largest_side());
         (training, config.data.val_images)
     };
     let measured = VALIDATION_BATCH.min(usize::try_from(run_by_session).unwrap_or(usize::MAX));

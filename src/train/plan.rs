@@ -6,6 +6,7 @@ use super::config::Config;
 use super::data::{TrainData, view};
 use super::error::RunError;
 use super::finetune::Frozen;
+use super::images::ColourKind;
 use super::memory;
 use super::state::{InferenceInfo, State};
 use super::trainer::{Trainer, VALIDATION_BATCH};
@@ -62,45 +63,36 @@ impl Plan {
         memory::check(memory, available_memory(), &config)?;
         let disk = memory::disk(&config, &network);
         let (steps, steps_per_epoch) = (config.total_steps(), config.steps_per_epoch());
+        let (sides, validated) = (config.sides_and_steps(), config.side);
         let (train, val) = (config.data.train_images as f64, config.data.val_images as f64);
         let batch = config.batch as f64;
 
         if config.is_frozen() {
             return Self::measure_frozen(config, data, &network, backend, watch, memory, disk);
         }
-        // Forward and backward are three times the forward pass.
-        let macs = 3 * network.macs(config.side, config.side).max(1);
-        let most = config.micro_batch.unwrap_or(config.batch);
-        let images = usize::try_from(WORK / macs).unwrap_or(most).clamp(1, most);
-        // Where the run starts from weights, some images go through the network once before.
-        let forward = if config.initial.is_some() {
-            config.data.train_images.min(MEASURED_IMAGES as u64)
-        } else {
-            0
-        };
-        let preprocess = assumed(&config, &network, data);
-        let trial = Config { batch: images, micro_batch: None, ..config };
-        let state = State::start(trial, InferenceInfo { preprocess, classes: None })?;
-        let mut trainer = Trainer::new(state, data, None, backend)?;
-        let stopped = || watch.stopped();
-        let mut step = || trainer.step(&stopped)?.ok_or(crate::data::Error::Interrupted.into());
-        watch.progress("timed steps", 0, Some(1 + u64::from(STEPS)));
-        let first: Result<_, RunError> = step();
-        first?;
-        let (start, mut data_seconds) = (Instant::now(), 0.0);
-        for _ in 0..STEPS {
-            data_seconds += step()?.data_seconds;
+        let (mut run_seconds, mut image) = (0.0, ImageSeconds::default());
+        let mut timed = 0;
+        for &(side, steps) in sides.iter().filter(|(_, steps)| *steps > 0) {
+            let mut trial = Config { side, ..config.clone() };
+            trial.images.sides.clear();
+            image = ImageSeconds::measure(trial, &network, data, backend, watch)?;
+            run_seconds += steps as f64 * image.all() * batch;
+            timed = side;
         }
-        let per_image = 1.0 / (f64::from(STEPS) * images as f64);
-        let image_seconds = start.elapsed().as_secs_f64() * per_image;
-        let read_seconds = data_seconds * per_image;
-        let forward_seconds = read_seconds + (image_seconds - read_seconds) / 3.0;
+        let macs = |side: usize| network.macs(side, side).max(1) as f64;
+        // Of the forward pass alone, at another side perhaps.
+        let forward = image.compute / 3.0 * (macs(validated) / macs(timed));
+        // Where the run starts from weights, some images go through the network once before.
+        let measured = match config.initial {
+            Some(_) => config.data.train_images.min(MEASURED_IMAGES as u64) as f64,
+            None => 0.0,
+        };
         Ok(Self {
             steps,
             steps_per_epoch,
-            prepare_seconds: read_seconds * (train + val) + forward_seconds * forward as f64,
-            step_seconds: image_seconds * batch,
-            validation_seconds: forward_seconds * val,
+            prepare_seconds: image.read * (train + val) + (image.read + forward) * measured,
+            step_seconds: run_seconds / steps as f64,
+            validation_seconds: (image.read + forward) * val,
             memory,
             disk,
         })
@@ -175,5 +167,56 @@ impl Plan {
 /// How images are prepared, as far as it takes time: the numbers that are subtracted do not matter.
 fn assumed(config: &Config, network: &Network, data: &TrainData) -> Preprocess {
     let family = network.spec.family;
-    Preprocess { view: view(config, family, &*data.train), ..Preprocess::standard(family) }
+    Preprocess { view: view(config.side, family, &*data.train), ..Preprocess::standard(family) }
+}
+
+/// Seconds that a training image takes.
+#[derive(Clone, Copy, Debug, Default)]
+struct ImageSeconds {
+    /// To be read and prepared.
+    read: f64,
+    /// For forward and backward pass and the update.
+    compute: f64,
+}
+
+impl ImageSeconds {
+    fn all(self) -> f64 {
+        self.read + self.compute
+    }
+
+    /// Times steps of a few images of the side of `config`, which has no others.
+    fn measure(
+        config: Config,
+        network: &Network,
+        data: &TrainData,
+        backend: Backend,
+        watch: &dyn Watch,
+    ) -> Result<Self, RunError> {
+        // Forward and backward are three times the forward pass.
+        let macs = 3 * network.macs(config.side, config.side).max(1);
+        let most = config.micro_batch.unwrap_or(config.batch);
+        // Images that are mixed need another one.
+        let least = most.min(2);
+        let images = usize::try_from(WORK / macs).unwrap_or(most).clamp(least, most);
+        let mut trial = Config { batch: images, micro_batch: None, ..config };
+        // The numbers that are subtracted or added change no time.
+        if trial.colour() == ColourKind::Own {
+            trial.images.colour = Some(ColourKind::Imagenet);
+        }
+        let preprocess = assumed(&trial, network, data);
+        let state = State::start(trial, InferenceInfo { preprocess, classes: None })?;
+        let mut trainer = Trainer::new(state, data, None, backend)?;
+        let stopped = || watch.stopped();
+        let mut step = || trainer.step(&stopped)?.ok_or(crate::data::Error::Interrupted.into());
+        watch.progress("timed steps", 0, Some(1 + u64::from(STEPS)));
+        let first: Result<_, RunError> = step();
+        first?;
+        let (start, mut data_seconds) = (Instant::now(), 0.0);
+        for _ in 0..STEPS {
+            data_seconds += step()?.data_seconds;
+        }
+        let per_image = 1.0 / (f64::from(STEPS) * images as f64);
+        let read = data_seconds * per_image;
+        Ok(Self { read, compute: (start.elapsed().as_secs_f64() * per_image - read).max(0.0) })
+    }
 }

@@ -21,18 +21,28 @@ pub enum Recipe {
     PaperImagenet,
     /// Weights that were trained elsewhere, with a new classifier for other classes.
     Finetune,
+    /// Photographs in a few epochs, made for ImageNet: growing sides and what came after the paper.
+    FastImagenet,
 }
 
 /// A name that is not that of a recipe.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-#[error("unknown recipe '{0}'; known are demo, fast-cifar, paper-cifar, paper-imagenet, finetune")]
+#[error(
+    "unknown recipe '{0}'; known are demo, fast-cifar, paper-cifar, paper-imagenet, fast-imagenet, finetune"
+)]
 pub struct UnknownRecipe(String);
 
 impl Recipe {
     /// All recipes.
-    pub const ALL: [Self; 5] =
-        [Self::Demo, Self::FastCifar, Self::PaperCifar, Self::PaperImagenet, Self::Finetune];
+    pub const ALL: [Self; 6] = [
+        Self::Demo,
+        Self::FastCifar,
+        Self::PaperCifar,
+        Self::PaperImagenet,
+        Self::FastImagenet,
+        Self::Finetune,
+    ];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -42,6 +52,7 @@ impl Recipe {
             Self::PaperCifar => "paper-cifar",
             Self::PaperImagenet => "paper-imagenet",
             Self::Finetune => "finetune",
+            Self::FastImagenet => "fast-imagenet",
         }
     }
 
@@ -49,7 +60,7 @@ impl Recipe {
     pub fn default_arch(self) -> &'static str {
         match self {
             Self::PaperImagenet => "resnet50",
-            Self::Finetune => "resnet18",
+            Self::FastImagenet | Self::Finetune => "resnet18",
             _ => "resnet20",
         }
     }

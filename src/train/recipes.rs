@@ -1,6 +1,7 @@
 //! What each recipe is: a complete [`Config`] that flags may change before a run.
 
 use super::config::{Augment, Config, DataInfo, Freeze, Length, NUMERICS, Normalize};
+use super::images::{ColourKind, CropKind, Images, growing_sides};
 use super::recipe::Recipe;
 use super::schedule::{Schedule, Warmup};
 use crate::data::JpegDecoder;
@@ -35,6 +36,7 @@ impl Recipe {
             ema_decay: None,
             zero_init: false,
             augment: Augment::CropFlip,
+            images: Images::default(),
             normalize: Normalize::PixelMean,
             held_out: 0,
             seed: 0,
@@ -82,6 +84,30 @@ impl Recipe {
                 config.micro_batch = Some(32);
                 config.schedule = Schedule::Plateau { factor: 0.1, patience: 5, threshold: 0.001 };
                 config.augment = Augment::ScaleCropFlipColour;
+                // Krizhevsky et al. took the components of the training set.
+                config.images.colour = Some(ColourKind::Own);
+            }
+            Self::FastImagenet => {
+                config.length = Length::Epochs(16);
+                config.batch = 256;
+                // For memory: batch norm sees enough images.
+                config.micro_batch = Some(64);
+                config.lr = 0.5;
+                config.schedule = Schedule::Cosine;
+                // An epoch of ImageNet.
+                config.warmup = Warmup::Linear { steps: 5004 };
+                config.nesterov = true;
+                config.weight_decay = 5e-5;
+                config.decay_bn = false;
+                config.label_smoothing = 0.1;
+                config.ema_decay = Some(0.999);
+                config.zero_init = !spec.is_plain();
+                config.normalize = Normalize::Channel;
+                config.images.crop = Some(CropKind::Area);
+                config.images.area = Some(0.25);
+                if spec.family == Family::ImageNet {
+                    config.images.sides = growing_sides(16);
+                }
             }
             Self::Finetune => {
                 config.length = Length::Epochs(20);
@@ -126,6 +152,9 @@ mod tests {
         let asked = Options { stride_in: Some(StrideIn::Conv3x3), ..Options::default() };
         assert_eq!(paper.spec("resnet50", asked).unwrap().stride_in, StrideIn::Conv3x3);
         assert!(paper.spec("resnet34", Options::default()).is_ok());
+        assert_eq!(config.colour(), ColourKind::Own);
+        let fast = Recipe::FastImagenet.config(&v1);
+        assert_eq!([0, 5, 6, 10, 11, 15].map(|e| fast.side_in(e)), [128, 128, 160, 160, 192, 192]);
         let deep = ModelSpec::new("resnet110", Options::default()).unwrap();
         assert_ne!(Recipe::PaperCifar.config(&deep).warmup, Warmup::None);
     }

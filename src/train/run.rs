@@ -16,6 +16,7 @@ use super::finetune::{Backbone, Frozen, StartError, StartingWeights};
 #[cfg(feature = "cli")]
 use super::folder::REPORT;
 use super::folder::{BEST, LAST, METRICS, RunFolder};
+use super::images::ColourKind;
 use super::memory;
 use super::metrics::{EpochMetrics, append_metrics, cut_metrics};
 #[cfg(feature = "cli")]
@@ -142,8 +143,9 @@ impl<'a> Run<'a> {
                 (Some(weights), Some(_)) => weights.begin(config, data, options.backend, watch)?,
                 (None, Some(_)) => return Err(StartError::Missing.into()),
                 (_, None) => {
-                    let inference = data.prepare(&config, network.spec.family, watch)?;
-                    State::start(config, inference)?
+                    let (inference, colours) = data.prepare(&config, network.spec.family, watch)?;
+                    let own = config.colour() == ColourKind::Own;
+                    State { colours: own.then_some(colours), ..State::start(config, inference)? }
                 }
             }
         };
@@ -293,6 +295,7 @@ impl<'a> Run<'a> {
             Validated::Nothing => None,
             Validated::Stopped => return Ok(false),
         };
+        let mixed = self.state().config.mixing().is_on();
         let progress = &self.state().progress;
         let fraction = |sum: f64| Some(sum / progress.cursor as f64).filter(|x| x.is_finite());
         let measured = |value: fn(&Validation) -> f64| {
@@ -303,7 +306,8 @@ impl<'a> Run<'a> {
             step: progress.step,
             lr: clock.lr.unwrap_or_else(|| self.trainer.last_rate()),
             train_loss: fraction(progress.loss_sum),
-            train_top1: fraction(progress.correct as f64),
+            // Mixed images have no right class.
+            train_top1: fraction(progress.correct as f64).filter(|_| !mixed),
             val_loss: measured(|v| v.loss),
             val_top1: measured(|v| v.top1),
             val_top5: measured(|v| v.top5),

@@ -5,6 +5,7 @@
 //! single values all follow this table. What settings mean together is in `checks`.
 
 use super::config::{Augment, Config, Freeze, Length, Normalize};
+use super::image_settings::{AREA, COLOUR, CROP, CUTMIX, ERASE, FLIP, JITTER, MIXUP, SIDES};
 use super::schedule::{Schedule, Warmup};
 use super::values::{list, named, number, parse, positive, put, share, spelled, switch};
 use crate::data::JpegDecoder;
@@ -64,7 +65,7 @@ impl Setting {
         !["recipe", "length", "lengthened", "numerics"].contains(&self.stored)
     }
 
-    const fn shown(
+    pub(super) const fn shown(
         name: &'static str,
         stored: &'static str,
         text: fn(&Config) -> Option<String>,
@@ -83,7 +84,7 @@ impl Setting {
         }
     }
 
-    const fn flag(
+    pub(super) const fn flag(
         self,
         heading: Heading,
         value: &'static str,
@@ -97,7 +98,7 @@ impl Setting {
         Self { short: Some(short), ..self }
     }
 
-    const fn valid(self, expected: &'static str, valid: fn(&Config) -> bool) -> Self {
+    pub(super) const fn valid(self, expected: &'static str, valid: fn(&Config) -> bool) -> Self {
         Self { expected, valid, ..self }
     }
 }
@@ -388,9 +389,19 @@ pub static SETTINGS: &[Setting] = &[
     Setting::shown("augment", "augment", |c| Some(c.augment.to_string())).flag(
         Heading::Images,
         "KIND",
-        "Random changes to training images: none, crop, crop-flip or scale-crop-flip-colour",
+        "Random changes to training images: none, crop, crop-flip or scale-crop-flip-colour; the flags below \
+         change parts of it",
         |c, text| put(&mut c.augment, named(text, &Augment::ALL)),
     ),
+    CROP,
+    AREA,
+    FLIP,
+    COLOUR,
+    JITTER,
+    ERASE,
+    MIXUP,
+    CUTMIX,
+    SIDES,
     Setting::shown("mean-mode", "normalize", |c| Some(c.normalize.to_string())).flag(
         Heading::Images,
         "KIND",
@@ -424,6 +435,7 @@ mod tests {
         (config.initial, config.freeze) = (Some("0f".to_owned()), Freeze::Backbone);
         config.backbone_lr = 0.1;
         config.decoder = JpegDecoder::LibjpegTurbo;
+        config.images.flip = Some(false);
         let json = serde_json::to_value(&config).unwrap();
         let fields: BTreeSet<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
         let stored: BTreeSet<&str> = SETTINGS.iter().map(|setting| setting.stored).collect();
@@ -440,6 +452,21 @@ mod tests {
             find("schedule").set(&mut config, &name).unwrap();
             if name == "steps" {
                 find("milestones").set(&mut config, "3, 5").unwrap();
+                for (name, text) in [
+                    ("crop", "area"),
+                    ("area", "0.3"),
+                    ("flip", "false"),
+                    ("colour", "own"),
+                    ("jitter", "0.4, 0.4,0.4,0.1"),
+                    ("erase", "0.25"),
+                    ("mixup", "0.2"),
+                    ("cutmix", "1"),
+                    ("sides", "128x6, 192x5"),
+                ] {
+                    assert_ne!(find(name).text(&config).as_deref(), Some(text));
+                    find(name).set(&mut config, text).unwrap();
+                    assert_eq!(find(name).text(&config), Some(text.replace(' ', "")), "{name}");
+                }
             }
             for setting in SETTINGS.iter().filter(|setting| setting.heading != Heading::NoFlag) {
                 let Some(text) = setting.text(&config) else { continue };

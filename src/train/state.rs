@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::Config;
 use super::schedule::ScheduleState;
-use crate::data::Preprocess;
+use crate::data::{Colours, Preprocess};
 use crate::model::{InitOptions, Network, Params, SpecError, initialize};
 use crate::runtime::AlignedBuf;
 
@@ -52,6 +52,8 @@ pub struct State {
     pub config: Config,
     /// What inference needs besides the weights.
     pub inference: InferenceInfo,
+    /// The training set's colours, if the configuration shifts images by them; measured before the first step.
+    pub colours: Option<Colours>,
     /// The network's numbers.
     pub params: Params,
     /// The optimiser's velocity, laid out as [`Params::learnable`].
@@ -85,6 +87,7 @@ impl State {
             ema: config.ema_decay.is_some().then(|| params.clone()),
             config,
             inference,
+            colours: None,
             params,
             progress: Progress::default(),
             schedule: ScheduleState::default(),

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use super::config::Config;
-use super::data::{TrainData, augment, view};
+use super::data::{TrainData, view};
 use super::error::RunError;
 use super::finetune::Frozen;
 use super::schedule::LearningRate;
 use super::state::State;
-use crate::data::{Batches, Preprocess, Sampler};
+use crate::data::{Batches, Dataset, Mixing, Sampler, SettingError, View};
 use crate::gemm::Backend;
 use crate::infer::Session;
 use crate::learn::{Batch, Learner, NotFinite, Sgd, finite, in_flat, update_ema};
@@ -30,8 +30,8 @@ pub struct StepReport {
     pub lr: f64,
     /// Mean loss of its images.
     pub loss: f64,
-    /// Fraction of them classified right.
-    pub top1: f64,
+    /// Fraction of them classified right; none if images are mixed.
+    pub top1: Option<f64>,
     /// Images.
     pub images: usize,
     /// Seconds in which its images were prepared.
@@ -70,7 +70,11 @@ pub(super) struct Trainer<'a> {
     crew: Crew,
     sgd: Sgd,
     learning_rate: LearningRate,
+    images: &'a dyn Dataset,
     train: Batches<'a>,
+    /// The side that `train` is for.
+    side: usize,
+    mixing: Mixing,
     val: Option<Batches<'a>>,
     /// Where only the classifier is trained: the features of all images.
     frozen: Option<Frozen>,
@@ -90,37 +94,35 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self, RunError> {
         let config = &state.config;
         let network = Network::new(&config.spec()?);
-        let Preprocess { view: stated, mean } = &state.inference.preprocess;
-        let view = match config.initial {
-            Some(_) => *stated,
-            None => view(config, network.spec.family, &*data.train),
-        };
-        let seed = config.seed;
-        let train = Batches::training(&*data.train, view, mean, augment(config), seed)?;
-        let val = data
-            .val
-            .as_deref()
-            .filter(|val| !val.is_empty())
-            .map(|val| Batches::evaluation(val, view, mean));
-        let sampler = Sampler::new(seed, data.train.len(), config.batch, state.progress.step)?;
+        let sampler =
+            Sampler::new(config.seed, data.train.len(), config.batch, state.progress.step)?;
+        let side = config.side_in(sampler.epoch());
+        let train = batches(&state, &network, &*data.train, side)?;
+        let val = data.val.as_deref().filter(|val| !val.is_empty()).map(|val| {
+            let view = seen(&state, &network, &*data.train, config.side);
+            Batches::evaluation(val, view, &state.inference.preprocess.mean)
+        });
         let rate = |info: &TensorInfo| match (&frozen, info.role) {
             (Some(frozen), _) => frozen.rate(info),
             (None, Role::LinearWeight | Role::LinearBias) => 1.0,
             (None, _) => config.backbone_lr as f32,
         };
-        let input_len = if frozen.is_some() { 0 } else { config.batch * train.input_len() };
+        let side_len = if frozen.is_some() { 0 } else { config.largest_side() };
         Ok(Self {
             learner: Learner::new(&network, backend),
             crew: Crew::default(),
             sgd: Sgd::with_rates(network.table(), config.sgd(), rate),
             learning_rate: config.learning_rate(),
             gradients: AlignedBuf::zeroed(network.table().learnable_len()),
-            input: AlignedBuf::zeroed(input_len),
+            input: AlignedBuf::zeroed(config.batch * 3 * side_len.pow(2)),
             labels: vec![0; config.batch],
             isa: backend.isa(),
             backend,
+            mixing: config.mixing(),
+            images: &*data.train,
             network,
             train,
+            side,
             val,
             frozen,
             sampler,
@@ -169,7 +171,7 @@ impl<'a> Trainer<'a> {
             step: progress.step,
             lr: f64::from(lr),
             loss: loss.sum / images as f64,
-            top1: correct as f64 / images as f64,
+            top1: (!self.mixing.is_on()).then_some(correct as f64 / images as f64),
             images,
             data_seconds,
             seconds: start.elapsed().as_secs_f64(),
@@ -183,8 +185,13 @@ impl<'a> Trainer<'a> {
         start: Instant,
         stopped: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<(Loss, f64)>, RunError> {
+        let side = self.state.config.side_in(self.sampler.epoch());
+        if side != self.side {
+            self.train = batches(&self.state, &self.network, self.images, side)?;
+            self.side = side;
+        }
         let batch = self.sampler.next_batch();
-        let State { config, params, .. } = &mut self.state;
+        let State { config, params, progress, .. } = &mut self.state;
         if let Some(frozen) = &mut self.frozen {
             let data = self.train.data();
             let classes = batch.indices.iter().map(|&index| data.label(index));
@@ -200,7 +207,9 @@ impl<'a> Trainer<'a> {
             );
             return Ok(Some((loss, 0.0)));
         }
-        let inputs = self.input.chunks_mut(PREPARED * self.train.input_len());
+        let image = self.train.input_len();
+        let input = &mut self.input[..batch.indices.len() * image];
+        let inputs = input.chunks_mut(PREPARED * image);
         let parts =
             batch.indices.chunks(PREPARED).zip(inputs).zip(self.labels.chunks_mut(PREPARED));
         for ((indices, input), labels) in parts {
@@ -211,17 +220,27 @@ impl<'a> Trainer<'a> {
         }
         // It comes from the disk while the step is computed.
         self.train.data().read_ahead(self.sampler.coming());
+        let micro_batch = config.micro_batch.unwrap_or(config.batch);
+        let mut shares = Vec::new();
+        if self.mixing.is_on() {
+            let (mixing, seed, step) = (self.mixing, config.seed, progress.step);
+            self.crew.run(|team| {
+                for (i, images) in (0..).zip(input.chunks_mut(micro_batch * image)) {
+                    shares.push(mixing.apply(team, seed, step, i, side, images));
+                }
+            });
+        }
         let data_seconds = start.elapsed().as_secs_f64();
         let batch = Batch {
-            input: &self.input,
+            input,
             labels: &self.labels,
-            height: config.side,
-            width: config.side,
+            height: side,
+            width: side,
             label_smoothing: config.label_smoothing,
         };
-        let micro_batch = config.micro_batch.unwrap_or(config.batch);
         let gradients = &mut self.gradients;
-        let loss = self.learner.batch_unless(params, &batch, micro_batch, gradients, stopped)?;
+        let loss =
+            self.learner.mixed_unless(params, &batch, micro_batch, &shares, gradients, stopped)?;
         Ok(loss.map(|loss| (loss, data_seconds)))
     }
 
@@ -319,4 +338,27 @@ impl<'a> Trainer<'a> {
         let step = self.state.progress.step + 1;
         RunError::Diverged { step, at, checkpoint: None }
     }
+}
+
+/// Batches of training images of `side` pixels.
+fn batches<'a>(
+    state: &State,
+    network: &Network,
+    data: &'a dyn Dataset,
+    side: usize,
+) -> Result<Batches<'a>, SettingError> {
+    let State { config, inference, colours, .. } = state;
+    let view = seen(state, network, data, side);
+    let augment = config.augmentation(side, colours.as_ref());
+    Batches::training(data, view, &inference.preprocess.mean, augment, config.seed)
+}
+
+/// How the run sees an image of `data` on inputs of `side` pixels: weights that it started from say so.
+fn seen(state: &State, network: &Network, data: &dyn Dataset, side: usize) -> View {
+    if state.config.initial.is_none() {
+        return view(side, network.spec.family, data);
+    }
+    let stated = state.inference.preprocess.view;
+    let resize = stated.resize.map(|resize| resize * side / stated.crop);
+    View { resize, crop: side, ..stated }
 }

@@ -20,8 +20,9 @@ pub(in crate::cli) struct Args {
     /// [default: built-in images of ten shapes]
     #[arg(value_name = "DATA")]
     pub(super) data: Option<PathBuf>,
-    /// All settings at once: demo, fast-cifar, paper-cifar, paper-imagenet or finetune; other flags change
-    /// single ones [default: finetune with --weights, demo for the built-in images, else fast-cifar]
+    /// All settings at once: demo, fast-cifar, paper-cifar, paper-imagenet, fast-imagenet or finetune; other
+    /// flags change single ones [default: finetune with --weights, demo for the built-in images, else
+    /// fast-cifar]
     #[arg(long, value_name = "NAME")]
     pub(super) recipe: Option<Recipe>,
     /// Weights to start from, a safetensors or PyTorch file. Recipe finetune gives the network a new classifier

@@ -222,6 +222,8 @@ fn plan(
         1e3 * plan.step_seconds,
         duration(plan.validation_seconds)
     )?;
+    let core_hours = plan.seconds() * machine.threads as f64 / 3600.0;
+    writeln!(out, "work    about {core_hours:.1} core-hours")?;
     writeln!(out, "memory  about {}", DecimalBytes(plan.memory))?;
     writeln!(out, "disk    {}", DecimalBytes(plan.disk))?;
     Ok(())

@@ -35,7 +35,8 @@ pub(super) struct Progress<'a> {
 #[derive(Clone, Copy)]
 struct Recent {
     loss: f64,
-    top1: f64,
+    /// None if images are mixed.
+    top1: Option<f64>,
     images_per_second: f64,
 }
 
@@ -85,10 +86,9 @@ impl<'a> Progress<'a> {
     }
 
     fn show(&mut self, step: u64, Recent { loss, top1, images_per_second }: Recent) {
-        let (top1, eta) = (100.0 * top1, self.eta(step));
-        let figures = format!(
-            "loss {loss:.3}, top-1 {top1:.1} %, {images_per_second:.0} images/s, ETA {eta}"
-        );
+        let eta = self.eta(step);
+        let top1 = top1.map_or(String::new(), |top1| format!("top-1 {:.1} %, ", 100.0 * top1));
+        let figures = format!("loss {loss:.3}, {top1}{images_per_second:.0} images/s, ETA {eta}");
         if let Some(bar) = &self.bar {
             bar.set_length(self.steps_per_epoch);
             bar.set_prefix(self.epoch_of(step));
@@ -142,7 +142,7 @@ impl Observer for Progress<'_> {
         let blend = |old: f64, new: f64| old + BLEND * (new - old);
         let recent = Recent {
             loss: blend(old.loss, now.loss),
-            top1: blend(old.top1, now.top1),
+            top1: old.top1.zip(now.top1).map(|(old, new)| blend(old, new)),
             images_per_second: blend(old.images_per_second, now.images_per_second),
         };
         self.recent = Some(recent);
@@ -163,8 +163,11 @@ impl Observer for Progress<'_> {
         }
         self.last_line = Instant::now();
         let mut text = self.epoch_of(metrics.step);
-        if let (Some(loss), Some(top1)) = (metrics.train_loss, metrics.train_top1) {
-            text += &format!(": loss {loss:.3}, top-1 {}", percent(top1));
+        if let Some(loss) = metrics.train_loss {
+            text += &format!(": loss {loss:.3}");
+        }
+        if let Some(top1) = metrics.train_top1 {
+            text += &format!(", top-1 {}", percent(top1));
         }
         if let (Some(top1), Some(top5)) = (metrics.val_top1, metrics.val_top5) {
             let loss = metrics.val_loss.map_or("infinite".to_owned(), |loss| format!("{loss:.3}"));

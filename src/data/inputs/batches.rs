@@ -34,12 +34,7 @@ impl<'a> Batches<'a> {
         augment: Augmentation,
         seed: u64,
     ) -> Result<Self, SettingError> {
-        if let Augmentation::ResizeCropFlip { resize }
-        | Augmentation::ScaleCropFlipColour { shortest: resize, .. } = augment
-            && resize < view.crop
-        {
-            return Err(SettingError::ResizeBelowCrop { resize, crop: view.crop });
-        }
+        augment.check(view)?;
         Ok(Self { augment, seed, ..Self::evaluation(data, view, mean) })
     }
 
@@ -53,7 +48,7 @@ impl<'a> Batches<'a> {
             assert_eq!(mean.len(), view.input_len(), "numbers of the per-pixel mean");
         }
         let normalizer = Normalizer::new(mean);
-        Self { data, view, normalizer, augment: Augmentation::None, seed: 0 }
+        Self { data, view, normalizer, augment: Augmentation::NONE, seed: 0 }
     }
 
     /// The images.

@@ -3,14 +3,16 @@
 mod augment;
 mod batches;
 mod filter;
+mod mix;
 mod normalize;
 mod preprocess;
 mod resize;
 mod statistics;
 mod view;
 
-pub use augment::Augmentation;
+pub use augment::{Augmentation, ColourShift, Crop, Jitter};
 pub use batches::Batches;
+pub use mix::Mixing;
 pub use normalize::{Mean, Normalizer};
 pub use preprocess::Preprocess;
 pub use resize::{Window, resize, resize_window};

@@ -208,6 +208,7 @@ impl Statistics {
 
 /// The principal components of a set's colours, in units of pixel / 255.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Colours {
     /// Variance along each component, the largest first.
     pub eigenvalues: [f64; 3],

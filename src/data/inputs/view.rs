@@ -87,7 +87,7 @@ impl View {
 
     /// Width and height that an image of `size` has in the middle of its black square, if there is one
     /// and it fits.
-    fn padded_size(&self, size: [usize; 2]) -> [usize; 2] {
+    pub(super) fn padded_size(&self, size: [usize; 2]) -> [usize; 2] {
         match self.pad {
             Some(side) if size[0].max(size[1]) <= side => [side; 2],
             _ => size,
@@ -135,6 +135,24 @@ impl View {
             side: crop,
         }
     }
+
+    /// `area` of an image of `size` (width, height) after padding, resized to the crop as if it were an image
+    /// of its own.
+    ///
+    /// # Panics
+    /// If `area` is empty or not inside the image, or `crop` is zero.
+    pub fn area_square(&self, size: [usize; 2], area: Window) -> Square {
+        let (padded, side) = (self.padded_size(size), self.crop);
+        assert!(area.is_inside(padded[0], padded[1]), "{area:?} of {padded:?}");
+        Square {
+            size,
+            pad: (padded != size).then_some(padded[0]),
+            part: Part::new(area, [side; 2], Window::all(side, side)),
+            place: [0; 2],
+            window: [side; 2],
+            side,
+        }
+    }
 }
 
 /// The square that a network sees of an image of a known size; its rows are computed when asked for.
@@ -153,17 +171,6 @@ pub struct Square {
 }
 
 impl Square {
-    /// `area` of an image of `size` (width, height), resized to `side` x `side` as if it were an image of
-    /// its own.
-    ///
-    /// # Panics
-    /// If `area` is empty or not inside the image, or `side` is zero.
-    pub fn of_area(size: [usize; 2], area: Window, side: usize) -> Self {
-        assert!(area.is_inside(size[0], size[1]), "{area:?} of {size:?}");
-        let part = Part::new(area, [side; 2], Window::all(side, side));
-        Self { size, pad: None, part, place: [0; 2], window: [side; 2], side }
-    }
-
     /// Columns, and rows.
     pub fn side(&self) -> usize {
         self.side
