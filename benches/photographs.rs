@@ -11,7 +11,8 @@ use std::io::{BufRead, Write};
 use std::time::Instant;
 
 use resnet_cpu::data::{
-    Augmentation, Batches, Dataset, Error, ImageFolder, Limits, Mean, RgbImage, RgbView, View,
+    Augmentation, Batches, ColourShift, Crop, Dataset, Error, ImageFolder, Limits, Mean, RgbImage,
+    RgbView, View,
 };
 
 const BATCH: usize = 32;
@@ -52,7 +53,12 @@ impl Dataset for Decoded {
 
 /// Seconds that one pass over all images takes.
 fn pass(data: &dyn Dataset, mean: &Mean, epoch: u64) -> Result<f64, Box<dyn std::error::Error>> {
-    let augment = Augmentation::ScaleCropFlipColour { shortest: 256, longest: 480 };
+    let augment = Augmentation {
+        crop: Crop::Scale { shortest: 256, longest: 480 },
+        flip: true,
+        colour: Some(ColourShift::IMAGENET),
+        ..Augmentation::NONE
+    };
     let batches = Batches::training(data, View::imagenet(), mean, augment, 1)?;
     let all: Vec<usize> = (0..data.len()).collect();
     let mut out = vec![0.0; BATCH * batches.input_len()];
