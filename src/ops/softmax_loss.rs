@@ -195,6 +195,48 @@ mod tests {
         }
     }
 
+    fn reversed(labels: &[usize]) -> Vec<usize> {
+        labels.iter().rev().copied().collect()
+    }
+
+    /// λ · CE(own class) + (1 - λ) · CE(the partner's class), and its gradient by finite differences.
+    #[test]
+    fn mixed_loss_is_a_weighted_mean_of_both() {
+        let (logits, labels) = (normals(5, 21), [0, 3, 1]);
+        let others = reversed(&labels);
+        for share in [0.0, 0.3, 0.5, 1.0] {
+            for smoothing in [0.0, 0.1] {
+                let mean = |x: &[f64]| {
+                    share * forward(x, &labels, smoothing)
+                        + (1.0 - share) * forward(x, &others, smoothing)
+                };
+                let mut found = vec![f32::NAN; 21];
+                let mixed = Mixed { labels: &labels, share };
+                let loss =
+                    team(|team| mixed_softmax_loss(team, &logits, mixed, smoothing, 3, &mut found));
+                assert!((loss.sum / 3.0 - mean(&wide(&logits))).abs() < 1e-12);
+                let pair = [&labels[..], &others].map(|of| backward(&wide(&logits), of, smoothing));
+                let expected: Vec<f64> = pair[0]
+                    .iter()
+                    .zip(&pair[1])
+                    .map(|(own, other)| share * own + (1.0 - share) * other)
+                    .collect();
+                assert_gradient(mean, &wide(&logits), &expected);
+                assert_close("dlogits", &found, &expected, |_| f64::from(f32::EPSILON));
+            }
+        }
+    }
+
+    #[test]
+    fn a_class_without_a_share_does_not_matter() {
+        // Its loss is infinite.
+        let logits = [0.0, f32::NEG_INFINITY, 1.0, 0.0, 0.5, 0.25];
+        let mut dlogits = [0.0; 6];
+        let mixed = Mixed { labels: &[0, 1], share: 1.0 };
+        let loss = team(|team| mixed_softmax_loss(team, &logits, mixed, 0.0, 2, &mut dlogits));
+        assert!(loss.sum.is_finite() && dlogits.iter().all(|x| x.is_finite()), "{loss:?}");
+    }
+
     #[test]
     fn counts_ranks_with_ties_and_nan() {
         let logits = [1.0, 3.0, 3.0, 2.0, 0.0, -1.0, -2.0];

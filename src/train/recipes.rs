@@ -92,7 +92,8 @@ impl Recipe {
                 config.batch = 256;
                 // For memory: batch norm sees enough images.
                 config.micro_batch = Some(64);
-                config.lr = 0.5;
+                // As ffcv's recipe for this network: 0.5 for a batch of 1,024.
+                config.lr = 0.125;
                 config.schedule = Schedule::Cosine;
                 // An epoch of ImageNet.
                 config.warmup = Warmup::Linear { steps: 5004 };
@@ -104,7 +105,6 @@ impl Recipe {
                 config.zero_init = !spec.is_plain();
                 config.normalize = Normalize::Channel;
                 config.images.crop = Some(CropKind::Area);
-                config.images.area = Some(0.25);
                 if spec.family == Family::ImageNet {
                     config.images.sides = growing_sides(16);
                 }

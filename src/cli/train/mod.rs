@@ -213,17 +213,16 @@ fn plan(
     activity.end();
     print_settings(settings, machine);
     let epochs = plan.steps as f64 / plan.steps_per_epoch as f64;
+    let core_hours = plan.seconds() * machine.threads as f64 / 3600.0;
     let mut out = std::io::stdout().lock();
     writeln!(out, "steps   {} ({epochs:.1} epochs)", HumanCount(plan.steps))?;
     writeln!(
         out,
-        "time    about {} ({:.0} ms per step, {} for validation after each epoch)",
+        "time    about {} ({:.0} ms per step, {} for validation after each epoch; {core_hours:.1} core-hours)",
         duration(plan.seconds()),
         1e3 * plan.step_seconds,
         duration(plan.validation_seconds)
     )?;
-    let core_hours = plan.seconds() * machine.threads as f64 / 3600.0;
-    writeln!(out, "work    about {core_hours:.1} core-hours")?;
     writeln!(out, "memory  about {}", DecimalBytes(plan.memory))?;
     writeln!(out, "disk    {}", DecimalBytes(plan.disk))?;
     Ok(())
