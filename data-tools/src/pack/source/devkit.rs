@@ -77,3 +77,35 @@ fn read(from: impl Read) -> io::Result<Vec<u8>> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::matlab::tests::file;
+    use super::*;
+
+    #[test]
+    fn the_devkit_is_read_packed_and_unpacked() {
+        let root = tempfile::tempdir().unwrap();
+        let mut tar =
+            tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), Default::default()));
+        for (name, content) in [(GROUND_TRUTH, b"1000\n1\n".to_vec()), (META, file(true))] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            let path = format!("ILSVRC2012_devkit_t12/data/{name}");
+            tar.append_data(&mut header, path, &content[..]).unwrap();
+            std::fs::write(root.path().join(name), content).unwrap();
+        }
+        let packed = root.path().join("devkit.tar.gz");
+        std::fs::write(&packed, tar.into_inner().unwrap().finish().unwrap()).unwrap();
+        for path in [packed, root.path().join(GROUND_TRUTH)] {
+            let Devkit { text, wnids } = Devkit::read(&path).unwrap();
+            assert_eq!(text, "1000\n1\n");
+            assert_eq!(wnids.unwrap()[&1000], "n00000003", "{}", path.display());
+        }
+        std::fs::write(root.path().join(META), b"something else").unwrap();
+        let error = Devkit::read(&root.path().join(GROUND_TRUTH)).unwrap_err().to_string();
+        assert!(error.contains("meta.mat: expected a MATLAB 5.0 file"), "{error}");
+        std::fs::remove_file(root.path().join(META)).unwrap();
+        assert!(Devkit::read(&root.path().join(GROUND_TRUTH)).unwrap().wnids.is_none());
+    }
+}

@@ -159,7 +159,7 @@ impl<'a> Array<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::io::Write;
 
@@ -187,7 +187,8 @@ mod tests {
         element_of(MATRIX, &[head, rest.concat()].concat())
     }
 
-    fn file(compressed: bool) -> Vec<u8> {
+    /// A file in which 1 is n00000007 and 1000 is n00000003.
+    pub(in crate::pack::source) fn file(compressed: bool) -> Vec<u8> {
         let mut names = vec![0; 3 * 32];
         for (i, name) in ["ILSVRC2012_ID", "words", "WNID"].iter().enumerate() {
             names[i * 32..][..name.len()].copy_from_slice(name.as_bytes());
