@@ -4,7 +4,7 @@
 use resnet_cpu::data::{Dataset, Kind, MemoryDataset, ValidationOrigin};
 use resnet_cpu::gemm::Backend;
 use resnet_cpu::model::Options;
-use resnet_cpu::runtime::{Disk, Unwatched};
+use resnet_cpu::runtime::{Cache, Disk, Unwatched};
 use resnet_cpu::simd::Isa;
 use resnet_cpu::train::{
     ColourKind, Config, CropKind, Images, Interrupt, LAST, Length, METRICS, Observer, Outcome,
@@ -17,7 +17,8 @@ use std::time::Duration;
 fn data() -> TrainData {
     let [train, val] = [0..50, 50..70]
         .map(|range| -> Box<dyn Dataset> { Box::new(MemoryDataset::demo(4, range)) });
-    TrainData { train, val: Some(val), origin: ValidationOrigin::Val, kind: Kind::Demo }
+    let (origin, kind, cache) = (ValidationOrigin::Val, Kind::Demo, Cache::none());
+    TrainData { train, val: Some(val), origin, kind, cache }
 }
 
 /// Three epochs of three steps on sides of 16, 24 and 16 pixels.
