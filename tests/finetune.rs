@@ -200,8 +200,10 @@ fn few_images_become_a_network_that_infer_knows_all_of() {
 #[test]
 fn a_frozen_backbone_keeps_every_bit_and_its_classifier_sees_what_infer_sees() {
     let fixture = Fixture::new(&["circle"], 1);
-    fixture
-        .succeeds("train data --weights weights.safetensors --freeze backbone --out a --epochs 30");
+    fixture.shades("shades", 30);
+    fixture.succeeds(
+        "train shades --weights weights.safetensors --freeze backbone --out a --epochs 30",
+    );
     let load = |name: &str| {
         let file = WeightsFile::open(fixture.path(name), &Overrides::default()).unwrap();
         Params::from_source(file.network(), &file).unwrap()
@@ -394,7 +396,7 @@ fn killed_and_started_again_by_the_same_command_it_ends_with_the_same_bytes() {
         let (mut kills, mut gone) = (0_u64, false);
         loop {
             let mut command = fixture.command(&line(&out));
-            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let mut child = command.arg("--quiet").stdout(Stdio::null()).spawn().unwrap();
             let until =
                 Instant::now() + Duration::from_millis(30 + rng.below(400) as u64 + 20 * kills);
             while Instant::now() < until && child.try_wait().unwrap().is_none() {

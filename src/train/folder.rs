@@ -124,7 +124,14 @@ fn check_contents(folder: &Path) -> Result<(), RunError> {
         }
     };
     let names = entries.filter_map(Result::ok).map(|entry| entry.file_name());
-    let beginning = |name: &std::ffi::OsString| name == LOCK || is_partial(name, LAST.as_ref());
+    // The record of epochs is made just before the first checkpoint.
+    let beginning = |name: &std::ffi::OsString| {
+        let empty =
+            || folder.join(name).metadata().is_ok_and(|file| file.is_file() && file.len() == 0);
+        name == LOCK
+            || [LAST, METRICS].iter().any(|file| is_partial(name, file.as_ref()))
+            || (name == METRICS && empty())
+    };
     match names.filter(|name| !beginning(name)).min() {
         None => Ok(()),
         Some(name) => {
@@ -154,6 +161,13 @@ mod tests {
         let taken = RunFolder::take(&new);
         assert!(matches!(taken, Err(RunError::NotARun { found, .. }) if found == "notes"));
         fs::remove_file(new.join("notes")).unwrap();
+        // What a process leaves that is killed before its first checkpoint is whole.
+        fs::write(new.join(METRICS), b"").unwrap();
+        fs::write(new.join(".metrics.jsonl.0123456789abcdef.partial"), b"").unwrap();
+        drop(RunFolder::take(&new).unwrap());
+        fs::write(new.join(METRICS), b"{}\n").unwrap();
+        assert!(RunFolder::take(&new).is_err(), "the record of a run without its checkpoint");
+        fs::remove_file(new.join(METRICS)).unwrap();
         let mut folder = RunFolder::take(&new).unwrap();
         folder.begin();
         drop(folder);

@@ -118,6 +118,8 @@ impl Recipe {
                 config.warmup = Warmup::Linear { steps: 20 };
                 config.normalize = Normalize::Channel;
                 if spec.family == Family::ImageNet {
+                    // Eight times as many features, so a loss that is as much steeper.
+                    config.lr = 0.002;
                     config.augment = Augment::ScaleCropFlipColour;
                 }
             }
