@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use image::ImageFormat;
-use image::codecs::jpeg::JpegEncoder;
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use resnet_cpu::RgbImage;
 use resnet_cpu::data::shards::{RawImage, Record};
 use resnet_cpu::data::{Dataset, Error, Limits, View, decode, is_plain_jpeg, resize};
@@ -112,13 +112,9 @@ impl Rule {
         if self.format == Format::Raw {
             return Ok(self.raw(image));
         }
-        let mut bytes = Vec::new();
-        let mut encoder = JpegEncoder::new_with_quality(&mut bytes, self.quality);
-        // Sides are within the limits, which are below those of JPEG, unless a flag has raised them.
-        let [width, height] = [image.width(), image.height()].map(|side| side as u32);
-        let colours = image::ExtendedColorType::Rgb8;
-        encoder.encode(image.pixels(), width, height, colours).map_err(|error| {
-            let detail = format!("{width}x{height}, which cannot be encoded as JPEG: {error}");
+        let bytes = self.jpeg(&image).map_err(|reason| {
+            let (width, height) = (image.width(), image.height());
+            let detail = format!("{width}x{height}, which cannot be encoded as JPEG: {reason}");
             Error::Unsupported { path: path.to_path_buf(), detail }
         })?;
         // What is measured is what training will see.
@@ -127,6 +123,21 @@ impl Rule {
             None => None,
         };
         Ok(Stored { extension: "jpg", bytes: Cow::Owned(bytes), flags: 0, square })
+    }
+
+    /// The image as JPEG in 4:4:4. The encoder's vector instructions are not built in: they round otherwise, and
+    /// the bytes would depend on the machine.
+    fn jpeg(&self, image: &RgbImage) -> Result<Vec<u8>, String> {
+        // Sides are within the limits, which are below those of JPEG, unless a flag has raised them.
+        let side = |side: usize| u16::try_from(side).map_err(|error| error.to_string());
+        let (width, height) = (side(image.width())?, side(image.height())?);
+        let mut bytes = Vec::new();
+        let mut encoder = Encoder::new(&mut bytes, self.quality);
+        encoder.set_sampling_factor(SamplingFactor::R_4_4_4);
+        encoder
+            .encode(image.pixels(), width, height, ColorType::Rgb)
+            .map_err(|error| error.to_string())?;
+        Ok(bytes)
     }
 
     fn raw(&self, image: RgbImage) -> Stored<'static> {

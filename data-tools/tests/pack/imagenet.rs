@@ -17,14 +17,17 @@ fn wnid(synset: usize) -> String {
     format!("n{:08}", 1_440_764 + (synset * 7 % SYNSETS) * 1000)
 }
 
-fn cmyk() -> Vec<u8> {
-    let layout = Layout {
+fn cmyk_layout() -> Layout {
+    Layout {
         sampling: vec![(1, 1); 4],
         scans: vec![vec![0, 1, 2, 3]],
         adobe: Some(2),
         ..Layout::colour([(1, 1); 3])
-    };
-    layout.bytes()
+    }
+}
+
+fn cmyk() -> Vec<u8> {
+    cmyk_layout().bytes()
 }
 
 fn is_cmyk(bytes: &[u8]) -> bool {
@@ -113,6 +116,11 @@ fn the_three_odd_ones_are_handled_as_documented() {
         .collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [(53, 37), (55, 40), (700 * 480 / 520, 480)]);
+    // The colours of the CMYK image are those that it shows.
+    let of_cmyk = anew.iter().map(|&i| train.image(i).unwrap());
+    let of_cmyk = of_cmyk.into_iter().find(|image| image.width() == 53).unwrap();
+    let off = of_cmyk.pixels().iter().zip(cmyk_layout().rgb()).map(|(&a, b)| a.abs_diff(b));
+    assert!(off.max().unwrap() <= 6);
     // Images of a class are not beside each other.
     let neighbours = packed.windows(2).filter(|pair| pair[0].1 == pair[1].1).count();
     assert!(neighbours < 15, "{neighbours}");
