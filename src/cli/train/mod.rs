@@ -214,11 +214,15 @@ fn plan(
     print_settings(settings, machine);
     let epochs = plan.steps as f64 / plan.steps_per_epoch as f64;
     let core_hours = plan.seconds() * machine.threads as f64 / 3600.0;
+    let core_hours = match core_hours {
+        1.0.. => format!("; {core_hours:.0} core-hours"),
+        _ => String::new(),
+    };
     let mut out = std::io::stdout().lock();
     writeln!(out, "steps   {} ({epochs:.1} epochs)", HumanCount(plan.steps))?;
     writeln!(
         out,
-        "time    about {} ({:.0} ms per step, {} for validation after each epoch; {core_hours:.1} core-hours)",
+        "time    about {} ({:.0} ms per step, {} for validation after each epoch{core_hours})",
         duration(plan.seconds()),
         1e3 * plan.step_seconds,
         duration(plan.validation_seconds)
