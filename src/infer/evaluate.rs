@@ -296,7 +296,7 @@ mod tests {
 
     impl Set {
         fn new(images: u64, bad: usize) -> Self {
-            let is_good = |i: &usize| bad == 0 || i % bad != 0;
+            let is_good = |i: &usize| bad == 0 || !i.is_multiple_of(bad);
             let good = (0..images as usize).filter(is_good).collect();
             let images = MemoryDataset::demo(3, 0..images);
             Self { images, bad, good, stop: None, read: AtomicUsize::new(0) }
@@ -327,7 +327,7 @@ mod tests {
             }
             match self.bad {
                 0 => self.images.image(index),
-                bad if index % bad == 0 => {
+                bad if index.is_multiple_of(bad) => {
                     Err(Error::Empty { path: PathBuf::from(format!("{index}.png")) })
                 }
                 _ => self.images.image(index),

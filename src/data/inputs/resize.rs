@@ -277,12 +277,12 @@ impl Row<'_> {
         }
         let mut weights = [0; T];
         weights.copy_from_slice(self.weights);
-        for x in 0..len {
+        for (x, out) in self.out.iter_mut().enumerate() {
             let mut sum = HALF;
-            for t in 0..T {
-                sum += i32::from(lines[t][x]) * weights[t];
+            for (line, weight) in lines.iter().zip(weights) {
+                sum += i32::from(line[x]) * weight;
             }
-            self.out[x] = to_u8(sum);
+            *out = to_u8(sum);
         }
     }
 
@@ -292,12 +292,12 @@ impl Row<'_> {
         let sums = &mut self.sums[..len];
         sums.fill(HALF);
         for (line, &weight) in self.lines.chunks_exact(len).zip(self.weights) {
-            for x in 0..len {
-                sums[x] += i32::from(line[x]) * weight;
+            for (sum, &byte) in sums.iter_mut().zip(line) {
+                *sum += i32::from(byte) * weight;
             }
         }
-        for x in 0..len {
-            self.out[x] = to_u8(sums[x]);
+        for (out, &sum) in self.out.iter_mut().zip(sums.iter()) {
+            *out = to_u8(sum);
         }
     }
 }

@@ -258,8 +258,9 @@ fn rotate(a: &mut [[f64; 3]; 3], vectors: &mut [[f64; 3]; 3], p: usize, q: usize
     let turned = |x: f64, y: f64| (cosine * x - sine * y, sine * x + cosine * y);
     let (x, y) = turned(a[other][p], a[other][q]);
     (a[other][p], a[p][other], a[other][q], a[q][other]) = (x, x, y, y);
-    for i in 0..3 {
-        (vectors[p][i], vectors[q][i]) = turned(vectors[p][i], vectors[q][i]);
+    let (old_p, old_q) = (vectors[p], vectors[q]);
+    for (i, (x, y)) in old_p.into_iter().zip(old_q).enumerate() {
+        (vectors[p][i], vectors[q][i]) = turned(x, y);
     }
 }
 
@@ -313,8 +314,8 @@ mod tests {
         let covariance = |a: usize, b: usize| {
             pixels.iter().map(|p| (p[a] - mean[a]) * (p[b] - mean[b])).sum::<f64>() / n
         };
-        for c in 0..3 {
-            assert!((f64::from(found.mean[c]) - mean[c]).abs() < 1e-7);
+        for (c, mean) in mean.into_iter().enumerate() {
+            assert!((f64::from(found.mean[c]) - mean).abs() < 1e-7);
             assert!((f64::from(found.std[c]) - covariance(c, c).sqrt()).abs() < 1e-7);
         }
         let Colours { eigenvalues, eigenvectors } = found.colours;
