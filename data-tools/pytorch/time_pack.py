@@ -9,7 +9,7 @@ bytes of those whose shorter side is at most 480, resize and encode the others (
 samples, and measure channel means and deviations, the mean of each pixel and the covariance of colours on the
 centre crops (256, 224) of what they have stored. `--enlarge` resizes the photographs first, so that all of them
 have to be encoded anew. The two take turns; the ratio is the median of the rounds', with the smallest and the
-largest. The Pillow side uses one process a thread. Wants numpy and pillow==12.1.1, and cargo build --release.
+largest. The Pillow side uses one process a thread, or `--processes`. Wants numpy and pillow==12.1.1, and cargo build --release.
 """
 
 import argparse
@@ -106,11 +106,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=pathlib.Path)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--processes", type=int, help="processes of Pillow's side [default: --threads]")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--repeat", type=int, default=1, help="copies of each photograph")
     parser.add_argument("--enlarge", type=int, metavar="SIDE", help="resize photographs to this shorter side first")
     parser.add_argument("--binary", type=pathlib.Path, default=BINARY)
     args = parser.parse_args()
+    processes = args.processes or args.threads
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
         images = prepare(args.photos, work / "in", args.repeat, args.enlarge)
@@ -120,7 +122,7 @@ def main():
             command = [args.binary, "pack", work / "in", ours, "--val-split", "0", "-q", "-j", str(args.threads)]
             for name, run in (
                 ("ours", lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)),
-                ("pillow", lambda: pack(work / "in", theirs, args.threads)),
+                ("pillow", lambda: pack(work / "in", theirs, processes)),
             ):
                 start = time.perf_counter()
                 run()
@@ -131,8 +133,8 @@ def main():
         ratios = [theirs / ours for ours, theirs in zip(seconds["ours"], seconds["pillow"])]
         speeds = {name: images / statistics.median(times) for name, times in seconds.items()}
         print(
-            f"{images} photographs, {args.threads} threads: resnet-data {speeds['ours']:.0f} images/s, Pillow "
-            f"{speeds['pillow']:.0f} images/s; {statistics.median(ratios):.2f}x "
+            f"{images} photographs, resnet-data with {args.threads} threads {speeds['ours']:.0f} images/s, Pillow in "
+            f"{processes} processes {speeds['pillow']:.0f} images/s; {statistics.median(ratios):.2f}x "
             f"({min(ratios):.2f} to {max(ratios):.2f})"
         )
 
