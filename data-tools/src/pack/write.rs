@@ -175,7 +175,7 @@ impl<'a> Ahead<'a> {
         &mut self,
         place: usize,
         team: &mut Team<'_>,
-    ) -> Result<Option<(usize, Result<Stored<'a>, data::Error>)>, data::Error> {
+    ) -> Result<Option<Ready<'a>>, data::Error> {
         let Job { part, limits, progress, .. } = self.job;
         // A shard that was kept may have come between.
         if self.ready.front().is_some_and(|(ready, _)| *ready != place) {
@@ -198,6 +198,9 @@ impl<'a> Ahead<'a> {
         Ok(self.ready.pop_front())
     }
 }
+
+/// An image that is ready to be stored, or what is wrong with it, and its place.
+type Ready<'a> = (usize, Result<Stored<'a>, data::Error>);
 
 /// What ended a shard.
 enum Wrong {
