@@ -109,11 +109,14 @@ impl Job<'_> {
     }
 }
 
-/// Images that are ready to be written, in their order, from the place of the first on.
+/// An image that is ready to be written, or what is wrong with it, and its place.
+type Ready<'a> = (usize, Result<Stored<'a>, data::Error>);
+
+/// Images that are ready, in their order.
 struct Ahead<'a> {
     job: &'a Job<'a>,
     rule: Rule,
-    ready: VecDeque<(usize, Result<Stored<'a>, data::Error>)>,
+    ready: VecDeque<Ready<'a>>,
 }
 
 impl<'a> Ahead<'a> {
@@ -175,7 +178,7 @@ impl<'a> Ahead<'a> {
         &mut self,
         place: usize,
         team: &mut Team<'_>,
-    ) -> Result<Option<(usize, Result<Stored<'a>, data::Error>)>, data::Error> {
+    ) -> Result<Option<Ready<'a>>, data::Error> {
         let Job { part, limits, progress, .. } = self.job;
         // A shard that was kept may have come between.
         if self.ready.front().is_some_and(|(ready, _)| *ready != place) {
