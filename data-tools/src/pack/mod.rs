@@ -12,7 +12,7 @@ mod store;
 mod write;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use resnet_cpu::data::View;
@@ -117,8 +117,7 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> Result<(), ToolError> {
         progress.note(&format!("{}: going on with a pack", args.output.display()));
     }
     let total = parts.iter().map(|part| part.order.len() as u64).sum();
-    let prefix = format!("{}", args.input.display());
-    let prefix = format!("{}{}", prefix.trim_end_matches('/'), std::path::MAIN_SEPARATOR);
+    let prefix = prefix(&args.input);
     let mut manifest = Manifest::new(source.classes);
     manifest.pack = settings;
     let (mut before, mut measured) = (0, None);
@@ -163,6 +162,15 @@ impl Args {
             seed: self.seed,
             view: View { pad: None, resize, crop },
         }
+    }
+}
+
+/// What the names of images begin with that depends on where the set is: its folder.
+fn prefix(input: &Path) -> String {
+    let folder = if input.is_dir() { Some(input) } else { input.parent() };
+    match folder.map(|folder| folder.display().to_string()).filter(|folder| !folder.is_empty()) {
+        Some(folder) => folder.trim_end_matches('/').to_owned() + std::path::MAIN_SEPARATOR_STR,
+        None => String::new(),
     }
 }
 

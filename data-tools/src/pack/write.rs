@@ -109,11 +109,14 @@ impl Job<'_> {
     }
 }
 
-/// Images that are ready to be written, in their order, from the place of the first on.
+/// An image that is ready to be written, or what is wrong with it, and its place.
+type Ready<'a> = (usize, Result<Stored<'a>, data::Error>);
+
+/// Images that are ready, in their order.
 struct Ahead<'a> {
     job: &'a Job<'a>,
     rule: Rule,
-    ready: VecDeque<(usize, Result<Stored<'a>, data::Error>)>,
+    ready: VecDeque<Ready<'a>>,
 }
 
 impl<'a> Ahead<'a> {

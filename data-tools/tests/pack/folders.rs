@@ -6,7 +6,9 @@ use resnet_cpu::data::shards::{RawImage, Record};
 use resnet_cpu::data::{Dataset, Statistics, View, epoch_order, open as open_set};
 use resnet_cpu::runtime::Unwatched;
 
-use super::support::{class_folders, files, jpeg, manifest, open, photo, png, records, run, write};
+use super::support::{
+    class_folders, files, jpeg, manifest, open, photo, png, records, run, tar, write,
+};
 
 #[test]
 fn a_folder_becomes_shards_that_hold_its_images() {
@@ -221,4 +223,30 @@ fn a_bad_image_is_named_or_left_out_and_listed() {
     assert_eq!((val.images, &*val.skipped[0].image), (6, "val/cat/none.png"));
     assert_eq!(val.skipped[0].reason, "expected an image, found an empty file");
     run(root.path(), &["verify", "out"]).succeeds();
+}
+
+#[test]
+fn a_single_tar_is_packed_wherever_it_lies() {
+    let root = tempfile::tempdir().unwrap();
+    let mut samples = Vec::new();
+    for i in 0..6_u64 {
+        let whole = jpeg(&photo(i, 30, 40));
+        let bytes = if i == 3 { whole[..500].to_vec() } else { whole };
+        samples.push((format!("sample{i}.jpeg"), bytes));
+        samples.push((format!("sample{i}.cls"), (i % 3).to_string().into_bytes()));
+    }
+    for path in ["web.tar", "far/away/web.tar"] {
+        write(&root.path().join(path), &tar(&samples));
+    }
+    let pack = |tar: &str, out: &str| {
+        run(root.path(), &["pack", tar, out, "--crop", "16", "--on-bad-image", "skip"]).succeeds();
+        files(&root.path().join(out))
+    };
+    let near = pack("web.tar", "near");
+    assert_eq!(pack("far/away/web.tar", "far/out"), near);
+    let absolute = root.path().join("web.tar");
+    assert_eq!(pack(absolute.to_str().unwrap(), "out"), near);
+    let skipped = &manifest(&root.path().join("near")).splits["train"].skipped;
+    assert_eq!(skipped[0].image, "web.tar, record 3 (sample3.jpeg)");
+    assert_eq!(open(&root.path().join("near"), "train").classes(), 3);
 }
