@@ -202,9 +202,6 @@ impl<'a> Ahead<'a> {
     }
 }
 
-/// An image that is ready to be stored, or what is wrong with it, and its place.
-type Ready<'a> = (usize, Result<Stored<'a>, data::Error>);
-
 /// What ended a shard.
 enum Wrong {
     Image(data::Error),
