@@ -12,7 +12,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use memmap2::{Advice, Mmap};
+use memmap2::Mmap;
 
 use super::index::{BLOCK, Record};
 use crate::data::Error;
@@ -76,12 +76,16 @@ impl MappedTar {
         Ok(bytes)
     }
 
-    /// Asks the system to read `record` from the disk, without waiting for it.
+    /// Asks the system to read `record` from the disk, without waiting for it. Where the system does not
+    /// take such advice, the record is read later.
     pub(super) fn read_ahead(&self, record: &Record) {
+        #[cfg(unix)]
         if let Some(range) = self.range(record) {
-            // Advice: where the system does not take it, the record is read later.
-            let _ = self.map.advise_range(Advice::WillNeed, range.start, range.len());
+            let advice = memmap2::Advice::WillNeed;
+            let _ = self.map.advise_range(advice, range.start, range.len());
         }
+        #[cfg(not(unix))]
+        let _ = record;
     }
 
     /// What `record` is called in messages: the tar, its number and the name in the header before it.
