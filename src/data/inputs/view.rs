@@ -65,7 +65,8 @@ impl View {
     }
 
     /// The squares of `image` that `crops` names, each `crop` x `crop`. Of ten: top left, top right,
-    /// bottom left, bottom right, centre, and these mirrored left to right in the same order.
+    /// bottom left, bottom right, centre, and those of the mirrored image that show the same (torchvision's
+    /// `TenCrop`).
     ///
     /// # Panics
     /// If `resize` or `crop` is zero.
@@ -78,8 +79,13 @@ impl View {
         let corners = [[0, 0], [right, 0], [0, bottom], [right, bottom]];
         let square = |corner| self.square(size, corner).image(image.view());
         let mut squares = corners.map(square).to_vec();
-        squares.push(self.center(image));
         let mut mirrored = squares.clone();
+        squares.push(self.center(image));
+        // The centre of the mirrored image, as torchvision takes it: of an odd difference its halves change
+        // sides.
+        let [width, height] = self.resized_size(size);
+        let left = right - center(width, self.crop).min(right);
+        mirrored.push(square([left, center(height, self.crop)]));
         mirrored.iter_mut().for_each(RgbImage::mirror);
         squares.append(&mut mirrored);
         squares
@@ -270,6 +276,13 @@ mod tests {
         assert_eq!(ten.len(), Crops::Ten.count());
         assert_eq!(view.crops(&image, Crops::Center), [view.center(&image)]);
         assert_eq!(ten[4], view.center(&image));
+        let mut mirrored = resize(&image, 20, 27);
+        mirrored.mirror();
+        assert_eq!(
+            ten[9],
+            View { resize: None, ..view }.center(&mirrored),
+            "seven columns to spare"
+        );
         let resized = resize(&image, 20, 27);
         let pixel = |image: &RgbImage, x: usize, y: usize| image.row(y)[x * 3..][..3].to_vec();
         for (i, (left, top)) in [(0, 0), (7, 0), (0, 14), (7, 14)].into_iter().enumerate() {
