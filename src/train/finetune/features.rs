@@ -129,10 +129,10 @@ impl Backbone<'_> {
             None => "matrixmultiply",
         };
         let (version, digest) = (env!("CARGO_PKG_VERSION"), self.digest);
-        let (fingerprint, stamp) = (data.fingerprint(), data.stamp());
+        let (fingerprint, stamp, decoder) = (data.fingerprint(), data.stamp(), data.decoder());
         format!(
             "resnet-cpu {version}; numerics {NUMERICS}; {backend}; weights {digest}; batches of \
-             {VALIDATION_BATCH}; {fingerprint}; files {stamp:?}"
+             {VALIDATION_BATCH}; {fingerprint}; files {stamp:?}; decoder {decoder}"
         )
     }
 }
