@@ -5,12 +5,15 @@
 
 #![allow(missing_docs, reason = "criterion's macros make a public function")]
 
+mod common;
+
 use std::path::Path;
 
+use common::Decoded;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use resnet_cpu::data::{
-    Augmentation, Batches, ColourShift, Crop, Dataset, Error, ImageFolder, Limits, Mean,
-    Preprocess, RgbImage, RgbView, View, Window, decode, resize_window,
+    Augmentation, Batches, ColourShift, Crop, Dataset, ImageFolder, Limits, Mean, Preprocess,
+    RgbImage, View, Window, decode, resize_window,
 };
 use resnet_cpu::runtime::Rng;
 
@@ -48,40 +51,6 @@ fn jpeg(photograph: &RgbImage) -> Vec<u8> {
         .encode(photograph.pixels(), width, height, image::ExtendedColorType::Rgb8)
         .expect("memory to write to");
     bytes
-}
-
-/// Images in memory, decoded.
-struct Decoded(Vec<RgbImage>);
-
-impl Dataset for Decoded {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn classes(&self) -> usize {
-        1
-    }
-
-    fn class_names(&self) -> Option<&[String]> {
-        None
-    }
-
-    fn label(&self, _: usize) -> usize {
-        0
-    }
-
-    fn image(&self, index: usize) -> Result<RgbImage, Error> {
-        Ok(self.0[index].clone())
-    }
-
-    fn with_image(&self, index: usize, see: &mut dyn FnMut(RgbView<'_>)) -> Result<(), Error> {
-        see(self.0[index].view());
-        Ok(())
-    }
-
-    fn fingerprint(&self) -> String {
-        format!("{} images", self.0.len())
-    }
 }
 
 /// One image at a time: decoding, resizing, and what inference does of it.

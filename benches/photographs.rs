@@ -7,49 +7,18 @@
 //! files, `decoded` starts from pixels in memory; `pixel` or `channel` after it is the mean. The answer to
 //! each is a line of JSON: images, seconds.
 
+mod common;
+
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
 use resnet_cpu::data::{
-    Augmentation, Batches, ColourShift, Crop, Dataset, Error, ImageFolder, Limits, Mean, RgbImage,
-    RgbView, View,
+    Augmentation, Batches, ColourShift, Crop, Dataset, ImageFolder, Limits, Mean, View,
 };
 
+use common::Decoded;
+
 const BATCH: usize = 32;
-
-/// A folder's images, decoded.
-struct Decoded(Vec<RgbImage>);
-
-impl Dataset for Decoded {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn classes(&self) -> usize {
-        1
-    }
-
-    fn class_names(&self) -> Option<&[String]> {
-        None
-    }
-
-    fn label(&self, _: usize) -> usize {
-        0
-    }
-
-    fn image(&self, index: usize) -> Result<RgbImage, Error> {
-        Ok(self.0[index].clone())
-    }
-
-    fn with_image(&self, index: usize, see: &mut dyn FnMut(RgbView<'_>)) -> Result<(), Error> {
-        see(self.0[index].view());
-        Ok(())
-    }
-
-    fn fingerprint(&self) -> String {
-        format!("{} images", self.0.len())
-    }
-}
 
 /// Seconds that one pass over all images takes.
 fn pass(data: &dyn Dataset, mean: &Mean, epoch: u64) -> Result<f64, Box<dyn std::error::Error>> {
