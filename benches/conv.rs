@@ -4,7 +4,7 @@
 #![allow(missing_docs, reason = "criterion's macros make a public function")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use resnet_cpu::conv::{self, BackwardFilter, ConvShape, Filter};
+use resnet_cpu::conv::{self, Algorithm, BackwardFilter, ConvShape, Filter};
 use resnet_cpu::gemm::{Backend, Epilogue};
 use resnet_cpu::model::{Layer, ModelSpec, Network, Options};
 use resnet_cpu::runtime::{AlignedBuf, Buffers, Rng, Team};
@@ -65,12 +65,13 @@ fn convolutions(c: &mut Criterion) {
                 conv::backward_data(team, &shape, &gradient, &filter, &mut input_gradient);
             });
         });
+        let by = Algorithm::of_weight_gradient(backend, &shape);
         let mut weight_gradient = AlignedBuf::zeroed(shape.weight_len());
         group.bench_function(BenchmarkId::new("backward_weights", &name), |bench| {
             bench.iter(|| {
                 let (input, gradient) = (&input, &gradient);
                 let to = &mut weight_gradient;
-                conv::backward_weights(team, backend, &shape, input, gradient, to);
+                conv::backward_weights(team, by, backend, &shape, input, gradient, to);
             });
         });
     }

@@ -34,6 +34,22 @@ pub(crate) mod winograd {
     pub(crate) const NEAR: usize = 64 * 64;
     /// The tiles of 4x4 outputs from which F(4x4, 3x3) pays then; F(2x2, 3x3) always does.
     pub(crate) const F4_TILES_NEAR: usize = 16;
+
+    /// The gradient of the filters.
+    pub(crate) mod gradient {
+        /// Tiles of 4x4 outputs from which the sums of all frequencies are worth finishing.
+        pub(crate) const TILES: usize = 64;
+        /// Floats of the sums up to which a task has its own, for they stay in a second-level cache.
+        pub(crate) const KEPT: usize = 36 * 64 * 64;
+        /// Chunks of tiles then, each with its own sums.
+        pub(crate) const CHUNKS: usize = 16;
+        /// Tiles below which a chunk is not worth sums of its own.
+        pub(crate) const SHORTEST: usize = 64;
+        /// Floats of a block of transformed tiles that a task multiplies then.
+        pub(crate) const NEAR_BLOCK: usize = 96 * 1024;
+        /// The same where all tasks share a block: it stays in the last-level cache.
+        pub(crate) const FAR_BLOCK: usize = 2 << 20;
+    }
 }
 
 /// Sums over pixels: blocks, which are summed in f32, and chunks of blocks, in f64.

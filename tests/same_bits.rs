@@ -9,7 +9,9 @@
 
 mod common;
 
-use resnet_cpu::conv::{self, BackwardFilter, ConvShape, Filter, backward_data, backward_weights};
+use resnet_cpu::conv::{
+    self, Algorithm, BackwardFilter, ConvShape, Filter, backward_data, backward_weights,
+};
 use resnet_cpu::data::{Dataset, Kind, Limits, MemoryDataset, ValidationOrigin, decode};
 use resnet_cpu::gemm::{Backend, Epilogue};
 use resnet_cpu::infer::Session;
@@ -140,7 +142,8 @@ fn convolution(case: &Value, isa: Isa) -> Value {
     let mut dx = vec![f32::NAN; shape.input_len()];
     team(|team| backward_data(team, &shape, &gradient, &filter, &mut dx));
     let mut dw = vec![f32::NAN; shape.weight_len()];
-    team(|team| backward_weights(team, backend, &shape, &x, &gradient, &mut dw));
+    let by = Algorithm::of_weight_gradient(backend, &shape);
+    team(|team| backward_weights(team, by, backend, &shape, &x, &gradient, &mut dw));
     json!({ "output": digest(&output), "input": digest(&dx), "weights": digest(&dw) })
 }
 

@@ -1,8 +1,9 @@
 //! Which algorithm computes a convolution: a rule over its shape, measured, and nothing else.
 
+use super::backward_data::turned_round;
 use super::{ConvShape, WinogradTile, strip};
 use crate::gemm::Backend;
-use crate::numerics::winograd::{F2_TILES, F4_TILES, F4_TILES_NEAR, NEAR};
+use crate::numerics::winograd::{F2_TILES, F4_TILES, F4_TILES_NEAR, NEAR, gradient};
 use crate::simd::Isa;
 
 /// How a convolution is computed.
@@ -41,6 +42,24 @@ impl Convolutions {
     }
 }
 
+impl Convolutions {
+    /// The algorithm for the gradient of the input of a convolution of `shape`.
+    pub fn of_input_gradient(self, backend: Backend, shape: &ConvShape) -> Algorithm {
+        self.algorithm(backend, &turned_round(shape))
+    }
+
+    /// The algorithm for the gradient of the filters of a convolution of `shape`.
+    pub fn of_weight_gradient(self, backend: Backend, shape: &ConvShape) -> Algorithm {
+        match self {
+            Self::Direct => Algorithm::Direct,
+            Self::Winograd if Algorithm::winograd_fits(backend, shape) => {
+                Algorithm::Winograd(WinogradTile::F4)
+            }
+            Self::Auto | Self::Winograd => Algorithm::of_weight_gradient(backend, shape),
+        }
+    }
+}
+
 impl Algorithm {
     /// All of them.
     pub const ALL: [Self; 4] = [
@@ -64,6 +83,16 @@ impl Algorithm {
             Self::Winograd(WinogradTile::F2)
         } else {
             Self::without_winograd(backend, shape)
+        }
+    }
+
+    /// The fastest for the gradient of the filters of a convolution of `shape`, by its shape alone.
+    pub fn of_weight_gradient(backend: Backend, shape: &ConvShape) -> Self {
+        let tiles = shape.batch * shape.out_height().div_ceil(4) * shape.out_width().div_ceil(4);
+        if Self::winograd_fits(backend, shape) && tiles >= gradient::TILES {
+            Self::Winograd(WinogradTile::F4)
+        } else {
+            Self::Direct
         }
     }
 

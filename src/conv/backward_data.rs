@@ -20,7 +20,7 @@ enum Form {
 }
 
 /// The convolution of stride 1 that takes the gradient of the output to that of the input.
-fn turned_round(shape: &ConvShape) -> ConvShape {
+pub(super) fn turned_round(shape: &ConvShape) -> ConvShape {
     ConvShape {
         height: shape.out_height(),
         width: shape.out_width(),

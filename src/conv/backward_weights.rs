@@ -1,17 +1,18 @@
 //! The gradient of the filters: the patches' transpose times the output's gradient.
 
-use super::{ConvShape, Im2col};
+use super::{Algorithm, ConvShape, Im2col, winograd};
 use crate::gemm::{Backend, Matrix, gemm_transposed};
 use crate::runtime::Team;
 
-/// The gradient of the filters, `[out_channels, in_channels, kernel, kernel]`, from the input, `[batch,
+/// The gradient of the filters by `algorithm`, `[out_channels, in_channels, kernel, kernel]`, from the input, `[batch,
 /// height, width, in_channels]`, and the output's gradient, `[batch, out_height, out_width,
 /// out_channels]`.
 ///
 /// # Panics
-/// If a size is not what `shape` says.
+/// If a size is not what `shape` says, or the algorithm cannot compute this gradient with this backend.
 pub fn backward_weights(
     team: &mut Team,
+    algorithm: Algorithm,
     backend: Backend,
     shape: &ConvShape,
     input: &[f32],
@@ -20,6 +21,11 @@ pub fn backward_weights(
 ) {
     let (k, n) = (shape.k(), shape.out_channels);
     assert_eq!(weight_gradient.len(), shape.weight_len(), "gradient of the filters of {shape:?}");
+    if let Algorithm::Winograd(tile) = algorithm {
+        let isa = Algorithm::winograd_isa(backend, shape).expect("a shape for Winograd");
+        let to = weight_gradient;
+        return winograd::backward_weights(team, tile, isa, shape, input, gradient, to);
+    }
     // The product has the order (ky, kx, channel, out); torch's order is (out, channel, ky, kx).
     let (product, mut team) = team.take(k * n);
     let team = &mut team;

@@ -77,13 +77,15 @@ fn check(shape: &ConvShape, seed: u64) {
             team(|team| filter.pack(team, &weights));
             team(|team| backward_data(team, shape, &gradient, &filter, &mut dx));
             let mut dw = vec![f32::NAN; shape.weight_len()];
-            team(|team| backward_weights(team, backend, shape, &input, &gradient, &mut dw));
+            team(|team| {
+                backward_weights(team, algorithm, backend, shape, &input, &gradient, &mut dw)
+            });
             let taps = shape.kernel * shape.kernel;
             let (rough, case) = (roughness(algorithm, backend), (algorithm, backend, shape));
             compare("output", &output, &expected, [rough, shape.k()], &case);
             let terms = taps * shape.out_channels;
             compare("input gradient", &dx, &input_gradient, [rough, terms], &case);
-            compare("weight gradient", &dw, &weight_gradient, [1, shape.rows()], &case);
+            compare("weight gradient", &dw, &weight_gradient, [rough, shape.rows()], &case);
             if let Backend::Native(isa) = backend
                 && isa.is_exact()
             {
@@ -295,6 +297,25 @@ fn the_convolutions_of_the_networks() {
     }
 }
 
+/// The gradient of the filters is the same for any number of threads.
+fn check_threads(algorithm: Algorithm, shape: &ConvShape) {
+    let mut rng = Rng::new(4, &[]);
+    let input: Vec<f32> = (0..shape.input_len()).map(|_| rng.normal()).collect();
+    let gradient: Vec<f32> = (0..shape.output_len()).map(|_| rng.normal()).collect();
+    let mut first: Option<Vec<f32>> = None;
+    for threads in [1, 2, 3, 8] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let mut dw = vec![f32::NAN; shape.weight_len()];
+        pool.install(|| {
+            team(|team| {
+                let backend = Backend::Native(Isa::best());
+                backward_weights(team, algorithm, backend, shape, &input, &gradient, &mut dw);
+            })
+        });
+        assert!(*first.get_or_insert(dw.clone()) == dw, "{algorithm:?}, {threads} threads");
+    }
+}
+
 #[test]
 fn long_sums_are_cut_by_shape_and_not_by_threads() {
     let shape = ConvShape {
@@ -308,21 +329,18 @@ fn long_sums_are_cut_by_shape_and_not_by_threads() {
         padding: 1,
     };
     check(&shape, 4);
-    let mut rng = Rng::new(4, &[]);
-    let input: Vec<f32> = (0..shape.input_len()).map(|_| rng.normal()).collect();
-    let gradient: Vec<f32> = (0..shape.output_len()).map(|_| rng.normal()).collect();
-    let mut first: Option<Vec<f32>> = None;
-    for threads in [1, 2, 3, 8] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let mut dw = vec![f32::NAN; shape.weight_len()];
-        pool.install(|| {
-            team(|team| {
-                let backend = Backend::Native(Isa::best());
-                backward_weights(team, backend, &shape, &input, &gradient, &mut dw);
-            })
-        });
-        assert!(*first.get_or_insert(dw.clone()) == dw, "{threads} threads");
-    }
+    check_threads(Algorithm::Direct, &shape);
+    let by_tiles = Algorithm::Winograd(WinogradTile::F4);
+    // Several chunks, of several blocks each.
+    let chunks = ConvShape { in_channels: 48, out_channels: 32, ..shape };
+    check_threads(by_tiles, &chunks);
+    // Several blocks that all tasks share.
+    let blocks = ConvShape { batch: 4, in_channels: 272, out_channels: 48, ..shape };
+    check_threads(by_tiles, &blocks);
+    // More tiles in a row than a block of K has steps.
+    let wide = ConvShape { batch: 1, height: 5, width: 1100, ..shape };
+    check(&ConvShape { in_channels: 16, out_channels: 16, ..wide }, 4);
+    check_threads(by_tiles, &ConvShape { in_channels: 272, out_channels: 48, ..wide });
 }
 
 #[test]

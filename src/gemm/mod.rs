@@ -33,6 +33,7 @@ pub(crate) use pack::Panels;
 pub use pack::{ASource, Matrix, PackedB, Part};
 pub(crate) use runs::{Runs, gemm_runs};
 pub use transposed::gemm_transposed;
+pub(crate) use transposed::{TransposedRuns, add_pairwise, gemm_transposed_runs};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -79,7 +79,7 @@ fn multiply<A: ASource>(
 }
 
 /// Sums the `count` arrays of `len` in `values` into the first, as a balanced tree.
-fn add_pairwise(team: &mut Team, values: &mut [f32], count: usize, len: usize) {
+pub(crate) fn add_pairwise(team: &mut Team, values: &mut [f32], count: usize, len: usize) {
     let mut width = 1;
     while width < count {
         team.for_each_chunk(values, 2 * width * len, |_, pair, _| {
@@ -121,10 +121,12 @@ impl Task {
                 let steps = KC.min(self.rows.end - row);
                 let part = Part { row, rows: steps, k: self.columns.start, steps: columns };
                 a.pack(kernel.isa(), part, a_panel, stride);
-                let block = &b[row * n..(row + steps) * n];
-                pack_panels(kernel, block, n, group, width, b_panel);
-                let block = PackedBlock { steps, a: a_panel, stride, b: b_panel, accumulate };
-                self.tiles(kernel, &block, group, width, c);
+                let rows = std::iter::once(&b[row * n..(row + steps) * n]);
+                pack_panels(kernel, rows, n, group, width, steps, b_panel);
+                let (rows, a_stride) = (steps, stride);
+                let block =
+                    Block { a: a_panel, a_stride, a_run: 0, rows, runs: 1, b: b_panel, accumulate };
+                block.tiles(kernel, columns, (n, group, width), c);
                 accumulate = true;
             }
             if !accumulate {
@@ -132,47 +134,108 @@ impl Task {
             }
         }
     }
+}
 
-    /// The tiles of one block of rows and one group of columns of B.
+/// Rows of A that lie in runs, and as many of B: run r of A begins at `r * a_run`, its rows are `a_stride`
+/// apart; those of B lie one after the other, `n` values each, from `r * b_run` on.
+#[derive(Clone, Copy)]
+pub(crate) struct TransposedRuns<'a> {
+    pub(crate) a: &'a [f32],
+    pub(crate) a_stride: usize,
+    pub(crate) a_run: usize,
+    pub(crate) b: &'a [f32],
+    pub(crate) b_run: usize,
+    pub(crate) n: usize,
+    /// Rows of a run.
+    pub(crate) rows: usize,
+    pub(crate) runs: usize,
+}
+
+/// C += Aᵀ · B, or, with `accumulate` false, C = Aᵀ · B, on the calling thread: C is `[columns, n]` for the
+/// first columns of A. The sum goes over all rows of all runs, in their order, at most [`KC`] at a time.
+///
+/// # Panics
+/// If the sizes do not fit together.
+pub(crate) fn gemm_transposed_runs(
+    kernel: &Kernel,
+    operands: &TransposedRuns,
+    c: &mut [f32],
+    accumulate: bool,
+    mut scratch: Scratch,
+) {
+    let TransposedRuns { a, a_stride, a_run, b, b_run, n, rows, runs } = *operands;
+    let columns = c.len() / n;
+    let (runs_at_once, rows_at_once) = if rows > KC { (1, KC) } else { (KC / rows.max(1), rows) };
+    for group in (0..n).step_by(GROUP) {
+        let width = GROUP.min(n - group);
+        let padded = width.next_multiple_of(kernel.lanes);
+        let (panels, _) = scratch.take(runs_at_once * rows_at_once * padded);
+        let mut accumulate = accumulate;
+        for run in (0..runs).step_by(runs_at_once) {
+            for row in (0..rows).step_by(rows_at_once) {
+                let (runs, rows) = (runs_at_once.min(runs - run), rows_at_once.min(rows - row));
+                let b = (run..run + runs).map(|run| &b[run * b_run + row * n..][..rows * n]);
+                pack_panels(kernel, b, n, group, width, runs * rows, panels);
+                let a = &a[run * a_run + row * a_stride..];
+                let block = Block { a, a_stride, a_run, rows, runs, b: panels, accumulate };
+                block.tiles(kernel, columns, (n, group, width), c);
+                accumulate = true;
+            }
+        }
+    }
+}
+
+/// A block of rows of A, in runs, and the same rows of B, packed.
+struct Block<'a> {
+    /// `[run][row][column]`, runs `a_run` apart, rows `a_stride`.
+    a: &'a [f32],
+    a_stride: usize,
+    a_run: usize,
+    rows: usize,
+    runs: usize,
+    /// Panels of `[step][vectors]`.
+    b: &'a [f32],
+    accumulate: bool,
+}
+
+impl Block<'_> {
+    /// The tiles of one group of B's columns: `width` of all `n`, from `group` on.
     fn tiles(
         &self,
         kernel: &Kernel,
-        block: &PackedBlock,
-        group: usize,
-        width: usize,
+        columns: usize,
+        (n, group, width): (usize, usize, usize),
         c: &mut [f32],
     ) {
-        let (columns, n) = (self.columns.len(), self.n);
+        let &Self { a, a_stride, a_run, rows, runs, b, accumulate } = self;
         assert!(c.len() == columns * n && group + width <= n, "size of C");
-        assert!(
-            columns <= block.stride && block.steps * block.stride <= block.a.len(),
-            "size of A"
-        );
-        let tiles = columns.div_ceil(kernel.mr);
+        let last = (runs - 1) * a_run + (rows - 1) * a_stride;
+        assert!(last + columns <= a.len(), "size of A");
+        let (steps, tiles) = (runs * rows, columns.div_ceil(kernel.mr));
         for first_column in (0..width).step_by(kernel.nr) {
             let in_panel = kernel.nr.min(width - first_column);
             let padded = in_panel.next_multiple_of(kernel.lanes);
-            let b = &block.b[first_column * block.steps..][..padded * block.steps];
+            let b = &b[first_column * steps..][..padded * steps];
             for t in 0..tiles {
                 let (first, end) = (columns * t / tiles, columns * (t + 1) / tiles);
-                // SAFETY: A holds `steps` rows of `columns` values (asserted), B `steps` times the
-                // panel's vectors (sliced); rows `first..end` and these columns lie within C
+                // SAFETY: the last row of A has `columns` values (asserted), so all have; B has `steps`
+                // times the panel's vectors (sliced); rows `first..end` and these columns lie within C
                 // (asserted), which this task alone holds.
                 unsafe {
                     kernel.run(
                         end - first,
                         &Tile {
-                            a: block.a.as_ptr().add(first),
+                            a: a.as_ptr().add(first),
                             a_stride: 1,
-                            a_step: block.stride,
-                            k: block.steps,
-                            runs: 1,
-                            a_run: 0,
+                            a_step: a_stride,
+                            k: rows,
+                            runs,
+                            a_run,
                             b: b.as_ptr(),
                             c: c.as_mut_ptr().add(first * n + group + first_column),
                             c_stride: n,
                             columns: in_panel,
-                            accumulate: block.accumulate,
+                            accumulate,
                             bias: ptr::null(),
                             residual: ptr::null(),
                             relu: false,
@@ -185,32 +248,22 @@ impl Task {
     }
 }
 
-/// A block of rows of A and B, packed.
-struct PackedBlock<'a> {
-    steps: usize,
-    /// `[steps][stride]`.
-    a: &'a [f32],
-    stride: usize,
-    /// Panels of `[steps][vectors]`.
-    b: &'a [f32],
-    accumulate: bool,
-}
-
-/// Packs `width` columns from `group` on of `rows`, row-major with `n` columns, into panels.
-fn pack_panels(
+/// Packs `width` columns from `group` on of `steps` rows with `n` columns, which come in slices, into panels.
+fn pack_panels<'a>(
     kernel: &Kernel,
-    rows: &[f32],
+    rows: impl Iterator<Item = &'a [f32]> + Clone,
     n: usize,
     group: usize,
     width: usize,
+    steps: usize,
     panels: &mut [f32],
 ) {
-    let steps = rows.len() / n;
     for first in (0..width).step_by(kernel.nr) {
         let columns = kernel.nr.min(width - first);
         let padded = columns.next_multiple_of(kernel.lanes);
         let panel = &mut panels[first * steps..][..padded * steps];
-        for (step, row) in panel.chunks_exact_mut(padded).zip(rows.chunks_exact(n)) {
+        let rows = rows.clone().flat_map(|rows| rows.chunks_exact(n));
+        for (step, row) in panel.chunks_exact_mut(padded).zip(rows) {
             step[..columns].copy_from_slice(&row[group + first..][..columns]);
             step[columns..].fill(0.0);
         }

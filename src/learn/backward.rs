@@ -90,7 +90,7 @@ fn layers(
     let y = &mut spare.y[..stem.y.len()];
     stem.batch_norm_backward(machine, &spare.output[..stem.y.len()], mask, y, None, gradients);
     let weight = gradients.of(stem.conv.weight);
-    backward_weights(machine.team, machine.backend, &stem.shape, input, y, weight);
+    backward_weights(machine.team, stem.by, machine.backend, &stem.shape, input, y, weight);
     Ok(())
 }
 
@@ -160,7 +160,7 @@ impl Unit {
     ) -> Result<(), Stopped> {
         machine.check()?;
         let weight = gradients.of(self.conv.weight);
-        backward_weights(machine.team, machine.backend, &self.shape, x, y, weight);
+        backward_weights(machine.team, self.by, machine.backend, &self.shape, x, y, weight);
         let weight = gradients.params.get(self.conv.weight);
         self.backward_filter.pack(machine.team, weight);
         backward_data(machine.team, &self.shape, y, &self.backward_filter, input);

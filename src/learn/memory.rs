@@ -58,6 +58,7 @@ fn tape_floats(network: &Network, batch: usize, side: usize) -> u128 {
 mod tests {
     use super::super::tape::Tape;
     use super::*;
+    use crate::conv::Convolutions;
     use crate::gemm::Backend;
     use crate::model::{ModelSpec, Options};
     use crate::simd::Isa;
@@ -73,7 +74,8 @@ mod tests {
             ("resnet18", 65),
         ] {
             let network = Network::new(&ModelSpec::new(name, Options::default()).unwrap());
-            let tape = Tape::new(&network, Backend::Native(Isa::best()), 2, side, side).unwrap();
+            let backend = Backend::Native(Isa::best());
+            let tape = Tape::new(&network, (backend, Convolutions::Auto), 2, side, side).unwrap();
             let (found, expected) = (tape.floats(), tape_floats(&network, 2, side) as usize);
             let near = found.abs_diff(expected) * 20 < found;
             assert!(near, "{name}: {found} floats, {expected} estimated");

@@ -5,6 +5,7 @@ use super::diverged::{self, NotFinite};
 use super::forward::{Machine, Norm, Stopped, forward};
 use super::measure::Measured;
 use super::tape::Tape;
+use crate::conv::Convolutions;
 use crate::gemm::Backend;
 use crate::model::{Network, Params};
 use crate::ops::{Loss, Mixed, add_assign, mixed_softmax_loss};
@@ -18,6 +19,7 @@ use crate::simd::Isa;
 pub struct Learner {
     network: Network,
     backend: Backend,
+    convolutions: Convolutions,
     isa: Isa,
     crew: Crew,
     tape: Option<Tape>,
@@ -42,11 +44,17 @@ impl Learner {
         Self {
             network: network.clone(),
             backend,
+            convolutions: Convolutions::default(),
             isa: backend.isa(),
             crew: Crew::default(),
             tape: None,
             partial: AlignedBuf::default(),
         }
+    }
+
+    /// The same, computing its convolutions by `convolutions`. Buffers that it has are freed.
+    pub fn with_convolutions(self, convolutions: Convolutions) -> Self {
+        Self { convolutions, tape: None, ..self }
     }
 
     /// Loss and gradients of a batch.
@@ -182,7 +190,8 @@ impl Learner {
         if !self.tape.as_ref().is_some_and(|tape| tape.fits(images, height, width)) {
             // Freed first: the two together might not fit.
             self.tape = None;
-            let tape = Tape::new(&self.network, self.backend, images, height, width);
+            let tape =
+                Tape::new(&self.network, (self.backend, self.convolutions), images, height, width);
             self.tape = Some(tape.ok_or(TooSmall { height, width })?);
         }
         Ok(())

@@ -4,7 +4,7 @@
 //! normalised activations between them are computed again when the backward pass needs them, which
 //! costs one sweep and saves a third of the memory. All buffers are allocated once for a batch size.
 
-use crate::conv::{BackwardFilter, ConvShape, Filter};
+use crate::conv::{Algorithm, BackwardFilter, ConvShape, Convolutions, Filter};
 use crate::gemm::Backend;
 use crate::model::{Block, BlockShortcut, ConvBn, Network};
 use crate::ops::batch_norm::{Coefficients, Statistics};
@@ -26,6 +26,8 @@ pub(super) struct Unit {
     /// The filters, packed anew for each pass.
     pub(super) filter: Filter,
     pub(super) backward_filter: BackwardFilter,
+    /// That of the gradient of the filters.
+    pub(super) by: Algorithm,
     /// The convolution's raw output, NHWC.
     pub(super) y: AlignedBuf,
     /// Of `y`, and the affine map that they and the parameters make.
@@ -82,12 +84,12 @@ impl Tape {
     /// The buffers for `batch` images of `height` x `width`; none if some activation has no pixels.
     pub(super) fn new(
         network: &Network,
-        backend: Backend,
+        (backend, convolutions): (Backend, Convolutions),
         batch: usize,
         height: usize,
         width: usize,
     ) -> Option<Self> {
-        let mut build = Builder { backend, batch, largest: 0 };
+        let mut build = Builder { backend, convolutions, batch, largest: 0 };
         let image = Size { height, width, channels: 3 };
         let (stem, mut size) = build.unit(&network.stem, image);
         let mut stem_out = AlignedBuf::default();
@@ -148,6 +150,7 @@ impl Tape {
 
 struct Builder {
     backend: Backend,
+    convolutions: Convolutions,
     batch: usize,
     /// Values of the largest activation.
     largest: usize,
@@ -167,11 +170,17 @@ impl Builder {
             width: shape.out_width(),
             channels: conv.out_channels,
         };
+        let (by, backend) = (self.convolutions, self.backend);
         let unit = Unit {
             conv: conv.clone(),
             shape,
-            filter: Filter::zeros(self.backend, &shape),
-            backward_filter: BackwardFilter::zeros(self.backend, &shape),
+            filter: Filter::zeros_for(by.algorithm(backend, &shape), backend, &shape),
+            backward_filter: BackwardFilter::zeros_for(
+                by.of_input_gradient(backend, &shape),
+                backend,
+                &shape,
+            ),
+            by: by.of_weight_gradient(backend, &shape),
             y: self.buffer(size),
             batch: None,
         };

@@ -96,8 +96,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         return Err(CliError::usage("--weights is for --mode infer and one --arch"));
     }
     let choice = args.convolutions.choice();
-    if choice != Convolutions::Auto && !matches!(args.mode, Mode::Infer) {
-        return Err(CliError::usage("--conv is for --mode infer"));
+    if choice != Convolutions::Auto && matches!(args.mode, Mode::Gemm) {
+        return Err(CliError::usage("--conv is for --mode infer and train"));
     }
     match args.mode {
         Mode::Infer => infer::run(args, machine),

@@ -39,7 +39,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
                 width: side,
                 label_smoothing: 0.0,
             };
-            let mut learner = Learner::new(&network, machine.backend);
+            let mut learner = Learner::new(&network, machine.backend)
+                .with_convolutions(args.convolutions.choice());
             let mut crew = Crew::default();
             let mut step = || {
                 let loss = learner.batch(&mut params, &batch, images, &mut gradients);

@@ -32,7 +32,7 @@ fn all(team: &mut Team, algorithm: Algorithm, isa: Isa, shape: &ConvShape) -> [V
     let mut dx = AlignedBuf::zeroed(shape.input_len());
     backward_data(team, shape, &gradient, &filter, &mut dx);
     let mut dw = AlignedBuf::zeroed(shape.weight_len());
-    backward_weights(team, backend, shape, &input, &gradient, &mut dw);
+    backward_weights(team, algorithm, backend, shape, &input, &gradient, &mut dw);
     [output, dx, dw].map(|values| values.to_vec())
 }
 

@@ -29,13 +29,13 @@ fn check(algorithm: Algorithm, shape: &ConvShape) {
     let mut filter = BackwardFilter::zeros_for(algorithm, backend, shape);
     filter.pack(team, &weights);
     backward_data(team, shape, &gradient, &filter, &mut dx);
-    backward_weights(team, backend, shape, &input, &gradient, &mut dw);
+    backward_weights(team, algorithm, backend, shape, &input, &gradient, &mut dw);
     let expected = reference::forward(shape, &input, &weights, &epilogue);
     let (of_input, of_weights) = reference::backward(shape, &input, &weights, &gradient);
     let terms = shape.kernel * shape.kernel * shape.out_channels;
     compare("output", &output, &expected, [8, shape.k()], shape);
     compare("input gradient", &dx, &of_input, [8, terms], shape);
-    compare("weight gradient", &dw, &of_weights, [1, shape.rows()], shape);
+    compare("weight gradient", &dw, &of_weights, [8, shape.rows()], shape);
 }
 
 fn shape(in_channels: usize, out_channels: usize, kernel: usize, stride: usize) -> ConvShape {

@@ -9,6 +9,7 @@
 mod filter;
 mod scheme;
 mod tiles;
+mod weights;
 
 use super::ConvShape;
 use crate::gemm::{Backend, Epilogue, PackedB, Panels, gemm_batch, panel_stride};
@@ -20,6 +21,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Mutex;
 use tiles::{FromTiles, Grid, ToTiles};
+use weights::WeightGradient;
 
 /// How many outputs are computed together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -137,6 +139,33 @@ pub(super) fn forward(
     match filter.tile {
         WinogradTile::F2 => by_blocks::<2, 4, F2>(team, shape, input, filter, epilogue, output),
         WinogradTile::F4 => by_blocks::<4, 6, F4>(team, shape, input, filter, epilogue, output),
+    }
+}
+
+/// The gradient of the filters, stride 1; sizes as in [`super::backward_weights()`].
+pub(super) fn backward_weights(
+    team: &mut Team,
+    tile: WinogradTile,
+    isa: Isa,
+    shape: &ConvShape,
+    input: &[f32],
+    gradient: &[f32],
+    weight_gradient: &mut [f32],
+) {
+    assert_eq!(input.len(), shape.input_len(), "input of {shape:?}");
+    assert_eq!(gradient.len(), shape.output_len(), "gradient of the output of {shape:?}");
+    if gradient.is_empty() {
+        return weight_gradient.fill(0.0);
+    }
+    match tile {
+        WinogradTile::F2 => {
+            WeightGradient::<2, 4, F2>::new(isa, Grid::new(shape), input, gradient)
+                .compute(team, weight_gradient);
+        }
+        WinogradTile::F4 => {
+            WeightGradient::<4, 6, F4>::new(isa, Grid::new(shape), input, gradient)
+                .compute(team, weight_gradient);
+        }
     }
 }
 

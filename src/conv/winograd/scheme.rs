@@ -14,6 +14,10 @@ pub(super) trait Scheme<const M: usize, const T: usize>: Copy + Send + Sync {
     fn output<S: Simd>(s: S, m: [S::V; T]) -> [S::V; M];
     /// G g, in f64: rounded once, when the filter has been transformed both ways.
     fn filter(g: [f64; 3]) -> [f64; T];
+    /// A y, the transpose of [`output`](Self::output): what the gradient of the outputs becomes.
+    fn gradient<S: Simd>(s: S, y: [S::V; M]) -> [S::V; T];
+    /// Gᵀ u, the transpose of [`filter`](Self::filter): the gradient of the taps.
+    fn filter_gradient(u: [f64; T]) -> [f64; 3];
 }
 
 /// F(2, 3) on the points 0, ±1 and infinity.
@@ -35,6 +39,17 @@ impl Scheme<2, 4> for F2 {
     fn filter(g: [f64; 3]) -> [f64; 4] {
         let (even, odd) = (0.5 * (g[0] + g[2]), 0.5 * g[1]);
         [g[0], even + odd, even - odd, g[2]]
+    }
+
+    #[inline(always)]
+    fn gradient<S: Simd>(s: S, y: [S::V; 2]) -> [S::V; 4] {
+        [y[0], s.add(y[0], y[1]), s.sub(y[0], y[1]), s.sub(s.splat(0.0), y[1])]
+    }
+
+    #[inline(always)]
+    fn filter_gradient(u: [f64; 4]) -> [f64; 3] {
+        let (even, odd) = (0.5 * (u[1] + u[2]), 0.5 * (u[1] - u[2]));
+        [u[0] + even, odd, even + u[3]]
     }
 }
 
@@ -88,5 +103,30 @@ impl Scheme<4, 6> for F4 {
         let (even_a, odd_a) = (scale_a * (g[0] + A2 * g[2]), scale_a * A * g[1]);
         let (even_b, odd_b) = (scale_b * (g[0] + B2 * g[2]), scale_b * B * g[1]);
         [g[0], even_a + odd_a, even_a - odd_a, even_b + odd_b, even_b - odd_b, g[2]]
+    }
+
+    #[inline(always)]
+    fn gradient<S: Simd>(s: S, y: [S::V; 4]) -> [S::V; 6] {
+        let (a, b) = (s.splat(A as f32), s.splat(B as f32));
+        let (a2, b2) = (s.splat(A2 as f32), s.splat(B2 as f32));
+        let (a3, b3) = (s.splat((A * A2) as f32), s.splat((B * B2) as f32));
+        let (even_a, even_b) = (s.fma(a2, y[2], y[0]), s.fma(b2, y[2], y[0]));
+        let (odd_a, odd_b) = (s.fma(a3, y[3], s.mul(a, y[1])), s.fma(b3, y[3], s.mul(b, y[1])));
+        [
+            y[0],
+            s.add(even_a, odd_a),
+            s.sub(even_a, odd_a),
+            s.add(even_b, odd_b),
+            s.sub(even_b, odd_b),
+            y[3],
+        ]
+    }
+
+    #[inline(always)]
+    fn filter_gradient(u: [f64; 6]) -> [f64; 3] {
+        let (scale_a, scale_b) = (1.0 / (2.0 * A2 * (A2 - B2)), 1.0 / (2.0 * B2 * (B2 - A2)));
+        let (even_a, odd_a) = (scale_a * (u[1] + u[2]), scale_a * (u[1] - u[2]));
+        let (even_b, odd_b) = (scale_b * (u[3] + u[4]), scale_b * (u[3] - u[4]));
+        [u[0] + (even_a + even_b), A * odd_a + B * odd_b, A2 * even_a + B2 * even_b + u[5]]
     }
 }

@@ -103,6 +103,52 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for ToTiles<'_, M, 
     }
 }
 
+/// Transforms rows of tiles of the output's gradient, for that of the filters.
+pub(super) struct GradientToTiles<'a, const M: usize, const T: usize, P> {
+    pub(super) grid: &'a Grid<M, T>,
+    pub(super) rows: Range<usize>,
+    pub(super) gradient: &'a [f32],
+    /// `[frequency][tile][channel]`
+    pub(super) values: &'a mut [f32],
+    pub(super) scheme: PhantomData<P>,
+}
+
+impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for GradientToTiles<'_, M, T, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, s: S) {
+        let Self { grid, rows, gradient, values, .. } = self;
+        let (height, width) = (grid.shape.out_height(), grid.shape.out_width());
+        let channels = grid.shape.out_channels;
+        let frequency = values.len() / (T * T);
+        let line = width * channels;
+        let mut to = 0;
+        for row in rows {
+            let top = row % grid.down * M;
+            let inside = 0..M.min(height - top);
+            let first = grid.first_line(row) * line;
+            for left in (0..grid.across).map(|tile| tile * M) {
+                for channel in (0..channels).step_by(S::LANES) {
+                    let mut columns = [[s.splat(0.0); T]; M];
+                    for (x, column) in columns.iter_mut().enumerate() {
+                        if left + x < width {
+                            let at = first + (left + x) * channels + channel;
+                            let y = s.load_strided_inside(gradient, at, line, &inside);
+                            *column = P::gradient(s, y);
+                        }
+                    }
+                    for (y, row) in transposed(columns).into_iter().enumerate() {
+                        let at = y * T * frequency + to + channel;
+                        s.store_strided(P::gradient(s, row), &mut values[at..], frequency);
+                    }
+                }
+                to += channels;
+            }
+        }
+    }
+}
+
 /// Transforms rows of tiles of the output back, in some of its channels.
 pub(super) struct FromTiles<'a, 'b, const M: usize, const T: usize, P> {
     pub(super) grid: &'a Grid<M, T>,

@@ -1,0 +1,244 @@
+//! The gradient of the filters: Winograd's algorithm transposed.
+//!
+//! With D = Bᵀ d B of a tile of the input and Y = A dy Aᵀ of the output's gradient, the gradient is
+//! Gᵀ [Σ D ⊙ Y] G, the sum going over all tiles: one product Dᵀ · Y a frequency, a quarter of the
+//! multiply-adds of the definition. The sums are f32, what becomes of them is computed in f64 and rounded
+//! once.
+//!
+//! Where all sums together stay in a second-level cache, the tiles are cut into chunks, each with sums of
+//! its own and a task of its own, and the chunks are added pairwise. Where they do not, blocks of tiles
+//! are transformed by all tasks, and then each task takes some of the frequencies. Chunks and blocks
+//! follow from the shape alone.
+
+use super::scheme::Scheme;
+use super::tiles::{GradientToTiles, Grid, ToTiles};
+use crate::gemm::kernels::Kernel;
+use crate::gemm::{TransposedRuns, add_pairwise, gemm_transposed_runs, panel_stride};
+use crate::numerics::winograd::gradient::{CHUNKS, FAR_BLOCK, KEPT, NEAR_BLOCK, SHORTEST};
+use crate::runtime::{ChunksMut, Scratch, Team};
+use crate::simd::{Isa, Simd, SimdOp};
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// Outputs whose filters are finished side by side.
+const OUTPUTS: usize = 16;
+/// Rows of the sums, channels of the input, that a task computes of one frequency.
+const ROWS_A_TASK: usize = 256;
+
+/// One layer and its operands.
+pub(super) struct WeightGradient<'a, const M: usize, const T: usize, P> {
+    isa: Isa,
+    grid: Grid<M, T>,
+    input: &'a [f32],
+    gradient: &'a [f32],
+    scheme: PhantomData<P>,
+}
+
+impl<'a, const M: usize, const T: usize, P: Scheme<M, T>> WeightGradient<'a, M, T, P> {
+    /// Of the convolution of `grid`, `input` and the output's `gradient`.
+    pub(super) fn new(isa: Isa, grid: Grid<M, T>, input: &'a [f32], gradient: &'a [f32]) -> Self {
+        Self { isa, grid, input, gradient, scheme: PhantomData }
+    }
+
+    /// Writes it, `[out_channels, in_channels, 3, 3]`.
+    pub(super) fn compute(&self, team: &mut Team, weight_gradient: &mut [f32]) {
+        let shape = &self.grid.shape;
+        let len = T * T * shape.in_channels * shape.out_channels;
+        if len <= KEPT {
+            self.by_chunks(team, len, weight_gradient)
+        } else {
+            self.by_blocks(team, len, weight_gradient)
+        }
+    }
+
+    /// Floats that the tiles of a row of tiles take, transformed.
+    fn row_len(&self) -> usize {
+        let shape = &self.grid.shape;
+        T * T * self.grid.across * (panel_stride(shape.in_channels) + shape.out_channels)
+    }
+
+    /// A chunk of tiles a task, each with its own sums.
+    fn by_chunks(&self, team: &mut Team, len: usize, weight_gradient: &mut [f32]) {
+        let rows = self.grid.rows();
+        let most = (rows * self.grid.across / SHORTEST).min(rows);
+        let chunks = most.clamp(1, CHUNKS);
+        let (sums, mut team) = team.take(chunks * len);
+        team.for_each_chunk(sums, len, |chunk, sums, scratch| {
+            self.chunk(rows * chunk / chunks..rows * (chunk + 1) / chunks, sums, scratch);
+        });
+        add_pairwise(&mut team, sums, chunks, len);
+        self.finish(&mut team, &sums[..len], weight_gradient);
+    }
+
+    /// The sums over some rows of tiles, a block of them at a time.
+    fn chunk(&self, rows: Range<usize>, sums: &mut [f32], mut scratch: Scratch) {
+        let (channels, out) = (self.grid.shape.in_channels, self.grid.shape.out_channels);
+        let rows_a_block = (NEAR_BLOCK / self.row_len()).max(1);
+        let most = rows_a_block.min(rows.len()) * self.grid.across * T * T;
+        let (inputs, mut scratch) = scratch.take(most * panel_stride(channels));
+        let (gradients, mut scratch) = scratch.take(most * out);
+        let kernel = Kernel::of(self.isa);
+        for first in rows.clone().step_by(rows_a_block) {
+            let block = first..rows.end.min(first + rows_a_block);
+            let tiles = block.len() * self.grid.across;
+            let values = T * T * tiles;
+            let inputs = &mut inputs[..values * panel_stride(channels)];
+            let gradients = &mut gradients[..values * out];
+            self.transform(block, inputs, gradients);
+            let operands = Transformed { inputs, gradients, tiles, runs: 1 };
+            for (f, sums) in sums.chunks_exact_mut(channels * out).enumerate() {
+                let accumulate = first != rows.start;
+                self.multiply(&kernel, &operands, f, 0, sums, accumulate, scratch.reborrow());
+            }
+        }
+    }
+
+    /// Block after block of tiles: the tasks share first the rows of tiles, then the frequencies.
+    fn by_blocks(&self, team: &mut Team, len: usize, weight_gradient: &mut [f32]) {
+        let (channels, out) = (self.grid.shape.in_channels, self.grid.shape.out_channels);
+        let (rows, across) = (self.grid.rows(), self.grid.across);
+        let blocks = rows.div_ceil((FAR_BLOCK / self.row_len()).max(1));
+        let most = rows.div_ceil(blocks) * T * T * across;
+        let (sums, mut team) = team.take(len);
+        let (inputs, mut team) = team.take(most * panel_stride(channels));
+        let (gradients, mut team) = team.take(most * out);
+        let kernel = Kernel::of(self.isa);
+        for i in 0..blocks {
+            let block = rows * i / blocks..rows * (i + 1) / blocks;
+            let values = T * T * across;
+            let inputs = &mut inputs[..block.len() * values * panel_stride(channels)];
+            let gradients = &mut gradients[..block.len() * values * out];
+            let parts = (
+                ChunksMut::new(inputs, values * panel_stride(channels)),
+                ChunksMut::new(gradients, values * out),
+            );
+            team.for_each_part(parts, |row, (inputs, gradients), _| {
+                let row = block.start + row;
+                self.transform(row..row + 1, inputs, gradients);
+            });
+            let operands = Transformed { inputs, gradients, tiles: across, runs: block.len() };
+            let tasks = channels.div_ceil(ROWS_A_TASK);
+            let parts = sums
+                .chunks_exact_mut(channels * out)
+                .flat_map(|sums| sums.chunks_mut(ROWS_A_TASK * out))
+                .collect::<crate::runtime::SlicesMut<f32>>();
+            team.for_each_part(parts, |task, sums, scratch| {
+                let (f, first) = (task / tasks, task % tasks * ROWS_A_TASK);
+                self.multiply(&kernel, &operands, f, first, sums, i > 0, scratch);
+            });
+        }
+        self.finish(&mut team, sums, weight_gradient);
+    }
+
+    /// The tiles of some rows, transformed: `[frequency][tile][channel]` each.
+    fn transform(&self, rows: Range<usize>, inputs: &mut [f32], gradients: &mut [f32]) {
+        let Self { isa, ref grid, input, gradient, scheme } = *self;
+        let stride = panel_stride(grid.shape.in_channels);
+        let values = &mut *inputs;
+        isa.dispatch(ToTiles { grid, rows: rows.clone(), input, values, stride, scheme });
+        isa.dispatch(GradientToTiles { grid, rows, gradient, values: gradients, scheme });
+    }
+
+    /// Adds the products of frequency `f` in the channels from `first` on to `sums`, `[channels, out]`.
+    fn multiply(
+        &self,
+        kernel: &Kernel,
+        operands: &Transformed,
+        f: usize,
+        first: usize,
+        sums: &mut [f32],
+        accumulate: bool,
+        scratch: Scratch,
+    ) {
+        let &Transformed { inputs, gradients, tiles, runs } = operands;
+        let out = self.grid.shape.out_channels;
+        let stride = panel_stride(self.grid.shape.in_channels);
+        let operands = TransposedRuns {
+            a: &inputs[f * tiles * stride + first..],
+            a_stride: stride,
+            a_run: T * T * tiles * stride,
+            b: &gradients[f * tiles * out..],
+            b_run: T * T * tiles * out,
+            n: out,
+            rows: tiles,
+            runs,
+        };
+        gemm_transposed_runs(kernel, &operands, sums, accumulate, scratch);
+    }
+
+    /// From the sums, `[frequency][channel][out]`, to the gradient.
+    fn finish(&self, team: &mut Team, sums: &[f32], weight_gradient: &mut [f32]) {
+        let channels = self.grid.shape.in_channels;
+        team.for_each_chunk(weight_gradient, OUTPUTS * 9 * channels, |block, filters, _| {
+            let (sums, out) = (&sums[block * OUTPUTS..], self.grid.shape.out_channels);
+            let scheme = PhantomData::<P>;
+            self.isa.dispatch(Finish::<M, T, P> { sums, channels, out, filters, scheme });
+        });
+    }
+}
+
+/// A block of tiles in the transformed domain: `[run][frequency][tile][channel]` each.
+struct Transformed<'a> {
+    /// Tiles `panel_stride(in_channels)` apart.
+    inputs: &'a [f32],
+    gradients: &'a [f32],
+    /// Tiles of a run.
+    tiles: usize,
+    runs: usize,
+}
+
+/// The filters of [`OUTPUTS`] outputs.
+struct Finish<'a, const M: usize, const T: usize, P> {
+    /// `[frequency][channel][out]`, from the first of these outputs on.
+    sums: &'a [f32],
+    channels: usize,
+    out: usize,
+    /// `[OUTPUTS][channel][9]`
+    filters: &'a mut [f32],
+    scheme: PhantomData<P>,
+}
+
+impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for Finish<'_, M, T, P> {
+    type Output = ();
+
+    // Plain loops over the outputs side by side: compiled for the instruction set, they are vectors.
+    #[inline(always)]
+    fn eval<S: Simd>(self, _: S) {
+        let Self { sums, channels, out, filters, .. } = self;
+        for channel in 0..channels {
+            let mut half = [[[0.0_f64; OUTPUTS]; T]; 3];
+            for x in 0..T {
+                let mut column = [[0.0_f64; OUTPUTS]; T];
+                for (y, values) in column.iter_mut().enumerate() {
+                    let at = ((y * T + x) * channels + channel) * out;
+                    let sums: &[f32; OUTPUTS] = sums[at..].first_chunk().expect("outputs by 16");
+                    for (value, &sum) in values.iter_mut().zip(sums) {
+                        *value = f64::from(sum);
+                    }
+                }
+                for lane in 0..OUTPUTS {
+                    let mut values = [0.0; T];
+                    for y in 0..T {
+                        values[y] = column[y][lane];
+                    }
+                    let taps = P::filter_gradient(values);
+                    for y in 0..3 {
+                        half[y][x][lane] = taps[y];
+                    }
+                }
+            }
+            for (y, row) in half.iter().enumerate() {
+                for lane in 0..OUTPUTS {
+                    let mut values = [0.0; T];
+                    for x in 0..T {
+                        values[x] = row[x][lane];
+                    }
+                    let taps = P::filter_gradient(values);
+                    for (x, tap) in taps.into_iter().enumerate() {
+                        filters[(lane * channels + channel) * 9 + 3 * y + x] = tap as f32;
+                    }
+                }
+            }
+        }
+    }
+}
