@@ -17,7 +17,7 @@ use crate::model::{Downsample, ModelSpec, Options, Shortcut, SpecError, StrideIn
 
 /// The version of the numerics. It is raised when a change of the program changes the bits of a run.
 /// Configurations of the first version do not state it.
-pub const NUMERICS: u32 = 1;
+pub const NUMERICS: u32 = 2;
 
 /// How long a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -354,10 +354,14 @@ mod tests {
         assert!(text.contains("lr                = 0.2\n"), "{text}");
         assert_eq!(config().total_steps(), 3_900);
         // What the first version did not store is not stored where it is as it was.
-        let text = serde_json::to_string(&config()).unwrap();
+        let first = Config { numerics: 1, ..config() };
+        let text = serde_json::to_string(&first).unwrap();
         let new =
             ["numerics", "lengthened", "\"test\"", "initial", "backbone", "freeze", "\"images\""];
         assert!(new.iter().all(|new| !text.contains(new)));
+        assert_eq!(serde_json::from_str::<Config>(&text).unwrap().numerics, 1);
+        let text = serde_json::to_string(&config()).unwrap();
+        assert!(text.contains(&format!("\"numerics\":{NUMERICS}")), "{text}");
         let unknown = serde_json::to_string(&config()).unwrap().replace("\"lr\"", "\"eta\"");
         assert!(serde_json::from_str::<Config>(&unknown).is_err());
     }
