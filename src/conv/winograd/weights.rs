@@ -206,8 +206,9 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for Finish<'_, M, T
     fn eval<S: Simd>(self, _: S) {
         let Self { sums, channels, out, filters, .. } = self;
         for channel in 0..channels {
-            let mut half = [[[0.0_f64; OUTPUTS]; T]; 3];
-            for x in 0..T {
+            // By column: the three values that its rows become.
+            let mut half = [[[0.0_f64; OUTPUTS]; 3]; T];
+            for (x, half) in half.iter_mut().enumerate() {
                 let mut column = [[0.0_f64; OUTPUTS]; T];
                 for (y, values) in column.iter_mut().enumerate() {
                     let at = ((y * T + x) * channels + channel) * out;
@@ -218,20 +219,19 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for Finish<'_, M, T
                 }
                 for lane in 0..OUTPUTS {
                     let mut values = [0.0; T];
-                    for y in 0..T {
-                        values[y] = column[y][lane];
+                    for (value, row) in values.iter_mut().zip(&column) {
+                        *value = row[lane];
                     }
-                    let taps = P::filter_gradient(values);
-                    for y in 0..3 {
-                        half[y][x][lane] = taps[y];
+                    for (half, tap) in half.iter_mut().zip(P::filter_gradient(values)) {
+                        half[lane] = tap;
                     }
                 }
             }
-            for (y, row) in half.iter().enumerate() {
+            for y in 0..3 {
                 for lane in 0..OUTPUTS {
                     let mut values = [0.0; T];
-                    for x in 0..T {
-                        values[x] = row[x][lane];
+                    for (value, column) in values.iter_mut().zip(&half) {
+                        *value = column[y][lane];
                     }
                     let taps = P::filter_gradient(values);
                     for (x, tap) in taps.into_iter().enumerate() {
