@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::hash::Hash;
 use super::sampler::shuffle;
-use super::{Error, JpegDecoder, RgbImage, RgbView, SettingError, Statistics, View};
+use super::{Error, JpegDecoder, RgbImage, RgbView, SettingError, Statistics, View, Window};
 use crate::runtime::Rng;
 
 /// Labelled images with numbers from 0.
@@ -58,6 +58,27 @@ pub trait Dataset: Send + Sync {
     fn with_image(&self, index: usize, see: &mut dyn FnMut(RgbView<'_>)) -> Result<(), Error> {
         see(self.image(index)?.view());
         Ok(())
+    }
+
+    /// As [`with_image`](Self::with_image), of which only a part is wanted: `choose` says of the size (width, height)
+    /// which. Pixels outside may be black instead, where reading less takes less time. `choose` is called before
+    /// `see`, and again if the size turns out to be another; the last call counts.
+    ///
+    /// # Errors
+    /// As for [`image`](Self::image); `see` is not called then.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len), or `choose` returns a window that is empty or not inside the image.
+    fn with_part(
+        &self,
+        index: usize,
+        choose: &mut dyn FnMut([usize; 2]) -> Window,
+        see: &mut dyn FnMut(RgbView<'_>),
+    ) -> Result<(), Error> {
+        self.with_image(index, &mut |image| {
+            choose([image.width(), image.height()]);
+            see(image);
+        })
     }
 
     /// Says that images `indices` will be read soon: what lies on a disk may be fetched from now on. It
@@ -190,6 +211,15 @@ impl Dataset for Subset {
 
     fn with_image(&self, index: usize, see: &mut dyn FnMut(RgbView<'_>)) -> Result<(), Error> {
         self.data.with_image(self.indices[index], see)
+    }
+
+    fn with_part(
+        &self,
+        index: usize,
+        choose: &mut dyn FnMut([usize; 2]) -> Window,
+        see: &mut dyn FnMut(RgbView<'_>),
+    ) -> Result<(), Error> {
+        self.data.with_part(self.indices[index], choose, see)
     }
 
     fn read_ahead(&self, indices: &[usize]) {

@@ -20,7 +20,7 @@ mod stamp;
 
 pub use dataset::{Dataset, Subset};
 pub use decode::{
-    JpegDecoder, Limits, NoDecoder, decode, is_plain_jpeg, read_image, read_image_from,
+    JpegDecoder, Limits, NoDecoder, decode, decode_part, is_plain_jpeg, read_image, read_image_from,
 };
 pub use error::{Error, SettingError};
 pub(crate) use hash::Hash;

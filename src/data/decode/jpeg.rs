@@ -178,6 +178,13 @@ impl<'a> Survey<'a> {
         }
     }
 
+    /// Whether every decoder takes the components for grey or for YCbCr: named by numbers, with no other word on
+    /// their colours.
+    pub(super) fn is_plain_in_colour(&self) -> bool {
+        let numbered = matches!(self.names[..], [_] | [0, 1, 2] | [1, 2, 3]);
+        numbered && matches!(self.adobe, None | Some(1))
+    }
+
     /// Whether some component has two rows where another has four, which neither decoder gets right.
     pub(super) fn is_uneven(&self) -> bool {
         let rows = |n| self.sampling.iter().any(|&(_, v)| v == n);

@@ -14,18 +14,47 @@ use super::jpeg::{Colours, Survey, truncated};
 use super::jpeg_usual;
 use super::library::upright;
 use super::limits::check_size;
-use crate::data::{Error, RgbImage};
+use crate::data::{Error, RgbImage, Window};
 
 /// Decodes `bytes`; `path` is only the name that errors carry.
 pub(super) fn decode(bytes: &[u8], path: &Path, limits: &Limits) -> Result<RgbImage, Error> {
     let survey = Survey::of(bytes, path)?;
     let pixels = match survey.open_end {
-        None => pixels(&survey, bytes, path, limits)?,
+        None => pixels(&survey, bytes, None, path, limits)?,
         Some(end) => pixels_without_end(&survey, bytes, end, path, limits)?,
     };
-    // A damaged EXIF block is no reason to refuse the image.
-    let orientation = survey.exif.and_then(Orientation::from_exif_chunk);
-    Ok(upright(pixels, orientation.unwrap_or(Orientation::NoTransforms)))
+    Ok(upright(pixels, orientation(&survey)))
+}
+
+/// As [`decode`], of which only a part is wanted, and may be all that is computed. `choose` says of the size which; it
+/// is called again where the size turns out to be another.
+pub(super) fn decode_part(
+    bytes: &[u8],
+    path: &Path,
+    limits: &Limits,
+    choose: &mut dyn FnMut([usize; 2]) -> Window,
+) -> Result<RgbImage, Error> {
+    let survey = Survey::of(bytes, path)?;
+    let size = [survey.width, survey.height].map(usize::from);
+    let upright = orientation(&survey) == Orientation::NoTransforms;
+    let chosen = upright && survey.open_end.is_none() && !size.contains(&0);
+    let image = if chosen {
+        let pixels = pixels(&survey, bytes, Some(choose(size)), path, limits)?;
+        RgbImage::new(pixels.width() as usize, pixels.height() as usize, pixels.into_raw())
+    } else {
+        decode(bytes, path, limits)?
+    };
+    let found = [image.width(), image.height()];
+    if !chosen || found != size {
+        choose(found);
+    }
+    Ok(image)
+}
+
+/// A damaged EXIF block is no reason to refuse the image.
+fn orientation(survey: &Survey<'_>) -> Orientation {
+    let stated = survey.exif.and_then(Orientation::from_exif_chunk);
+    stated.unwrap_or(Orientation::NoTransforms)
 }
 
 /// Whether `bytes` are a JPEG that every program shows alike: whole, upright, grey or of three components, in
@@ -33,18 +62,19 @@ pub(super) fn decode(bytes: &[u8], path: &Path, limits: &Limits) -> Result<RgbIm
 pub fn is_plain_jpeg(bytes: &[u8]) -> bool {
     const START: &[u8] = b"\xFF\xD8\xFF";
     let Ok(survey) = Survey::of(bytes, Path::new("")) else { return false };
-    let orientation = survey.exif.and_then(Orientation::from_exif_chunk);
     bytes.starts_with(START)
         && survey.open_end.is_none()
         && survey.width > 0
         && survey.is_usual()
         && !matches!(survey.colours(), Colours::Cmyk | Colours::Ycck)
-        && orientation.is_none_or(|orientation| orientation == Orientation::NoTransforms)
+        && orientation(&survey) == Orientation::NoTransforms
 }
 
+/// All pixels, or at least those in `wanted`.
 fn pixels(
     survey: &Survey<'_>,
     bytes: &[u8],
+    wanted: Option<Window>,
     path: &Path,
     limits: &Limits,
 ) -> Result<image::RgbImage, Error> {
@@ -55,7 +85,7 @@ fn pixels(
     if limits.decoder == JpegDecoder::LibjpegTurbo && !survey.is_in_inks() {
         return jpeg_usual::by_turbo(survey, bytes, path, limits);
     }
-    jpeg_usual::by_zune(bytes, path, limits)
+    jpeg_usual::by_rust(survey, bytes, wanted, path, limits)
 }
 
 /// The pixels of a file that ends, or goes on with something else, where the end marker should be.
@@ -83,7 +113,9 @@ fn pixels_without_end(
     let decoded =
         [0x00, 0xFE].map(|fill| unusual(survey, &followed_by(&[fill; FILL]), path, limits));
     match decoded {
-        [Ok(image), Ok(other)] if image == other => pixels(survey, &followed_by(&[]), path, limits),
+        [Ok(image), Ok(other)] if image == other => {
+            pixels(survey, &followed_by(&[]), None, path, limits)
+        }
         [Err(error @ (Error::TooLarge { .. } | Error::Unsupported { .. })), _] => Err(error),
         _ => Err(truncated(bytes, path)),
     }

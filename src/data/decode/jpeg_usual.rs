@@ -1,4 +1,4 @@
-//! The pixels of JPEGs of usual layouts, by the decoder that was asked for. Both are fed with the file's
+//! The pixels of JPEGs of usual layouts, by the decoder that was asked for. All are fed with the file's
 //! bytes as they lie and write to where the pixels stay.
 
 use std::path::Path;
@@ -8,11 +8,32 @@ use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::errors::DecodeErrors;
 
-use super::Limits;
+use super::jpeg::{Colours, Survey};
 use super::limits::check_size;
-use crate::data::Error;
+use super::{Limits, baseline};
+use crate::data::{Error, Window};
 
-/// The pixels of `bytes`, which `Survey::is_usual`.
+/// The pixels of `bytes`, which `Survey::is_usual`: all of them, or those in `wanted`.
+pub(super) fn by_rust(
+    survey: &Survey<'_>,
+    bytes: &[u8],
+    wanted: Option<Window>,
+    path: &Path,
+    limits: &Limits,
+) -> Result<image::RgbImage, Error> {
+    let (width, height) = (survey.width.into(), survey.height.into());
+    let depth = if survey.colours() == Colours::Grey { 1 } else { 3 };
+    let fits = check_size(width, height, depth, path, limits).is_ok();
+    if fits && survey.is_plain_in_colour() {
+        let pixels = baseline::decode(bytes, wanted);
+        if let Some(image) = pixels.and_then(|p| image::RgbImage::from_raw(width, height, p)) {
+            return Ok(image);
+        }
+    }
+    by_zune(bytes, path, limits)
+}
+
+/// The same, all of them, by the decoder that knows every usual layout.
 pub(super) fn by_zune(
     bytes: &[u8],
     path: &Path,
@@ -39,7 +60,7 @@ pub(super) fn by_zune(
 /// The same by libjpeg-turbo, which knows no CMYK.
 #[cfg(feature = "libjpeg-turbo")]
 pub(super) fn by_turbo(
-    survey: &super::jpeg::Survey<'_>,
+    survey: &Survey<'_>,
     bytes: &[u8],
     path: &Path,
     limits: &Limits,

@@ -6,6 +6,7 @@
 //! without a colour profile. Of an animation the first frame counts, of several pages the first. The
 //! EXIF orientation is applied. `docs/formats.md` has all of it, with the differences to Pillow.
 
+mod baseline;
 mod decoder;
 mod foreign;
 mod gif;
@@ -22,7 +23,7 @@ use std::path::Path;
 
 use image::ImageFormat;
 
-use super::{Error, RgbImage};
+use super::{Error, RgbImage, Window};
 pub use decoder::{JpegDecoder, NoDecoder};
 pub use jpeg_pixels::is_plain_jpeg;
 use library::{by_library, upright};
@@ -82,6 +83,30 @@ pub fn decode(bytes: &[u8], path: impl AsRef<Path>, limits: &Limits) -> Result<R
     };
     let (rgb, orientation) = by_library(bytes, format, path, limits)?;
     Ok(upright(rgb, orientation))
+}
+
+/// As [`decode`], of which only a part is wanted: `choose` says of the size (width, height) which. Pixels outside may be
+/// black instead, where decoding less takes less time. `choose` is called once, and again if the size turns out to
+/// be another; the last call counts.
+///
+/// # Errors
+/// As for [`read_image`]; `choose` may have been called.
+///
+/// # Panics
+/// If `choose` returns a window that is empty or not inside the image.
+pub fn decode_part(
+    bytes: &[u8],
+    path: impl AsRef<Path>,
+    limits: &Limits,
+    choose: &mut dyn FnMut([usize; 2]) -> Window,
+) -> Result<RgbImage, Error> {
+    let path = path.as_ref();
+    if format_of(bytes, path)? == ImageFormat::Jpeg {
+        return jpeg_pixels::decode_part(bytes, path, limits, choose);
+    }
+    let image = decode(bytes, path, limits)?;
+    choose([image.width(), image.height()]);
+    Ok(image)
 }
 
 fn format_of(bytes: &[u8], path: &Path) -> Result<ImageFormat, Error> {
@@ -229,6 +254,32 @@ mod tests {
     }
 
     #[test]
+    fn a_part_is_that_of_the_whole_image_in_every_format() {
+        let mut formats = FORMATS.map(|format| encoded(gradient(), format)).to_vec();
+        // A JPEG that is turned by its EXIF block, which stands after the start.
+        let jpeg = formats[0].clone();
+        let exif = b"\xFF\xE1\0\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+        formats.push([&jpeg[..2], exif, &jpeg[2..]].concat());
+        for bytes in formats {
+            let whole = decode(&bytes).unwrap();
+            let mut asked = Vec::new();
+            let wanted = Window { left: 3, top: 5, width: 9, height: 11 };
+            let part = decode_part(&bytes, "a.xyz", &Limits::default(), &mut |size| {
+                asked.push(size);
+                wanted
+            });
+            let part = part.unwrap();
+            assert_eq!(asked, [[whole.width(), whole.height()]]);
+            for y in wanted.top..wanted.top + wanted.height {
+                let [part, whole] = [&part, &whole].map(|image| image.row(y)[9..36].to_vec());
+                assert_eq!(part, whole);
+            }
+        }
+        let turned = decode(&[&jpeg[..2], exif, &jpeg[2..]].concat()).unwrap();
+        assert_eq!((turned.width(), turned.height()), (17, 23));
+    }
+
+    #[test]
     fn damage_never_panics() {
         let mut rng = Rng::named(0, "damage");
         for format in FORMATS {
@@ -241,6 +292,8 @@ mod tests {
                 }
                 bytes.truncate(bytes.len() - rng.below(2) * rng.below(bytes.len()));
                 let _ = decode(&bytes);
+                let all = |[width, height]: [usize; 2]| Window::all(width, height);
+                let _ = decode_part(&bytes, "a.xyz", &Limits::default(), &mut { all });
             }
         }
     }

@@ -3,6 +3,8 @@
 //! Every image has a random stream of its own, keyed by (seed, epoch, number in the set): a batch
 //! is the same for any number of threads, in any order, and after a resume.
 
+use std::cell::RefCell;
+
 use super::{Augmentation, Mean, Normalizer, View};
 use crate::data::{Dataset, Error, SettingError};
 use crate::runtime::{ChunksMut, Rng, Scratch, team};
@@ -87,8 +89,17 @@ impl<'a> Batches<'a> {
         let image = |i: usize, out: &mut [f32], mut scratch: Scratch| {
             let index = indices[i];
             let mut rng = Rng::new(self.seed, &[AUGMENT, epoch, index as u64]);
-            self.data.with_image(index, &mut |image| {
-                let drawn = self.augment.draw(self.view, [image.width(), image.height()], &mut rng);
+            // Drawn as soon as the size is known: where it is cheaper, the rest is not even decoded.
+            let drawn = RefCell::new(None);
+            let mut choose = |size| {
+                let now = self.augment.draw(self.view, size, &mut rng);
+                let part = now.square.reach();
+                *drawn.borrow_mut() = Some(now);
+                part
+            };
+            self.data.with_part(index, &mut choose, &mut |image| {
+                let drawn = drawn.borrow();
+                let drawn = drawn.as_ref().expect("the size is told before the image");
                 let (room, _) = scratch.take(drawn.square.room().div_ceil(size_of::<f32>()));
                 drawn.write(image, &self.normalizer, bytemuck::cast_slice_mut(room), out);
             })

@@ -116,6 +116,22 @@ impl Part {
         (band.1 - band.0) * self.stride() + self.stride() * 5 + self.area.width * 3 + 1 + 3
     }
 
+    /// The part of the image that is read.
+    pub(super) fn reach(self) -> Window {
+        let Self { area, size, window } = self;
+        if !self.is_resized() {
+            return Window { left: area.left + window.left, top: area.top + window.top, ..window };
+        }
+        let columns = Filter::new(area.width, size[0], window.left, window.width).reach();
+        let rows = self.filter_of_rows().reach();
+        Window {
+            left: area.left + columns.0,
+            top: area.top + rows.0,
+            width: columns.1 - columns.0,
+            height: rows.1 - rows.0,
+        }
+    }
+
     fn filter_of_rows(self) -> Filter {
         Filter::new(self.area.height, self.size[1], self.window.top, self.window.height)
     }

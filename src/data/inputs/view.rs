@@ -182,6 +182,14 @@ impl Square {
         self.side
     }
 
+    /// The part of the image that [`rows`](Self::rows) reads; a pixel or so beyond may not count.
+    pub fn reach(&self) -> Window {
+        match self.pad {
+            Some(_) => Window::all(self.size[0], self.size[1]),
+            None => self.part.reach(),
+        }
+    }
+
     /// Bytes of memory that [`rows`](Self::rows) needs.
     pub fn room(&self) -> usize {
         let Some(side) = self.pad else { return self.part_room() };
@@ -262,6 +270,7 @@ fn center(side: usize, crop: usize) -> usize {
 mod tests {
     use super::*;
     use crate::data::resize;
+    use crate::runtime::Rng;
 
     fn gradient(width: usize, height: usize) -> RgbImage {
         let pixel = |i: usize| [(i % width * 7) as u8, (i / width * 5) as u8, (i % 251) as u8];
@@ -300,6 +309,35 @@ mod tests {
             let ten = view.crops(&gradient(side, side), Crops::Ten);
             assert!(ten[..5].iter().all(|square| *square == ten[4]), "{side}");
             assert!(ten[5..].iter().all(|square| *square == ten[9] && *square != ten[4]), "{side}");
+        }
+    }
+
+    #[test]
+    fn what_is_beyond_the_reach_does_not_matter() {
+        let mut rng = Rng::named(0, "reach");
+        for _ in 0..300 {
+            let size = [0; 2].map(|_| 1 + rng.below(60));
+            let resize = (rng.below(3) > 0).then(|| 1 + rng.below(50));
+            let view = View { pad: None, resize, crop: 1 + rng.below(40) };
+            let [right, bottom] =
+                view.resized_size(size).map(|side| side.saturating_sub(view.crop));
+            let corner = [rng.below(right + 1), rng.below(bottom + 1)];
+            let image = gradient(size[0], size[1]);
+            if view.resized_size(size).contains(&0) {
+                continue;
+            }
+            let square = view.square(size, corner);
+            let reach = square.reach();
+            assert!(reach.is_inside(size[0], size[1]), "{reach:?} of {size:?}");
+            let mut other = image.clone();
+            for (i, pixel) in other.pixels_mut().as_chunks_mut::<3>().0.iter_mut().enumerate() {
+                let [x, y] = [i % size[0], i / size[0]];
+                let (x, y) = (x.wrapping_sub(reach.left), y.wrapping_sub(reach.top));
+                if x >= reach.width || y >= reach.height {
+                    *pixel = [0; 3];
+                }
+            }
+            assert_eq!(square.image(other.view()), square.image(image.view()), "{square:?}");
         }
     }
 }

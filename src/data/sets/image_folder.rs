@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use super::names::name_of;
 use super::paths::Search;
-use crate::data::decode::{Limits, read_bytes, read_image, regular};
+use crate::data::decode::{Limits, decode_part, read_bytes, read_image, regular};
 use crate::data::hash::Hash;
 use crate::data::stamp::Stamp;
-use crate::data::{Dataset, Error, JpegDecoder, RgbImage};
+use crate::data::{Dataset, Error, JpegDecoder, RgbImage, RgbView, Window};
 use crate::runtime::Unwatched;
 
 /// The images of a folder of class folders.
@@ -131,6 +131,18 @@ impl Dataset for ImageFolder {
 
     fn image(&self, index: usize) -> Result<RgbImage, Error> {
         read_image(&self.files[index].path, &self.limits)
+    }
+
+    fn with_part(
+        &self,
+        index: usize,
+        choose: &mut dyn FnMut([usize; 2]) -> Window,
+        see: &mut dyn FnMut(RgbView<'_>),
+    ) -> Result<(), Error> {
+        let path = &self.files[index].path;
+        let bytes = read_bytes(regular::open(path)?, path, &self.limits)?;
+        see(decode_part(&bytes, path, &self.limits, choose)?.view());
+        Ok(())
     }
 
     fn name(&self, index: usize) -> String {

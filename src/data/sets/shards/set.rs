@@ -7,9 +7,9 @@ use super::index::{Index, Record};
 use super::map::MappedTar;
 use super::measured::Measured;
 use super::raw::RawImage;
-use crate::data::decode::{Limits, decode};
+use crate::data::decode::{Limits, decode, decode_part};
 use crate::data::hash::Hash;
-use crate::data::{Dataset, Error, JpegDecoder, RgbImage, RgbView, Statistics, View};
+use crate::data::{Dataset, Error, JpegDecoder, RgbImage, RgbView, Statistics, View, Window};
 
 /// Labelled images in shards: one part of a set. An image takes 24 bytes of memory until it is read.
 #[derive(Debug)]
@@ -167,6 +167,23 @@ impl Dataset for Shards {
             see(RawImage::parse(bytes, &name(), &self.limits)?.view());
         } else {
             see(decode(bytes, name(), &self.limits)?.view());
+        }
+        Ok(())
+    }
+
+    fn with_part(
+        &self,
+        index: usize,
+        choose: &mut dyn FnMut([usize; 2]) -> Window,
+        see: &mut dyn FnMut(RgbView<'_>),
+    ) -> Result<(), Error> {
+        let (bytes, name) = (self.record(index)?, || self.name(index));
+        if RawImage::is_raw(bytes) {
+            let image = RawImage::parse(bytes, &name(), &self.limits)?.view();
+            choose([image.width(), image.height()]);
+            see(image);
+        } else {
+            see(decode_part(bytes, name(), &self.limits, choose)?.view());
         }
         Ok(())
     }
