@@ -4,6 +4,7 @@
 //! where the set lies. What is known of a finished shard is kept beside it, so the same command goes on where it was
 //! killed; `dataset.json` is written last of all, and a folder without it is an unfinished pack.
 
+mod encode;
 mod folder;
 mod plan;
 mod settings;

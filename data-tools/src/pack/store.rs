@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use image::ImageFormat;
-use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use resnet_cpu::RgbImage;
 use resnet_cpu::data::shards::{RawImage, Record};
-use resnet_cpu::data::{Dataset, Error, Limits, View, decode, is_plain_jpeg, resize};
+use resnet_cpu::data::{Dataset, Error, Limits, View, Window, decode_part, is_plain_jpeg, resize};
+
+use super::encode::jpeg;
 
 /// How images that are not taken as they are are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -81,18 +82,26 @@ impl Rule {
         limits: &Limits,
     ) -> Result<Stored<'a>, Error> {
         let raw = RawImage::is_raw(&bytes);
-        let image = match raw {
-            true => RawImage::parse(&bytes, path, limits)?.view().to_image(),
-            false => decode(&bytes, path, limits)?,
+        let smaller = |[width, height]: [usize; 2]| {
+            self.shorter_side.is_none_or(|side| width.min(height) <= side)
         };
         let extension = match self.shorter_side {
             None => Some(if raw { "ppm" } else { extension(&bytes) }),
-            Some(side) if image.width().min(image.height()) > side => None,
             Some(_) => match self.format {
                 Format::Jpeg => is_plain_jpeg(&bytes).then_some("jpg"),
                 Format::Raw => raw.then_some("ppm"),
             },
         };
+        // Of those that are stored as they are, pixels that are not measured are not needed.
+        let needed = |size: [usize; 2]| match self.view {
+            Some(view) if extension.is_some() && smaller(size) => view.center_square(size).reach(),
+            _ => Window::all(size[0], size[1]),
+        };
+        let image = match raw {
+            true => RawImage::parse(&bytes, path, limits)?.view().to_image(),
+            false => decode_part(&bytes, path, limits, &mut { needed })?,
+        };
+        let extension = extension.filter(|_| smaller([image.width(), image.height()]));
         let Some(extension) = extension else { return self.anew(image, path, limits) };
         let flags = Record::UNTOUCHED | if raw { Record::RAW } else { 0 };
         Ok(Stored { extension, bytes, flags, square: self.square(&image) })
@@ -112,32 +121,20 @@ impl Rule {
         if self.format == Format::Raw {
             return Ok(self.raw(image));
         }
-        let bytes = self.jpeg(&image).map_err(|reason| {
+        let bytes = jpeg(&image, self.quality).map_err(|reason| {
             let (width, height) = (image.width(), image.height());
             let detail = format!("{width}x{height}, which cannot be encoded as JPEG: {reason}");
             Error::Unsupported { path: path.to_path_buf(), detail }
         })?;
         // What is measured is what training will see.
         let square = match self.view {
-            Some(view) => Some(view.center(&decode(&bytes, path, limits)?)),
+            Some(view) => {
+                let mut needed = |size| view.center_square(size).reach();
+                Some(view.center(&decode_part(&bytes, path, limits, &mut needed)?))
+            }
             None => None,
         };
         Ok(Stored { extension: "jpg", bytes: Cow::Owned(bytes), flags: 0, square })
-    }
-
-    /// The image as JPEG in 4:4:4. The encoder's vector instructions are not built in: they round otherwise, and
-    /// the bytes would depend on the machine.
-    fn jpeg(&self, image: &RgbImage) -> Result<Vec<u8>, String> {
-        // Sides are within the limits, which are below those of JPEG, unless a flag has raised them.
-        let side = |side: usize| u16::try_from(side).map_err(|error| error.to_string());
-        let (width, height) = (side(image.width())?, side(image.height())?);
-        let mut bytes = Vec::new();
-        let mut encoder = Encoder::new(&mut bytes, self.quality);
-        encoder.set_sampling_factor(SamplingFactor::R_4_4_4);
-        encoder
-            .encode(image.pixels(), width, height, ColorType::Rgb)
-            .map_err(|error| error.to_string())?;
-        Ok(bytes)
     }
 
     fn raw(&self, image: RgbImage) -> Stored<'static> {

@@ -169,7 +169,7 @@ impl<'a> Ahead<'a> {
         })?;
         let (records, bytes, crc32c) = (index.records.len() as u64, index.bytes, index.crc);
         let shard = ShardInfo { name, records, bytes, crc32c };
-        let numbers = sums.as_ref().map(|sums| sums.numbers().to_vec());
+        let numbers = sums.as_ref().map(Sums::numbers);
         Ok((Done { first, end, shard, skipped, sums: numbers }, sums))
     }
 

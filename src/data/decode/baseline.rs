@@ -123,7 +123,9 @@ impl SimdOp for Decode<'_> {
         let mcu = 8 * across;
         let columns = wanted.left.saturating_sub(across - 1) / mcu
             ..(wanted.left + wanted.width + across - 1).div_ceil(mcu);
-        let mut pixels = vec![0; width * height * 3];
+        // Row by row, so that no memory is cleared long before it is written.
+        let mut pixels = Vec::with_capacity(width * height * 3);
+        pixels.resize(top * width * 3, 0);
         let mut spare = vec![0; 4 * mcus * 8 * across];
         let mut bits = Bits::new(data);
         let mut done = top;
@@ -145,11 +147,13 @@ impl SimdOp for Decode<'_> {
             // The last row of pixels waits for the chroma below it.
             let ready = (mcu + 1) * 8 * down - if mcu + 1 < rows { down - 1 } else { 0 };
             for y in done..ready.min(bottom) {
-                let row = &mut pixels[y * width * 3..][..width * 3];
+                pixels.resize((y + 1) * width * 3, 0);
+                let row = &mut pixels[y * width * 3..];
                 write(&planes, [across, down], y, height, wanted, &mut spare, row);
             }
             done = done.max(ready);
         }
+        pixels.resize(width * height * 3, 0);
         bits.is_inside().then_some(pixels)
     }
 }

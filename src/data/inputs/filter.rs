@@ -78,6 +78,13 @@ impl Filter {
         Self { starts, weights, taps }
     }
 
+    /// The range of inputs that count for outputs `start..start + count` of an axis resized from `from` to `to`
+    /// pixels, without the filter.
+    pub(super) fn inputs(from: usize, to: usize, start: usize, count: usize) -> (usize, usize) {
+        let last = Triangle::new(from, to, start + count - 1).last;
+        (Triangle::new(from, to, start).first, last)
+    }
+
     /// Taps of each output.
     pub(super) fn taps(&self) -> usize {
         self.taps

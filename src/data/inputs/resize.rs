@@ -122,8 +122,8 @@ impl Part {
         if !self.is_resized() {
             return Window { left: area.left + window.left, top: area.top + window.top, ..window };
         }
-        let columns = Filter::new(area.width, size[0], window.left, window.width).reach();
-        let rows = self.filter_of_rows().reach();
+        let columns = Filter::inputs(area.width, size[0], window.left, window.width);
+        let rows = Filter::inputs(area.height, size[1], window.top, window.height);
         Window {
             left: area.left + columns.0,
             top: area.top + rows.0,

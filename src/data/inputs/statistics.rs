@@ -12,41 +12,60 @@ use serde::{Deserialize, Serialize};
 use super::{Mean, View};
 use crate::data::{Dataset, Error, RgbImage};
 use crate::runtime::{Watch, team};
+use crate::simd::{Isa, Simd, SimdOp};
 
-/// Where a [`Sums`] has its numbers: the images, how often each byte is in each channel, the sums of
-/// the channels' products, the sums of the pixels.
+/// Where a [`Sums`] has its numbers: the images, the sums of the channels' products, the sums of the pixels.
 const IMAGES: usize = 0;
-const COUNTS: usize = IMAGES + 1;
-const PRODUCTS: usize = COUNTS + 3 * 256;
-const PIXELS: usize = PRODUCTS + PAIRS.len();
+const PRODUCTS: usize = IMAGES + 1;
+const PIXELS: usize = PRODUCTS + PRODUCT.len();
 
-/// The pairs of channels whose products are added up.
+/// The channels whose products are added up.
+const PRODUCT: [(usize, usize); 6] = [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (0, 2)];
+
+/// Those that differ.
 const PAIRS: [(usize, usize); 3] = [(0, 1), (0, 2), (1, 2)];
+
+/// Squares whose pixels are added in 16 bits.
+const RECENT: u64 = (u16::MAX / u8::MAX as u16) as u64;
 
 /// Sums over squares of the same size. They overflow at 2^64 / 255² pixels, five thousand million squares
 /// of 224.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Sums {
     numbers: Vec<u64>,
+    /// The sums of the pixels of the last few squares: a quarter of the memory to go through for each.
+    recent: Vec<u16>,
     side: usize,
 }
+
+impl PartialEq for Sums {
+    fn eq(&self, other: &Self) -> bool {
+        self.side == other.side && self.numbers() == other.numbers()
+    }
+}
+
+impl Eq for Sums {}
 
 impl Sums {
     /// Sums over no square yet; those to come have `side` pixels a side.
     pub fn new(side: usize) -> Self {
-        Self { numbers: vec![0; PIXELS + 3 * side * side], side }
+        let pixels = 3 * side * side;
+        Self { numbers: vec![0; PIXELS + pixels], recent: vec![0; pixels], side }
     }
 
     /// The sums for squares of `side` whose [`numbers`](Self::numbers) these are; none if there are too
     /// few or too many of them.
     pub fn from_numbers(side: usize, numbers: Vec<u64>) -> Option<Self> {
-        let expected = side.checked_mul(side)?.checked_mul(3)?.checked_add(PIXELS)?;
-        (numbers.len() == expected).then_some(Self { numbers, side })
+        let pixels = side.checked_mul(side)?.checked_mul(3)?;
+        let whole = numbers.len() == pixels.checked_add(PIXELS)?;
+        whole.then(|| Self { numbers, recent: vec![0; pixels], side })
     }
 
     /// All there is to keep of them, for whoever stores the sums of a part of a set.
-    pub fn numbers(&self) -> &[u64] {
-        &self.numbers
+    pub fn numbers(&self) -> Vec<u64> {
+        let mut numbers = self.numbers.clone();
+        add(&mut numbers[PIXELS..], &self.recent);
+        numbers
     }
 
     /// Squares that were added.
@@ -62,20 +81,14 @@ impl Sums {
         let side = self.side;
         assert_eq!((square.width(), square.height()), (side, side), "size of a square");
         self.numbers[IMAGES] += 1;
-        let (counts, rest) = self.numbers[COUNTS..].split_at_mut(PRODUCTS - COUNTS);
-        let (products, sums) = rest.split_at_mut(PIXELS - PRODUCTS);
-        let mut added = [0_u64; PAIRS.len()];
-        let pixels = square.pixels().as_chunks::<3>().0;
-        for (pixel, sums) in pixels.iter().zip(sums.as_chunks_mut::<3>().0) {
-            for (c, (&byte, sum)) in pixel.iter().zip(sums).enumerate() {
-                counts[c * 256 + usize::from(byte)] += 1;
-                *sum += u64::from(byte);
-            }
-            for (sum, (a, b)) in added.iter_mut().zip(PAIRS) {
-                *sum += u64::from(pixel[a]) * u64::from(pixel[b]);
-            }
+        let (numbers, sums) = self.numbers.split_at_mut(PIXELS);
+        if numbers[IMAGES].is_multiple_of(RECENT) {
+            add(sums, &self.recent);
+            self.recent.fill(0);
         }
-        products.iter_mut().zip(added).for_each(|(sum, added)| *sum += added);
+        let pixels = square.pixels();
+        let products = Isa::best().dispatch(Add { pixels, recent: &mut self.recent });
+        numbers[PRODUCTS..].iter_mut().zip(products).for_each(|(sum, added)| *sum += added);
     }
 
     /// Adds all squares of `other`.
@@ -84,7 +97,10 @@ impl Sums {
     /// If those are of another size.
     pub fn join(&mut self, other: &Self) {
         assert_eq!(self.side, other.side, "sums over squares of different sizes");
-        self.numbers.iter_mut().zip(&other.numbers).for_each(|(sum, other)| *sum += other);
+        let numbers = self.numbers();
+        self.numbers =
+            numbers.iter().zip(other.numbers()).map(|(sum, other)| sum + other).collect();
+        self.recent.fill(0);
     }
 
     /// What follows from them.
@@ -93,18 +109,15 @@ impl Sums {
     /// If there are no squares.
     pub fn statistics(&self) -> Statistics {
         assert!(self.images() > 0, "the mean of no images");
-        let power = |c: usize, power: u32| -> i128 {
-            let terms = self.numbers[COUNTS + c * 256..][..256].iter().zip(0_i128..);
-            terms.map(|(&count, byte)| i128::from(count) * byte.pow(power)).sum()
-        };
-        let n = power(0, 0);
-        let first = [0, 1, 2].map(|c| power(c, 1));
+        let numbers = self.numbers();
+        let n = i128::from(self.images()) * (self.side * self.side) as i128;
+        let mut first = [0_i128; 3];
+        for pixel in numbers[PIXELS..].as_chunks::<3>().0 {
+            first.iter_mut().zip(pixel).for_each(|(sum, &x)| *sum += i128::from(x));
+        }
         // n² times a covariance is an integer: nothing cancels.
         let mut covariance = [[0_i128; 3]; 3];
-        for c in 0..3 {
-            covariance[c][c] = n * power(c, 2) - first[c] * first[c];
-        }
-        for ((a, b), &product) in PAIRS.into_iter().zip(&self.numbers[PRODUCTS..]) {
+        for ((a, b), &product) in PRODUCT.into_iter().zip(&numbers[PRODUCTS..]) {
             covariance[a][b] = n * i128::from(product) - first[a] * first[b];
             covariance[b][a] = covariance[a][b];
         }
@@ -119,8 +132,63 @@ impl Sums {
             mean: first.map(|sum| (sum as f64 / n as f64 / 255.0) as f32),
             std: [0, 1, 2].map(std),
             colours: Colours::of(covariance.map(|row| row.map(|x| x as f64 / scale / scale))),
-            pixel_mean: self.numbers[PIXELS..].iter().map(mean).collect(),
+            pixel_mean: numbers[PIXELS..].iter().map(mean).collect(),
         }
+    }
+}
+
+fn add(sums: &mut [u64], recent: &[u16]) {
+    sums.iter_mut().zip(recent).for_each(|(sum, &recent)| *sum += u64::from(recent));
+}
+
+/// Adds the pixels of a square to `recent`; returns the sums of the channels' products, as [`PRODUCT`] has them.
+struct Add<'a> {
+    pixels: &'a [u8],
+    recent: &'a mut [u16],
+}
+
+impl SimdOp for Add<'_> {
+    type Output = [u64; 6];
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, _: S) -> [u64; 6] {
+        /// Bytes of a step; and steps whose products add up in 32 bits.
+        const STEP: usize = 48;
+        const STEPS: usize = (u32::MAX / (255 * 255)) as usize;
+        let Self { pixels, recent } = self;
+        for (sum, &byte) in recent.iter_mut().zip(pixels) {
+            *sum += u16::from(byte);
+        }
+        // The products of each byte and itself, the one after it, and the one after that: of every three, all that
+        // are within a pixel. They are a few too many, but no byte has to be moved.
+        let mut products = [0; 6];
+        let mut rest = pixels;
+        while rest.len() > STEP + 1 {
+            let mut sums = [[0_u32; STEP]; 3];
+            for _ in 0..STEPS {
+                let Some(bytes) = rest.first_chunk::<{ STEP + 2 }>() else { break };
+                for i in 0..STEP {
+                    let byte = u32::from(bytes[i]);
+                    sums[0][i] += byte * byte;
+                    sums[1][i] += byte * u32::from(bytes[i + 1]);
+                    sums[2][i] += byte * u32::from(bytes[i + 2]);
+                }
+                rest = &rest[STEP..];
+            }
+            for i in (0..STEP).step_by(3) {
+                let [same, next, last] = &sums;
+                let found = [same[i], same[i + 1], same[i + 2], next[i], next[i + 1], last[i]];
+                for (product, found) in products.iter_mut().zip(found) {
+                    *product += u64::from(found);
+                }
+            }
+        }
+        for pixel in rest.as_chunks::<3>().0 {
+            for (product, (a, b)) in products.iter_mut().zip(PRODUCT) {
+                *product += u64::from(pixel[a]) * u64::from(pixel[b]);
+            }
+        }
+        products
     }
 }
 
@@ -289,13 +357,38 @@ mod tests {
         let (mut front, mut back) = (Sums::new(5), Sums::new(5));
         squares[..7].iter().rev().for_each(|square| front.add(square));
         squares[7..].iter().rev().for_each(|square| back.add(square));
-        let stored = back.numbers().to_vec();
+        let stored = back.numbers();
         assert!(Sums::from_numbers(4, stored.clone()).is_none());
         assert!(Sums::from_numbers(usize::MAX, stored.clone()).is_none());
         let mut back = Sums::from_numbers(5, stored).unwrap();
         back.join(&front);
         assert_eq!((&back, back.images()), (&all, 20));
         assert_eq!(back.statistics(), all.statistics());
+    }
+
+    #[test]
+    fn sums_are_exact_for_any_size_and_any_number() {
+        let mut rng = Rng::named(0, "sums");
+        for (side, count) in [(1, 600), (4, 300), (5, 1), (224, 3)] {
+            let mut sums = Sums::new(side);
+            let mut expected = vec![0_u64; PIXELS + 3 * side * side];
+            for i in 0..count {
+                let bright = i % 4 > 0;
+                let byte = |_| if bright { 255 } else { rng.below(256) as u8 };
+                let square = RgbImage::new(side, side, (0..3 * side * side).map(byte).collect());
+                sums.add(&square);
+                expected[IMAGES] += 1;
+                for (sum, &byte) in expected[PIXELS..].iter_mut().zip(square.pixels()) {
+                    *sum += u64::from(byte);
+                }
+                for pixel in square.pixels().as_chunks::<3>().0.iter().map(|p| p.map(u64::from)) {
+                    for (sum, (a, b)) in expected[PRODUCTS..].iter_mut().zip(PRODUCT) {
+                        *sum += pixel[a] * pixel[b];
+                    }
+                }
+            }
+            assert_eq!(sums.numbers(), expected, "{count} of {side}");
+        }
     }
 
     #[test]
