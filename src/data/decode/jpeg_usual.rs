@@ -57,7 +57,9 @@ pub(super) fn by_zune(
     whole(width, height, pixels, path)
 }
 
-/// The same by libjpeg-turbo, which knows no CMYK.
+/// The same by libjpeg-turbo, which knows no CMYK: always all of them. What it complains of it leaves to the other
+/// decoder, so that both read the same files: a warning may be of bytes that do no harm, or of data that end early,
+/// which Pillow takes, too.
 #[cfg(feature = "libjpeg-turbo")]
 pub(super) fn by_turbo(
     survey: &Survey<'_>,
@@ -65,19 +67,18 @@ pub(super) fn by_turbo(
     path: &Path,
     limits: &Limits,
 ) -> Result<image::RgbImage, Error> {
-    let damaged = |error: turbojpeg::Error| Error::Damaged {
-        path: path.to_path_buf(),
-        detail: format!("libjpeg-turbo: {error}"),
-    };
     let (width, height) = (usize::from(survey.width), usize::from(survey.height));
-    check_size(survey.width.into(), survey.height.into(), 3, path, limits)?;
-    let mut decoder = turbojpeg::Decompressor::new().map_err(damaged)?;
+    let depth = if survey.colours() == Colours::Grey { 1 } else { 3 };
+    check_size(survey.width.into(), survey.height.into(), depth, path, limits)?;
     let mut pixels = vec![0; width * height * 3];
     let format = turbojpeg::PixelFormat::RGB;
     let image =
         turbojpeg::Image { pixels: &mut pixels[..], width, height, pitch: width * 3, format };
-    decoder.decompress(bytes, image).map_err(damaged)?;
-    whole(survey.width.into(), survey.height.into(), pixels, path)
+    let decoder = turbojpeg::Decompressor::new();
+    match decoder.and_then(|mut decoder| decoder.decompress(bytes, image)) {
+        Ok(()) => whole(survey.width.into(), survey.height.into(), pixels, path),
+        Err(_) => by_rust(survey, bytes, None, path, limits),
+    }
 }
 
 /// Every byte three times.
