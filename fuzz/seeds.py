@@ -10,6 +10,7 @@ import io
 import json
 import struct
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -158,7 +159,55 @@ def small_sets():
     put("idx", "gzip", bytes([0, len(labels)]) + labels + gzip.compress(images, mtime=0))
 
 
+def shards():
+    image = (ROOT / "image" / "444.jpg").read_bytes()
+
+    def shard(name, files, **options):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", **options) as tar:
+            for path, content in files:
+                entry = tarfile.TarInfo(path)
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+        # Padded to 10 kB otherwise.
+        end = out.getvalue().rstrip(b"\0")
+        put("tar", name, end + bytes(-len(end) % 512 + 1024))
+
+    ustar = dict(format=tarfile.USTAR_FORMAT)
+    shard("classes", [("000000.jpg", image), ("000000.cls", b"1"), ("000001.jpg", b"x"), ("000001.cls", b"0")], **ustar)
+    shard("json", [("a/b.txt", b"text"), ("a/b.json", b'{"label": 3}'), ("a/b.png", b"x" * 600)], **ustar)
+    shard("raw", [("0.ppm", b"P6\n1 1\n255\nabc"), ("0.cls", b"12\n")], **ustar)
+    long = "n" * 120
+    shard("gnu", [(f"{long}.jpg", b"x"), (f"{long}.cls", b"2")], format=tarfile.GNU_FORMAT)
+    shard("pax", [(f"{long}\u00fc.webp", b"x"), (f"{long}\u00fc.cls", b"2")], format=tarfile.PAX_FORMAT)
+
+    # Without checksums, which the targets add.
+    record = lambda offset, length, label, flags: struct.pack("<QIIII", offset, length, label, 7, flags)
+    header = lambda records, size: b"RCPUIDX1" + struct.pack("<QQI", records, size, 5)
+    put("index", "empty", header(0, 1024))
+    put("index", "two", header(2, 5120) + record(512, 100, 1, 2) + record(2048, 513, 0, 1))
+
+    manifest = {
+        "format": "resnet-cpu shards",
+        "version": 1,
+        "classes": ["ant", "bee"],
+        "splits": {
+            "train": {
+                "images": 3,
+                "shards": [{"name": "train-000000.tar", "records": 3, "bytes": 5120, "crc32c": "00000007"}],
+                "skipped": [{"image": "a.jpg", "reason": "truncated"}],
+            }
+        },
+        "pack": {"quality": 95},
+        "statistics": [],
+    }
+    put("dataset", "packed", json.dumps(manifest, indent=2).removeprefix("{\n").encode() + b"\n")
+    manifest["splits"] = {}
+    put("dataset", "empty", json.dumps(manifest, indent=2).removeprefix("{\n").encode() + b"\n")
+
+
 images()
 weights(sys.argv[1] if len(sys.argv) > 1 else None)
 small_sets()
 pickles()
+shards()

@@ -6,7 +6,7 @@
 mod targets;
 
 use std::path::Path;
-use targets::{cifar, idx, image, safetensors, torch, weights};
+use targets::{cifar, dataset, idx, image, index, safetensors, tar, torch, weights};
 
 /// Runs `target` on every file of its folders; the first must have some.
 fn run(target: fn(&[u8]), name: &str, more: &[&str]) {
@@ -58,6 +58,21 @@ fn files_of_torch() {
     run(torch::run, "torch", &["tests/torch_files/data"]);
 }
 
+#[test]
+fn descriptions_of_sets() {
+    run(dataset::run, "dataset", &[]);
+}
+
+#[test]
+fn indices_of_shards() {
+    run(index::run, "index", &[]);
+}
+
+#[test]
+fn tars_of_samples() {
+    run(tar::run, "tar", &[]);
+}
+
 /// A target that is only half registered would be left out by the fuzzer or by this test.
 #[test]
 fn every_target_has_seeds_a_program_and_a_test() {
@@ -71,7 +86,8 @@ fn every_target_has_seeds_a_program_and_a_test() {
         stems.sort();
         stems
     };
-    let targets = ["cifar", "idx", "image", "safetensors", "torch", "weights"];
+    let targets =
+        ["cifar", "dataset", "idx", "image", "index", "safetensors", "tar", "torch", "weights"];
     for folder in ["seeds", "src/targets", "fuzz_targets"] {
         assert_eq!(stems(folder), targets, "{folder}");
     }

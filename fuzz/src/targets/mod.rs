@@ -1,9 +1,12 @@
 //! One function a fuzz target: it takes any bytes and panics if a reader does what it must not.
 
 pub mod cifar;
+pub mod dataset;
 pub mod idx;
 pub mod image;
+pub mod index;
 pub mod safetensors;
+pub mod tar;
 pub mod torch;
 pub mod weights;
 
