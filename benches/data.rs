@@ -9,7 +9,7 @@ mod common;
 
 use std::path::Path;
 
-use common::Decoded;
+use common::{Decoded, shard};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use resnet_cpu::data::{
     Augmentation, Batches, ColourShift, Crop, Dataset, ImageFolder, Limits, Mean, Preprocess,
@@ -78,7 +78,7 @@ fn one(c: &mut Criterion) {
     group.finish();
 }
 
-/// Whole batches by the paper's augmentation.
+/// Whole batches by the paper's augmentation, from where images may lie.
 fn batches(c: &mut Criterion) {
     let photographs: Vec<RgbImage> = (0..BATCH as u64).map(photograph).collect();
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -88,10 +88,17 @@ fn batches(c: &mut Criterion) {
         std::fs::write(class.join(format!("{i:04}.jpg")), jpeg(photograph)).expect("a file");
     }
     let files = ImageFolder::open(folder.path(), Limits::default()).expect("a set");
+    let shards = shard(folder.path(), &files, false, Limits::default()).expect("a shard");
+    let raw = shard(folder.path(), &files, true, Limits::default()).expect("a shard");
     let decoded = Decoded(photographs);
     let mut group = c.benchmark_group("batch");
     group.throughput(Throughput::Elements(BATCH as u64));
-    let sets: [(&str, &dyn Dataset); 2] = [("augmentation", &decoded), ("JPEG files", &files)];
+    let sets: [(&str, &dyn Dataset); 4] = [
+        ("augmentation", &decoded),
+        ("JPEG files", &files),
+        ("JPEG shards", &shards),
+        ("raw shards", &raw),
+    ];
     for (name, data) in sets {
         let augment = Augmentation {
             crop: Crop::Scale { shortest: 256, longest: 480 },

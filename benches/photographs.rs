@@ -3,9 +3,9 @@
 //!
 //!     cargo bench --bench photographs -- FOLDER
 //!
-//! FOLDER has class folders. Each line of stdin is one pass over its images: `jpeg` reads and decodes the
-//! files, `decoded` starts from pixels in memory; `pixel` or `channel` after it is the mean. The answer to
-//! each is a line of JSON: images, seconds.
+//! FOLDER has class folders. With Cargo's feature `libjpeg-turbo`, that decodes. Each line of stdin is one pass over its images: `jpeg` reads and decodes the
+//! files, `shards` the same from a shard of them, `raw` reads a shard of pixels, `decoded` starts from pixels in
+//! memory; `pixel` or `channel` after it is the mean. The answer to each is a line of JSON: images, seconds.
 
 mod common;
 
@@ -13,10 +13,10 @@ use std::io::{BufRead, Write};
 use std::time::Instant;
 
 use resnet_cpu::data::{
-    Augmentation, Batches, ColourShift, Crop, Dataset, ImageFolder, Limits, Mean, View,
+    Augmentation, Batches, ColourShift, Crop, Dataset, ImageFolder, JpegDecoder, Limits, Mean, View,
 };
 
-use common::Decoded;
+use common::{Decoded, shard};
 
 const BATCH: usize = 32;
 
@@ -48,9 +48,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         );
         return Ok(());
     };
-    let files = ImageFolder::open(folder.as_ref(), Limits::default())?;
+    let decoder = match cfg!(feature = "libjpeg-turbo") {
+        true => JpegDecoder::LibjpegTurbo,
+        false => JpegDecoder::Rust,
+    };
+    let limits = Limits { decoder, ..Limits::default() };
+    let files = ImageFolder::open(folder.as_ref(), limits)?;
     let decoded = (0..files.len()).map(|i| files.image(i)).collect::<Result<_, _>>()?;
     let decoded = Decoded(decoded);
+    let room = tempfile::tempdir()?;
+    let shards = shard(room.path(), &files, false, limits)?;
+    let raw = shard(room.path(), &files, true, limits)?;
     let pixel = Mean::Pixel(vec![0.45; View::imagenet().input_len()]);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     for (epoch, line) in std::io::stdin().lock().lines().enumerate() {
@@ -58,8 +66,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (source, mean) = line.split_once(' ').unwrap_or((&line, "channel"));
         let data: &dyn Dataset = match source {
             "jpeg" => &files,
+            "shards" => &shards,
+            "raw" => &raw,
             "decoded" => &decoded,
-            other => return Err(format!("expected jpeg or decoded, found {other}").into()),
+            other => {
+                return Err(format!("expected jpeg, shards, raw or decoded, found {other}").into());
+            }
         };
         let mean = if mean == "pixel" { &pixel } else { &Mean::IMAGENET };
         let result =

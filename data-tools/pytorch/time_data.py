@@ -10,7 +10,7 @@ flip half of the time, channel mean and std, PCA colour; one thread each, pinned
 found in the folders those within a tenth of SIZE are taken, either way up; where fewer than 8 are, all larger ones are scaled to
 SIZE by PIL and saved with quality 95, 4:4:4, as most of ImageNet's files are, and the output says so. Every round
 runs each contestant once over all photographs, in an order that rotates. Printed: images a second (medians over the rounds), and medians
-of the rounds' own ratios, from files and from decoded images.
+of the rounds' own ratios, from files, from shards of them and of their pixels, and from decoded images.
 """
 
 import argparse
@@ -156,6 +156,8 @@ def main():
             "ours, files, per-pixel mean": lambda: ours("jpeg pixel"),
             "PIL, files": lambda: rate(lambda path: by_pil(open_by_pil(path)), paths),
             "v2, files": lambda: rate(lambda path: by_v2(open_by_v2(path)), paths),
+            "ours, JPEG shards": lambda: ours("shards channel"),
+            "ours, raw shards": lambda: ours("raw channel"),
             "ours, decoded": lambda: ours("decoded channel"),
             "PIL, decoded": lambda: rate(by_pil, images),
             "v2, decoded": lambda: rate(by_v2, tensors),
@@ -179,6 +181,8 @@ def main():
         ("ours, files", "PIL, files"),
         ("ours, files, per-pixel mean", "PIL, files"),
         ("ours, files", "v2, files"),
+        ("ours, JPEG shards", "PIL, files"),
+        ("ours, raw shards", "PIL, files"),
         ("ours, decoded", "v2, decoded"),
         ("ours, decoded", "PIL, files"),
     ]:
