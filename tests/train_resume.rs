@@ -5,7 +5,7 @@ mod common;
 
 use common::program::{finish, program, write_records};
 use common::shards::pack;
-use resnet_cpu::data;
+use resnet_cpu::data::{self, JpegDecoder};
 use resnet_cpu::gemm::Backend;
 use resnet_cpu::runtime::{Disk, Rng, Unwatched};
 use resnet_cpu::simd::Isa;
@@ -263,4 +263,25 @@ fn stopped_anywhere(fixture: &Fixture) {
     assert!(fixture.bytes("stopped") == whole);
     let metrics = fs::read_to_string(folder.join(METRICS)).unwrap();
     assert_eq!(metrics.lines().count(), 4, "{metrics}");
+}
+
+/// The two decoders differ in their last digits, so a run goes on with the one that it began with, or not at all.
+#[test]
+fn a_run_of_another_decoder_is_refused_by_name() {
+    let fixture = Fixture::new();
+    fixture.finish("run", &[]);
+    let last = fixture.path("run").join(LAST);
+    let mut state = checkpoint::load(&last).unwrap();
+    state.config.decoder = JpegDecoder::LibjpegTurbo;
+    checkpoint::save(&state, &last, &Disk).unwrap();
+    let before = fs::read(&last).unwrap();
+    let run = finish(&mut fixture.train("run", &[]));
+    assert_ne!(run.code, 0, "{}", run.err);
+    let expected = match cfg!(feature = "libjpeg-turbo") {
+        true => "decoder",
+        false => "decoder: expected a decoder that this build has, found libjpeg-turbo",
+    };
+    assert!(run.err.contains(expected) && run.err.contains("libjpeg-turbo"), "{}", run.err);
+    assert!(!run.err.contains("panicked"), "{}", run.err);
+    assert_eq!(fs::read(&last).unwrap(), before, "the run is as it was");
 }

@@ -14,8 +14,8 @@ pub(super) type Group = [i16; 65 * BLOCKS];
 /// The samples of a group: for each column of a block, `[8 rows, BLOCKS]`.
 type Columns = [[u8; 8 * BLOCKS]; 8];
 
-/// Writes the samples of the blocks of `group` to `rows`, each the part of a row of samples above the group, 8 x
-/// BLOCKS long. Along the zigzag there is nothing from `end` on.
+/// Writes the samples of the blocks of `group` beside each other to the first eight rows of `plane`, which are `stride`
+/// long. Along the zigzag no block has a coefficient from `end` on.
 #[inline(always)]
 pub(super) fn samples(
     group: &Group,
