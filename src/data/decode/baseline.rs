@@ -213,8 +213,11 @@ fn write(
             near
         } else {
             // The row above for even rows, else the one below; at the edges, itself.
-            let far =
-                if y % 2 == 0 { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(rows - 1) };
+            let far = if y.is_multiple_of(2) {
+                (y / 2).saturating_sub(1)
+            } else {
+                (y / 2 + 1).min(rows - 1)
+            };
             let between = &mut between[..near.len()];
             colour::between(near, plane.row(far), between);
             between

@@ -142,10 +142,11 @@ const WORDS: usize = BLOCKS;
 fn exchange<const APART: usize>(words: &mut [[u64; WORDS]; 8], mask: u64) {
     for x in 0..8 {
         if x & APART == 0 {
-            for i in 0..WORDS {
-                let (low, high) = (words[x][i], words[x + APART][i]);
-                words[x][i] = (low & mask) | (high & mask) << (8 * APART);
-                words[x + APART][i] = (low >> (8 * APART) & mask) | (high & !mask);
+            let (before, after) = words.split_at_mut(x + APART);
+            for (low, high) in before[x].iter_mut().zip(&mut after[0]) {
+                let (a, b) = (*low, *high);
+                *low = (a & mask) | (b & mask) << (8 * APART);
+                *high = (a >> (8 * APART) & mask) | (b & !mask);
             }
         }
     }
