@@ -28,7 +28,7 @@ pub use backend::Backend;
 pub(crate) use batch::gemm_batch;
 pub use driver::gemm;
 pub(crate) use driver::panel_stride;
-pub use epilogue::Epilogue;
+pub use epilogue::{AfterRows, Epilogue};
 pub(crate) use pack::Panels;
 pub use pack::{ASource, Matrix, PackedB, Part};
 pub(crate) use runs::{Runs, gemm_runs};

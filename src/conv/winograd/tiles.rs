@@ -36,6 +36,17 @@ impl<const M: usize, const T: usize> Grid<M, T> {
         self.first_line(rows.start) * width..self.first_line(rows.end) * width
     }
 
+    /// The fewest rows of tiles, up to `most`, that are whole units of `unit` pixels wherever they begin at a multiple
+    /// of themselves.
+    pub(super) fn rows_of(&self, unit: usize, most: usize) -> Option<usize> {
+        let whole = |rows: &usize| {
+            // Rows of one height, or whole images.
+            let even = self.shape.out_height().is_multiple_of(M) || rows.is_multiple_of(self.down);
+            even && self.pixels(&(0..*rows)).len().is_multiple_of(unit)
+        };
+        (1..=most).find(whole)
+    }
+
     /// The first line of output pixels, all images one below the other, of row `row` of tiles.
     fn first_line(&self, row: usize) -> usize {
         row / self.down * self.shape.out_height() + row % self.down * M
