@@ -94,11 +94,16 @@ impl BackwardFilter {
             Form::Winograd(filter) => return filter.pack_turned(weights).run(team),
         };
         for ClassFilter { packed, taps } in classes.iter_mut().flatten() {
-            let tasks = packed.pack(|channel, column| {
-                for out in 0..out_channels {
-                    let filter = &weights[(out * in_channels + channel) * kernel * kernel..];
-                    for (place, &tap) in taps.iter().enumerate() {
-                        column[place * out_channels + out] = filter[tap];
+            // Rows of the panel are values of neighbouring channels: a 1x1's is a part of the weights.
+            let tasks = packed.pack_panels(|channels, panel, stride| {
+                let mut rows = panel.chunks_exact_mut(stride);
+                for &tap in &*taps {
+                    for (out, row) in (&mut rows).take(out_channels).enumerate() {
+                        let first = (out * in_channels + channels.start) * kernel * kernel + tap;
+                        let values = weights[first..].iter().step_by(kernel * kernel);
+                        for (to, &weight) in row[..channels.len()].iter_mut().zip(values) {
+                            *to = weight;
+                        }
                     }
                 }
             });

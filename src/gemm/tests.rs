@@ -169,7 +169,7 @@ fn large_enough_for_every_loop() {
     }
 }
 
-/// A product with packed filters, and with columns packed one by one by the definition, must be the
+/// A product with packed filters, and with the matrix that they are by definition, must be the
 /// same; and each filter must be asked for once.
 fn check_filters(n: usize, channels: usize, taps: usize, scaled: bool) {
     let k = channels * taps;
@@ -178,15 +178,14 @@ fn check_filters(n: usize, channels: usize, taps: usize, scaled: bool) {
     let scale: Option<Vec<f64>> = scaled.then(|| (0..n).map(|j| 1.0 / (j + 3) as f64).collect());
     for backend in Kernel::all().iter().map(|kernel| Backend::Native(kernel.isa())) {
         for backend in [backend, Backend::Matrixmultiply] {
-            let by_column = team(|team| {
-                PackedB::new(team, backend, k, n, |j, column| {
-                    for (i, &weight) in filters[j * k..][..k].iter().enumerate() {
-                        let scale = scale.as_ref().map_or(1.0, |scale| scale[j]);
-                        let scaled = (f64::from(weight) * scale) as f32;
-                        column[i % taps * channels + i / taps] = scaled;
-                    }
-                })
-            });
+            let mut rows = vec![0.0; k * n];
+            for (i, &weight) in filters.iter().enumerate() {
+                let (j, channel, tap) = (i / k, i % k / taps, i % taps);
+                let scale = scale.as_ref().map_or(1.0, |scale| scale[j]);
+                let scaled = (f64::from(weight) * scale) as f32;
+                rows[(tap * channels + channel) * n + j] = scaled;
+            }
+            let by_rows = from_rows(backend, k, n, &rows);
             let mut packed = PackedB::zeros(backend, k, n);
             let asked = Mutex::new(vec![0; n * k]);
             let tasks = packed.pack_filters(taps, scale.as_deref(), |part, pack| {
@@ -195,7 +194,7 @@ fn check_filters(n: usize, channels: usize, taps: usize, scaled: bool) {
             });
             team(|team| tasks.run(team));
             assert_eq!(asked.into_inner().unwrap(), vec![1; n * k]);
-            let [got, want] = [&packed, &by_column].map(|b| {
+            let [got, want] = [&packed, &by_rows].map(|b| {
                 let mut c = vec![f32::NAN; 2 * n];
                 gemm(&Matrix::new(&a, 2, k), b, &mut c, &Epilogue::default());
                 c

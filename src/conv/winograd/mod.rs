@@ -15,7 +15,7 @@ use super::ConvShape;
 use crate::gemm::{Backend, Epilogue, PackedB, Panels, gemm_batch, panel_stride};
 use crate::runtime::{RectMut, Scratch, Tasks, Team};
 use crate::simd::Isa;
-use filter::{Taps, transform_column};
+use filter::{Taps, transform_filters};
 use scheme::{F2, F4, Scheme};
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -33,10 +33,10 @@ pub enum WinogradTile {
 }
 
 impl WinogradTile {
-    fn transform_column(self, isa: Isa, taps: Taps, column: &mut [f32]) {
+    fn transform_filters(self, isa: Isa, taps: Taps, panel: &mut [f32], stride: usize) {
         match self {
-            Self::F2 => transform_column::<2, 4, F2>(isa, taps, column),
-            Self::F4 => transform_column::<4, 6, F4>(isa, taps, column),
+            Self::F2 => transform_filters::<2, 4, F2>(isa, taps, panel, stride),
+            Self::F4 => transform_filters::<4, 6, F4>(isa, taps, panel, stride),
         }
     }
 }
@@ -77,17 +77,13 @@ impl WinogradFilter {
         let &mut Self { tile, isa, ref mut packed, channels } = self;
         assert!(scale.is_none_or(|scale| scale.len() == packed.n()), "number of scales");
         let len = 9 * channels;
-        packed.pack_panels(move |outputs, columns| {
+        packed.pack_panels(move |outputs, panel, stride| {
             read(outputs.start * len..outputs.end * len, &mut |weights| {
                 assert_eq!(weights.len(), outputs.len() * len, "number of weights");
-                let columns = columns.chunks_exact_mut(columns.len() / outputs.len());
-                for ((out, weights), column) in
-                    outputs.clone().zip(weights.chunks_exact(len)).zip(columns)
-                {
-                    let scale = scale.map_or(1.0, |scale| scale[out]);
-                    let taps = Taps { weights, channel_stride: 9, turned: false, scale };
-                    tile.transform_column(isa, taps, column);
-                }
+                let scale = scale.map(|scale| &scale[outputs.clone()]);
+                let (outputs, out_stride, channel_stride, turned) = (outputs.len(), len, 9, false);
+                let taps = Taps { weights, outputs, out_stride, channel_stride, turned, scale };
+                tile.transform_filters(isa, taps, panel, stride);
             });
         })
     }
@@ -97,10 +93,11 @@ impl WinogradFilter {
     pub(super) fn pack_turned<'a>(&'a mut self, weights: &'a [f32]) -> Tasks<'a> {
         let &mut Self { tile, isa, ref mut packed, .. } = self;
         let channel_stride = packed.n() * 9;
-        packed.pack(move |out, column| {
-            let weights = &weights[out * 9..];
-            let taps = Taps { weights, channel_stride, turned: true, scale: 1.0 };
-            tile.transform_column(isa, taps, column);
+        packed.pack_panels(move |outputs, panel, stride| {
+            let weights = &weights[outputs.start * 9..];
+            let (outputs, out_stride, turned) = (outputs.len(), 9, true);
+            let taps = Taps { weights, outputs, out_stride, channel_stride, turned, scale: None };
+            tile.transform_filters(isa, taps, panel, stride);
         })
     }
 
