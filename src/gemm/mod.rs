@@ -33,7 +33,9 @@ pub(crate) use pack::Panels;
 pub use pack::{ASource, Matrix, PackedB, Part};
 pub(crate) use runs::{Runs, gemm_runs};
 pub use transposed::gemm_transposed;
-pub(crate) use transposed::{TransposedRuns, add_pairwise, gemm_transposed_runs};
+pub(crate) use transposed::{
+    TransposedRuns, add_pairwise, gemm_transposed_packed, gemm_transposed_runs,
+};
 
 #[cfg(test)]
 pub(crate) mod tests;
