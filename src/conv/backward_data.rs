@@ -94,11 +94,16 @@ impl BackwardFilter {
             Form::Winograd(filter) => return filter.pack_turned(weights).run(team),
         };
         for ClassFilter { packed, taps } in classes.iter_mut().flatten() {
-            let tasks = packed.pack(|channel, column| {
-                for out in 0..out_channels {
-                    let filter = &weights[(out * in_channels + channel) * kernel * kernel..];
-                    for (place, &tap) in taps.iter().enumerate() {
-                        column[place * out_channels + out] = filter[tap];
+            // Rows of the panel are values of neighbouring channels: a 1x1's is a part of the weights.
+            let tasks = packed.pack_panels(|channels, panel, stride| {
+                let mut rows = panel.chunks_exact_mut(stride);
+                for &tap in &*taps {
+                    for (out, row) in (&mut rows).take(out_channels).enumerate() {
+                        let first = (out * in_channels + channels.start) * kernel * kernel + tap;
+                        let values = weights[first..].iter().step_by(kernel * kernel);
+                        for (to, &weight) in row[..channels.len()].iter_mut().zip(values) {
+                            *to = weight;
+                        }
                     }
                 }
             });
@@ -119,33 +124,94 @@ pub fn backward_data(
     filter: &BackwardFilter,
     input_gradient: &mut [f32],
 ) {
-    let stride = shape.stride;
+    if shape.stride == 1 {
+        return backward_data_with(
+            team,
+            shape,
+            gradient,
+            filter,
+            &Epilogue::default(),
+            input_gradient,
+        );
+    }
+    let write = |to: &mut [f32], from: &[f32]| to.copy_from_slice(from);
+    by_classes(team, shape, gradient, filter, input_gradient, true, write);
+}
+
+/// As [`backward_data`] of a convolution of stride 1, with an epilogue of the input's shape.
+///
+/// # Panics
+/// As for [`backward_data`]; if the stride is another.
+pub fn backward_data_with(
+    team: &mut Team,
+    shape: &ConvShape,
+    gradient: &[f32],
+    filter: &BackwardFilter,
+    epilogue: &Epilogue,
+    input_gradient: &mut [f32],
+) {
+    filter.check(shape);
+    assert_eq!(shape.stride, 1, "the stride of {shape:?}");
+    assert_eq!(input_gradient.len(), shape.input_len(), "gradient of the input of {shape:?}");
+    match &filter.form {
+        Form::Winograd(filter) => {
+            let turned = turned_round(shape);
+            winograd::forward(team, &turned, gradient, filter, epilogue, input_gradient);
+        }
+        Form::Direct(filters) => {
+            // One class, all pixels.
+            let (class, filter) = (classes(shape).next(), filters[0].as_ref());
+            let (class, filter) = (class.expect("one class"), filter.expect("taps"));
+            class_gradient(team, shape, gradient, &class, filter, epilogue, input_gradient);
+        }
+    }
+}
+
+/// Adds the gradient of the input to `input_gradient`, of which a stride leaves most pixels as they are; sizes as for
+/// [`backward_data`].
+///
+/// # Panics
+/// As for [`backward_data`]; if the stride is 1.
+pub fn add_backward_data(
+    team: &mut Team,
+    shape: &ConvShape,
+    gradient: &[f32],
+    filter: &BackwardFilter,
+    input_gradient: &mut [f32],
+) {
+    by_classes(team, shape, gradient, filter, input_gradient, false, |to, from| {
+        for (sum, value) in to.iter_mut().zip(from) {
+            *sum += value;
+        }
+    });
+}
+
+/// The gradient class by class, each pixel given to `write` with its place: of `all` classes, or of those that some
+/// tap reads.
+fn by_classes(
+    team: &mut Team,
+    shape: &ConvShape,
+    gradient: &[f32],
+    filter: &BackwardFilter,
+    input_gradient: &mut [f32],
+    all: bool,
+    write: impl Fn(&mut [f32], &[f32]) + Sync,
+) {
     filter.check(shape);
     assert_eq!(input_gradient.len(), shape.input_len(), "gradient of the input of {shape:?}");
-    let filters = match &filter.form {
-        Form::Direct(filters) => filters,
-        Form::Winograd(filter) => {
-            let none = Epilogue::default();
-            return winograd::forward(
-                team,
-                &turned_round(shape),
-                gradient,
-                filter,
-                &none,
-                input_gradient,
-            );
-        }
-    };
+    let Form::Direct(filters) = &filter.form else { panic!("classes of pixels by Winograd") };
     for (class, filter) in classes(shape).zip(filters) {
-        if stride == 1 {
-            // One class, all pixels.
-            class_gradient(team, shape, gradient, &class, filter.as_ref(), input_gradient);
-            continue;
-        }
         let len = shape.batch * class.y.pixels * class.x.pixels * shape.in_channels;
         let (values, mut team) = team.take(len);
-        class_gradient(&mut team, shape, gradient, &class, filter.as_ref(), values);
-        spread(&mut team, shape, &class, values, input_gradient);
+        match filter {
+            Some(filter) => {
+                let none = Epilogue::default();
+                class_gradient(&mut team, shape, gradient, &class, filter, &none, values);
+            }
+            None if !all => continue,
+            None => values.fill(0.0),
+        }
+        spread(&mut team, shape, &class, values, input_gradient, &write);
     }
 }
 
@@ -155,26 +221,26 @@ fn class_gradient(
     shape: &ConvShape,
     gradient: &[f32],
     class: &ParityClass,
-    filter: Option<&ClassFilter>,
+    ClassFilter { packed, .. }: &ClassFilter,
+    epilogue: &Epilogue,
     values: &mut [f32],
 ) {
-    let Some(ClassFilter { packed, .. }) = filter else { return values.fill(0.0) };
     if shape.is_product() {
         let pixels = Matrix::new(gradient, shape.rows(), shape.out_channels);
-        gemm(team, &pixels, packed, values, &Epilogue::default());
+        gemm(team, &pixels, packed, values, epilogue);
     } else {
-        let patches = Im2col::of_gradient(gradient, shape, class);
-        gemm(team, &patches, packed, values, &Epilogue::default());
+        gemm(team, &Im2col::of_gradient(gradient, shape, class), packed, values, epilogue);
     }
 }
 
-/// Writes the pixels of a class to their places.
+/// Gives the pixels of a class to `write`, with their places.
 fn spread(
     team: &mut Team,
     shape: &ConvShape,
     class: &ParityClass,
     values: &[f32],
     input_gradient: &mut [f32],
+    write: &(impl Fn(&mut [f32], &[f32]) + Sync),
 ) {
     let channels = shape.in_channels;
     let (row_len, class_row) = (shape.width * channels, class.x.pixels * channels);
@@ -190,7 +256,7 @@ fn spread(
         let pixels = values[from..from + class_row].chunks_exact(channels);
         for (i, pixel) in pixels.enumerate() {
             let to = (class.x.first + i * shape.stride) * channels;
-            input[to..to + channels].copy_from_slice(pixel);
+            write(&mut input[to..to + channels], pixel);
         }
     });
 }

@@ -20,7 +20,7 @@ mod strip;
 mod winograd;
 
 pub use algorithm::{Algorithm, Convolutions};
-pub use backward_data::{BackwardFilter, backward_data};
+pub use backward_data::{BackwardFilter, add_backward_data, backward_data, backward_data_with};
 pub use backward_weights::backward_weights;
 pub use forward::{Filter, forward, forward_rows};
 pub use im2col::Im2col;

@@ -37,13 +37,21 @@ pub(super) fn forward(
     }
     let (rows, line) = (shape.batch * shape.out_height(), output_line(shape));
     let tasks = rows.div_ceil(band(shape)).next_multiple_of(team.threads());
-    let rows_a_task = rows.div_ceil(tasks);
+    let mut rows_a_task = rows.div_ceil(tasks);
+    if let Some(after) = epilogue.after {
+        // Twice as many rows are near enough.
+        let whole = |&rows: &usize| (rows * shape.out_width()).is_multiple_of(after.unit());
+        rows_a_task = (rows_a_task..2 * rows_a_task).find(whole).unwrap_or(rows_a_task);
+    }
     team.for_each_chunk(output, rows_a_task * line, |task, output, scratch| {
         let first = task * rows_a_task;
         let rows = first..first + output.len() / line;
         let residual = epilogue.residual.map(|r| &r[rows.start * line..rows.end * line]);
-        let epilogue = Epilogue { residual, ..*epilogue };
-        forward_rows(shape, input, filter, rows, &epilogue, (output, &[]), scratch);
+        let of_rows = Epilogue { residual, after: None, ..*epilogue };
+        forward_rows(shape, input, filter, rows, &of_rows, (&mut *output, &[]), scratch);
+        if let Some(after) = epilogue.after {
+            after.rows(first * shape.out_width(), output);
+        }
     });
 }
 

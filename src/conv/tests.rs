@@ -5,10 +5,10 @@ mod guards;
 mod small;
 
 use super::{
-    Algorithm, BackwardFilter, ConvShape, Filter, WinogradTile, backward_data, backward_weights,
-    forward, reference, strip,
+    Algorithm, BackwardFilter, ConvShape, Filter, WinogradTile, add_backward_data, backward_data,
+    backward_data_with, backward_weights, forward, reference, strip,
 };
-use crate::gemm::tests::rounding;
+use crate::gemm::tests::{Seen, rounding};
 use crate::gemm::{Backend, Epilogue};
 use crate::numerics::KC;
 use crate::runtime::{Rng, team};
@@ -50,7 +50,8 @@ fn check(shape: &ConvShape, seed: u64) {
         |len: usize| -> Vec<f32> { (0..len).map(|_| rng.uniform_in(-1.0, 1.0)).collect() };
     let (input, weights) = (draw(shape.input_len()), draw(shape.weight_len()));
     let (bias, residual) = (draw(shape.out_channels), draw(shape.output_len()));
-    let epilogue = Epilogue { bias: Some(&bias), residual: Some(&residual), relu: true };
+    let epilogue =
+        Epilogue { bias: Some(&bias), residual: Some(&residual), relu: true, after: None };
     let expected = reference::forward(shape, &input, &weights, &epilogue);
     let gradient = draw(shape.output_len());
     let (input_gradient, weight_gradient) = reference::backward(shape, &input, &weights, &gradient);
@@ -72,16 +73,42 @@ fn check(shape: &ConvShape, seed: u64) {
             team(|team| filter.pack(team, &weights, None));
             let mut output = vec![f32::NAN; shape.output_len()];
             team(|team| forward(team, shape, &input, &filter, &epilogue, &mut output));
+            let case = (algorithm, backend, shape);
+            let seen = Seen::new(1 + seed as usize % 40, shape.rows(), shape.out_channels);
+            let mut again = vec![f32::NAN; shape.output_len()];
+            let shown = Epilogue { after: Some(&seen), ..epilogue };
+            team(|team| forward(team, shape, &input, &filter, &shown, &mut again));
+            assert!(output == again, "other bits where rows are shown, {case:?}");
+            seen.check(&output, &case);
             let mut dx = vec![f32::NAN; shape.input_len()];
             let mut filter = BackwardFilter::zeros_for(algorithm, backend, shape);
             team(|team| filter.pack(team, &weights));
             team(|team| backward_data(team, shape, &gradient, &filter, &mut dx));
+            // The same on top of something else.
+            let mut sum = input.clone();
+            if shape.stride == 1 {
+                let seen = Seen::new(
+                    1 + seed as usize % 40,
+                    input.len() / shape.in_channels,
+                    shape.in_channels,
+                );
+                let epilogue =
+                    Epilogue { residual: Some(&input), after: Some(&seen), ..Epilogue::default() };
+                team(|team| {
+                    backward_data_with(team, shape, &gradient, &filter, &epilogue, &mut sum)
+                });
+                seen.check(&sum, &case);
+            } else {
+                team(|team| add_backward_data(team, shape, &gradient, &filter, &mut sum));
+            }
+            let added: Vec<f32> = dx.iter().zip(&input).map(|(a, b)| a + b).collect();
+            assert!(sum == added, "a gradient added is not the gradient, added, {case:?}");
             let mut dw = vec![f32::NAN; shape.weight_len()];
             team(|team| {
                 backward_weights(team, algorithm, backend, shape, &input, &gradient, &mut dw)
             });
             let taps = shape.kernel * shape.kernel;
-            let (rough, case) = (roughness(algorithm, backend), (algorithm, backend, shape));
+            let rough = roughness(algorithm, backend);
             compare("output", &output, &expected, [rough, shape.k()], &case);
             let terms = taps * shape.out_channels;
             compare("input gradient", &dx, &input_gradient, [rough, terms], &case);
@@ -169,13 +196,52 @@ prop_compose! {
     }
 }
 
+/// Batch norm's sums rest on it: the rows of layers as networks have them do come, in whole units where they can.
+#[test]
+fn rows_are_shown() {
+    let square = |kernel, side, channels| ConvShape {
+        batch: 4,
+        height: side,
+        width: side,
+        in_channels: channels,
+        out_channels: 32,
+        kernel,
+        stride: 1,
+        padding: kernel / 2,
+    };
+    let winograd = |shape| (Algorithm::Winograd(WinogradTile::F4), shape);
+    let cases = [
+        winograd(square(3, 32, 32)),
+        winograd(square(3, 14, 64)),
+        (Algorithm::Strip, square(3, 32, 3)),
+        (Algorithm::Direct, square(1, 24, 64)),
+        (Algorithm::Direct, square(3, 24, 40)),
+    ];
+    for (algorithm, shape) in cases {
+        let (backend, input) = (Backend::Native(Isa::best()), vec![1.0; shape.input_len()]);
+        let filter = Filter::zeros_for(algorithm, backend, &shape);
+        for threads in [1, 2, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let seen = Seen::new(64, shape.rows(), shape.out_channels);
+            let epilogue = Epilogue { after: Some(&seen), ..Epilogue::default() };
+            let mut output = vec![f32::NAN; shape.output_len()];
+            pool.install(|| {
+                team(|team| forward(team, &shape, &input, &filter, &epilogue, &mut output));
+            });
+            assert!(seen.all(), "{algorithm:?} of {shape:?} on {threads} threads");
+            seen.check(&output, &shape);
+        }
+    }
+}
+
 /// The bits of a strip are those of patches, on every set, for any number of threads.
 fn check_strip(shape: &ConvShape, seed: u64) {
     let mut rng = Rng::new(seed, &[]);
     let mut draw = |len: usize| -> Vec<f32> { (0..len).map(|_| rng.normal()).collect() };
     let (input, weights) = (draw(shape.input_len()), draw(shape.weight_len()));
     let (bias, residual) = (draw(shape.out_channels), draw(shape.output_len()));
-    let epilogue = Epilogue { bias: Some(&bias), residual: Some(&residual), relu: false };
+    let epilogue =
+        Epilogue { bias: Some(&bias), residual: Some(&residual), relu: false, after: None };
     for isa in Isa::available() {
         let run = |algorithm| {
             let mut filter = Filter::zeros_for(algorithm, Backend::Native(isa), shape);

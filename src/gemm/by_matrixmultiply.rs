@@ -97,23 +97,6 @@ pub(super) fn transposed<A: ASource>(
     }
 }
 
-/// The tasks that write B, `[k, n]`, column by column: one, since a reference need not be fast.
-pub(super) fn pack<'a>(
-    values: &'a mut [f32],
-    [k, n]: [usize; 2],
-    write: impl Fn(Range<usize>, &mut [f32]) + Sync + Send + 'a,
-) -> Tasks<'a> {
-    Tasks::of_chunks(values, (k * n).max(1), move |_, values, mut scratch| {
-        let (column, _) = scratch.take(k);
-        for j in 0..n {
-            write(j..j + 1, column);
-            for (row, &value) in values.chunks_exact_mut(n).zip(&*column) {
-                row[j] = value;
-            }
-        }
-    })
-}
-
 /// As [`PackedB::pack_filters`](super::PackedB::pack_filters).
 pub(super) fn pack_filters<'a>(
     values: &'a mut [f32],

@@ -34,14 +34,24 @@ pub fn gemm<A: ASource>(team: &mut Team, a: &A, b: &PackedB, c: &mut [f32], epil
     let threads = if (m * n).saturating_mul(k) < SMALL { 1 } else { team.threads() };
     let blocking = Blocking::new(&b.kernel, m, n, k, threads);
     let panels = b.count();
-    let Blocking { row_tasks, column_tasks, kc } = blocking;
+    let Blocking { mut row_tasks, column_tasks, kc } = blocking;
+    let mut unit = 1;
+    if let Some(after) = epilogue.after {
+        let rows = (SEEN / n).max(k).max(1);
+        row_tasks = row_tasks.max(m.div_ceil(rows).next_multiple_of(threads));
+        unit = after.unit();
+    }
+    let row = |task: usize| (m * task / row_tasks).next_multiple_of(unit).min(m);
     let c = Output { start: c.as_mut_ptr(), stride: n };
     let task = |t: usize, scratch: Scratch| {
         let (down, across) = (t / column_tasks, t % column_tasks);
         let block = Block {
-            rows: m * down / row_tasks..m * (down + 1) / row_tasks,
+            rows: row(down)..row(down + 1),
             panels: panels * across / column_tasks..panels * (across + 1) / column_tasks,
         };
+        if block.rows.is_empty() {
+            return;
+        }
         // SAFETY: the blocks of two tasks share no element of C.
         unsafe { block.compute(a, b, c, epilogue, kc, scratch) }
     };
@@ -99,7 +109,8 @@ struct Block {
 
 impl Block {
     /// # Safety
-    /// `c` must be the start of all of C, and nothing else may touch this block of it meanwhile.
+    /// `c` must be the start of all of C, whose rows lie one after the other, and nothing else may touch this
+    /// block of it meanwhile.
     unsafe fn compute<A: ASource>(
         &self,
         a: &A,
@@ -127,6 +138,14 @@ impl Block {
             a.pack(b.kernel.isa(), Part { row, rows, k: start, steps }, panel, stride);
             // SAFETY: the caller's promise.
             unsafe { self.multiply(panel, stride, b, c, epilogue, &k_block) };
+        }
+        if let Some(after) = epilogue.after
+            && self.panels == (0..b.count())
+        {
+            let (at, len) = (self.rows.start * c.stride, self.rows.len() * c.stride);
+            // SAFETY: whole rows of all of C, which nothing else touches meanwhile (the caller's promise).
+            let rows = unsafe { std::slice::from_raw_parts_mut(c.start.add(at), len) };
+            after.rows(self.rows.start, rows);
         }
     }
 
@@ -279,6 +298,10 @@ impl Product<'_> {
         }
     }
 }
+
+/// Floats of C that a task computes if somebody looks at them afterwards: they share a second-level cache with its part
+/// of A and with what they are compared with. But no fewer rows than B has: reading it must remain worthwhile.
+const SEEN: usize = 96 * 1024;
 
 /// Floats of B up to which it stays in a cache while the rows pass by, so that each row of C can be
 /// written in one go, which suits memory better than stripes: the stem of a ResNet-18 becomes 1.1

@@ -28,12 +28,14 @@ pub use backend::Backend;
 pub(crate) use batch::gemm_batch;
 pub use driver::gemm;
 pub(crate) use driver::panel_stride;
-pub use epilogue::Epilogue;
+pub use epilogue::{AfterRows, Epilogue};
 pub(crate) use pack::Panels;
 pub use pack::{ASource, Matrix, PackedB, Part};
 pub(crate) use runs::{Runs, gemm_runs};
 pub use transposed::gemm_transposed;
-pub(crate) use transposed::{TransposedRuns, add_pairwise, gemm_transposed_runs};
+pub(crate) use transposed::{
+    TransposedRuns, add_pairwise, gemm_transposed_packed, gemm_transposed_runs,
+};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -119,19 +119,6 @@ pub(super) enum Layout {
 }
 
 impl PackedB {
-    /// Packs the matrix whose column j `write` writes, `k` values in order.
-    pub fn new(
-        team: &mut Team,
-        backend: Backend,
-        k: usize,
-        n: usize,
-        write: impl Fn(usize, &mut [f32]) + Sync + Send,
-    ) -> Self {
-        let mut packed = Self::zeros(backend, k, n);
-        packed.pack(write).run(team);
-        packed
-    }
-
     /// A matrix of zeros.
     ///
     /// # Panics
@@ -145,28 +132,21 @@ impl PackedB {
         Self { k, n, layout }
     }
 
-    /// The tasks that pack another matrix of the same size in its place.
-    pub fn pack<'a>(
-        &'a mut self,
-        write: impl Fn(usize, &mut [f32]) + Sync + Send + 'a,
-    ) -> Tasks<'a> {
-        let k = self.k;
-        self.pack_panels(move |columns, values| {
-            for (j, column) in columns.zip(values.chunks_exact_mut(k.max(1))) {
-                write(j, column);
-            }
-        })
-    }
-
-    /// As [`pack`](Self::pack), where `write` writes some columns at a time, one after the other.
+    /// The tasks that pack another matrix of the same size in its place. `write` writes some columns: it is given which,
+    /// and their panel, whose rows are as many values apart as its last argument says; beyond these columns they
+    /// stay as they are.
     pub fn pack_panels<'a>(
         &'a mut self,
-        write: impl Fn(Range<usize>, &mut [f32]) + Sync + Send + 'a,
+        write: impl Fn(Range<usize>, &mut [f32], usize) + Sync + Send + 'a,
     ) -> Tasks<'a> {
         match &mut self.layout {
             Layout::Panels(panels) => panels.pack(write),
+            // One task, since a reference need not be fast.
             #[cfg(feature = "matrixmultiply")]
-            Layout::Plain(values) => by_matrixmultiply::pack(values, [self.k, self.n], write),
+            Layout::Plain(values) => {
+                let (len, n) = (values.len().max(1), self.n);
+                Tasks::of_chunks(values, len, move |_, values, _| write(0..n, values, n))
+            }
         }
     }
 
@@ -208,11 +188,14 @@ impl PackedB {
         values: &[f32],
     ) -> Self {
         assert_eq!(Some(values.len()), k.checked_mul(n), "a matrix of {k} x {n}");
-        Self::new(team, backend, k, n, |j, column| {
-            for (p, value) in column.iter_mut().enumerate() {
-                *value = values[p * n + j];
+        let mut packed = Self::zeros(backend, k, n);
+        let write = |columns: Range<usize>, panel: &mut [f32], stride: usize| {
+            for (row, values) in panel.chunks_exact_mut(stride).zip(values.chunks_exact(n)) {
+                row[..columns.len()].copy_from_slice(&values[columns.clone()]);
             }
-        })
+        };
+        packed.pack_panels(write).run(team);
+        packed
     }
 
     /// Rows of B.
@@ -261,22 +244,16 @@ impl Panels {
         Self { kernel, k, n, values: AlignedBuf::zeroed(floats(k, width)) }
     }
 
+    /// As [`PackedB::pack_panels`].
     fn pack<'a>(
         &'a mut self,
-        write: impl Fn(Range<usize>, &mut [f32]) + Sync + Send + 'a,
+        write: impl Fn(Range<usize>, &mut [f32], usize) + Sync + Send + 'a,
     ) -> Tasks<'a> {
         let &mut Self { kernel, k, n, ref mut values } = self;
-        Tasks::of_chunks(values, (kernel.nr * k).max(1), move |panel, values, mut scratch| {
+        Tasks::of_chunks(values, (kernel.nr * k).max(1), move |panel, values, _| {
             let first = panel * kernel.nr;
             let columns = kernel.nr.min(n - first);
-            let width = columns.next_multiple_of(kernel.lanes);
-            let (by_column, _) = scratch.take(columns * k);
-            write(first..first + columns, by_column);
-            for (p, step) in values.chunks_exact_mut(width).enumerate() {
-                for (j, v) in step[..columns].iter_mut().enumerate() {
-                    *v = by_column[j * k + p];
-                }
-            }
+            write(first..first + columns, values, columns.next_multiple_of(kernel.lanes));
         })
     }
 

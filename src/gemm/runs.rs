@@ -52,6 +52,7 @@ pub(crate) fn gemm_runs(a: &Runs, b: &PackedB, c: &mut [f32], epilogue: &Epilogu
     assert_eq!(c.len(), rows * n, "size of C");
     assert!(epilogue.bias.is_none_or(|bias| bias.len() == n), "size of the bias");
     assert!(epilogue.residual.is_none_or(|r| r.len() == rows * n), "size of the residual");
+    assert!(epilogue.after.is_none(), "whoever calls this knows which rows they are");
     if c.is_empty() {
         return;
     }

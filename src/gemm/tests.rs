@@ -7,7 +7,7 @@ mod small;
 mod with_team;
 
 use super::kernels::Kernel;
-use super::{ASource, Backend, Epilogue, Matrix, PackedB, Part, gemm_batch, reference};
+use super::{ASource, AfterRows, Backend, Epilogue, Matrix, PackedB, Part, gemm_batch, reference};
 use crate::runtime::{Rng, team};
 use crate::simd::Isa;
 use proptest::prelude::*;
@@ -51,6 +51,46 @@ pub(crate) fn rounding(terms: usize, sum: f64) -> f64 {
     f64::from(f32::EPSILON) * ((terms + 4) as f64).sqrt() * (8.0 + 0.5 * sum.abs())
 }
 
+/// Whoever is shown rows of a result, and remembers them.
+pub(crate) struct Seen {
+    unit: usize,
+    columns: usize,
+    values: Mutex<Vec<Option<f32>>>,
+}
+
+impl Seen {
+    pub(crate) fn new(unit: usize, rows: usize, columns: usize) -> Self {
+        Self { unit, columns, values: Mutex::new(vec![None; rows * columns]) }
+    }
+
+    /// Asserts that what was shown is what `result` became.
+    pub(crate) fn check(&self, result: &[f32], case: &dyn std::fmt::Debug) {
+        for (i, (seen, value)) in self.values.lock().unwrap().iter().zip(result).enumerate() {
+            let same = seen.is_none_or(|seen| seen.to_bits() == value.to_bits());
+            assert!(same, "{seen:?} was shown at {i}, {value} is there, {case:?}");
+        }
+    }
+
+    /// Whether all rows were shown.
+    pub(crate) fn all(&self) -> bool {
+        self.values.lock().unwrap().iter().all(Option::is_some)
+    }
+}
+
+impl AfterRows for Seen {
+    fn unit(&self) -> usize {
+        self.unit
+    }
+
+    fn rows(&self, first: usize, rows: &mut [f32]) {
+        assert!(!rows.is_empty() && rows.len().is_multiple_of(self.columns), "whole rows");
+        let mut values = self.values.lock().unwrap();
+        for (seen, &value) in values[first * self.columns..].iter_mut().zip(&*rows) {
+            assert!(seen.replace(value).is_none(), "a row is shown once");
+        }
+    }
+}
+
 fn draw(rng: &mut Rng, len: usize) -> Vec<f32> {
     (0..len).map(|_| rng.uniform_in(-1.0, 1.0)).collect()
 }
@@ -64,6 +104,7 @@ fn check(case: &Case) {
         bias: case.bias.then_some(&bias[..]),
         residual: case.residual.then_some(&residual[..]),
         relu,
+        after: None,
     };
     let expected = reference::gemm(m, n, k, &a, &b, &epilogue);
 
@@ -81,6 +122,10 @@ fn check(case: &Case) {
         let mut again = vec![f32::NAN; m * n];
         gemm(&Packed(matrix), &b, &mut again, &epilogue);
         assert!(c == again, "{backend:?}: packed and in place differ, {case:?}");
+        let seen = Seen::new(1 + seed as usize % 9, m, n);
+        gemm(&matrix, &b, &mut again, &Epilogue { after: Some(&seen), ..epilogue });
+        assert!(c == again, "{backend:?}: other bits where rows are shown, {case:?}");
+        seen.check(&c, case);
         for (i, (&got, &want)) in c.iter().zip(&expected).enumerate() {
             let error = (f64::from(got) - want).abs();
             assert!(error <= rounding(k, want), "{backend:?} at {i}: {got} for {want}, {case:?}");
@@ -124,7 +169,7 @@ fn large_enough_for_every_loop() {
     }
 }
 
-/// A product with packed filters, and with columns packed one by one by the definition, must be the
+/// A product with packed filters, and with the matrix that they are by definition, must be the
 /// same; and each filter must be asked for once.
 fn check_filters(n: usize, channels: usize, taps: usize, scaled: bool) {
     let k = channels * taps;
@@ -133,15 +178,14 @@ fn check_filters(n: usize, channels: usize, taps: usize, scaled: bool) {
     let scale: Option<Vec<f64>> = scaled.then(|| (0..n).map(|j| 1.0 / (j + 3) as f64).collect());
     for backend in Kernel::all().iter().map(|kernel| Backend::Native(kernel.isa())) {
         for backend in [backend, Backend::Matrixmultiply] {
-            let by_column = team(|team| {
-                PackedB::new(team, backend, k, n, |j, column| {
-                    for (i, &weight) in filters[j * k..][..k].iter().enumerate() {
-                        let scale = scale.as_ref().map_or(1.0, |scale| scale[j]);
-                        let scaled = (f64::from(weight) * scale) as f32;
-                        column[i % taps * channels + i / taps] = scaled;
-                    }
-                })
-            });
+            let mut rows = vec![0.0; k * n];
+            for (i, &weight) in filters.iter().enumerate() {
+                let (j, channel, tap) = (i / k, i % k / taps, i % taps);
+                let scale = scale.as_ref().map_or(1.0, |scale| scale[j]);
+                let scaled = (f64::from(weight) * scale) as f32;
+                rows[(tap * channels + channel) * n + j] = scaled;
+            }
+            let by_rows = from_rows(backend, k, n, &rows);
             let mut packed = PackedB::zeros(backend, k, n);
             let asked = Mutex::new(vec![0; n * k]);
             let tasks = packed.pack_filters(taps, scale.as_deref(), |part, pack| {
@@ -150,7 +194,7 @@ fn check_filters(n: usize, channels: usize, taps: usize, scaled: bool) {
             });
             team(|team| tasks.run(team));
             assert_eq!(asked.into_inner().unwrap(), vec![1; n * k]);
-            let [got, want] = [&packed, &by_column].map(|b| {
+            let [got, want] = [&packed, &by_rows].map(|b| {
                 let mut c = vec![f32::NAN; 2 * n];
                 gemm(&Matrix::new(&a, 2, k), b, &mut c, &Epilogue::default());
                 c

@@ -124,8 +124,8 @@ impl Task {
                 let rows = std::iter::once(&b[row * n..(row + steps) * n]);
                 pack_panels(kernel, rows, n, group, width, steps, b_panel);
                 let (rows, a_stride) = (steps, stride);
-                let block =
-                    Block { a: a_panel, a_stride, a_run: 0, rows, runs: 1, b: b_panel, accumulate };
+                let (a, b, b_rows, runs, a_run) = (&*a_panel, &*b_panel, (0, rows), 1, 0);
+                let block = Block { a, a_stride, a_run, rows, runs, b, b_rows, accumulate };
                 block.tiles(kernel, columns, (n, group, width), c);
                 accumulate = true;
             }
@@ -177,11 +177,37 @@ pub(crate) fn gemm_transposed_runs(
                 let b = (run..run + runs).map(|run| &b[run * b_run + row * n..][..rows * n]);
                 pack_panels(kernel, b, n, group, width, runs * rows, panels);
                 let a = &a[run * a_run + row * a_stride..];
-                let block = Block { a, a_stride, a_run, rows, runs, b: panels, accumulate };
+                let (b, b_rows) = (&*panels, (0, runs * rows));
+                let block = Block { a, a_stride, a_run, rows, runs, b, b_rows, accumulate };
                 block.tiles(kernel, columns, (n, group, width), c);
                 accumulate = true;
             }
         }
+    }
+}
+
+/// As [`gemm_transposed_runs`] of one run of `rows` rows, where B is packed already: panels of `kernel.nr` columns, `rows`
+/// rows each; the last as wide as its columns need.
+///
+/// # Panics
+/// If the sizes do not fit together.
+pub(crate) fn gemm_transposed_packed(
+    kernel: &Kernel,
+    (a, a_stride): (&[f32], usize),
+    (b, n): (&[f32], usize),
+    rows: usize,
+    c: &mut [f32],
+    accumulate: bool,
+) {
+    let (columns, mut accumulate) = (c.len() / n, accumulate);
+    assert!(n.is_multiple_of(kernel.lanes), "panels of whole vectors");
+    for row in (0..rows).step_by(KC) {
+        let a = &a[row * a_stride..];
+        let (steps, runs, a_run) = (KC.min(rows - row), 1, 0);
+        let b_rows = (row, rows);
+        let block = Block { a, a_stride, a_run, rows: steps, runs, b, b_rows, accumulate };
+        block.tiles(kernel, columns, (n, 0, n), c);
+        accumulate = true;
     }
 }
 
@@ -195,6 +221,8 @@ struct Block<'a> {
     runs: usize,
     /// Panels of `[step][vectors]`.
     b: &'a [f32],
+    /// The first of these rows in its panels, and how many rows these have.
+    b_rows: (usize, usize),
     accumulate: bool,
 }
 
@@ -207,7 +235,7 @@ impl Block<'_> {
         (n, group, width): (usize, usize, usize),
         c: &mut [f32],
     ) {
-        let &Self { a, a_stride, a_run, rows, runs, b, accumulate } = self;
+        let &Self { a, a_stride, a_run, rows, runs, b, b_rows, accumulate } = self;
         assert!(c.len() == columns * n && group + width <= n, "size of C");
         let last = (runs - 1) * a_run + (rows - 1) * a_stride;
         assert!(last + columns <= a.len(), "size of A");
@@ -215,7 +243,7 @@ impl Block<'_> {
         for first_column in (0..width).step_by(kernel.nr) {
             let in_panel = kernel.nr.min(width - first_column);
             let padded = in_panel.next_multiple_of(kernel.lanes);
-            let b = &b[first_column * steps..][..padded * steps];
+            let b = &b[first_column * b_rows.1 + b_rows.0 * padded..][..padded * steps];
             for t in 0..tiles {
                 let (first, end) = (columns * t / tiles, columns * (t + 1) / tiles);
                 // SAFETY: the last row of A has `columns` values (asserted), so all have; B has `steps`

@@ -69,12 +69,13 @@ impl Runner<'_> {
             &Op::Conv { layer, ref shape, algorithm, residual, relu } => {
                 let conv = self.layers.conv(layer, algorithm);
                 let residual = residual.map(|source| read(source, step.len));
-                let epilogue = Epilogue { bias: Some(&conv.bias), residual, relu };
+                let epilogue = Epilogue { bias: Some(&conv.bias), residual, relu, after: None };
                 conv::forward(team, shape, from, &conv.filter, &epilogue, to);
             }
             &Op::ConvMaxPool { layer, ref shape, ref pool } => {
                 let conv = self.layers.conv(layer, conv::Algorithm::Strip);
-                let epilogue = Epilogue { bias: Some(&conv.bias), residual: None, relu: true };
+                let epilogue =
+                    Epilogue { bias: Some(&conv.bias), residual: None, relu: true, after: None };
                 conv_max_pool(team, self.isa, shape, pool, from, &conv.filter, &epilogue, to);
             }
             Op::MaxPool(shape) => max_pool(team, self.isa, shape, from, to),

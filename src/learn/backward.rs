@@ -2,13 +2,14 @@
 
 use super::forward::{Machine, Stopped};
 use super::tape::{BlockTape, Shortcut, Tape, Unit};
-use crate::conv::{backward_data, backward_weights};
+use crate::conv::{add_backward_data, backward_data, backward_data_with, backward_weights};
+use crate::gemm::{AfterRows, Epilogue};
 use crate::model::{BN_EPSILON, Network, Params, TensorId};
 use crate::ops::batch_norm::{
-    Backward, Coefficients, ReluMask, Statistics, backward_input, backward_sums,
+    Backward, BatchProducts, Coefficients, ProductsOf, ReluMask, Statistics, backward_input,
 };
 use crate::ops::{
-    add_assign, global_avg_pool_backward, linear_backward, max_pool_backward, shortcut_pad_backward,
+    global_avg_pool_backward, linear_backward, max_pool_backward, shortcut_pad_backward,
 };
 use crate::runtime::AlignedBuf;
 
@@ -70,25 +71,35 @@ fn layers(
     let output = &mut spare.output[..len];
     global_avg_pool_backward(machine.team, tape.pixels, fc.in_features, &features, output);
 
+    let stem = &tape.stem;
+    let mask = ReluMask::Recompute(&stem.batch().1);
+    let mut products = match tape.blocks.last() {
+        Some(block) => block.last().products(machine),
+        None => stem.products(machine),
+    };
     for i in (0..tape.blocks.len()).rev() {
         let (before, rest) = tape.blocks.split_at_mut(i);
-        let x: &[f32] = match before.last() {
-            Some(block) => &block.out,
-            None => tape.stem_pool.as_ref().map_or(&tape.stem_out, |pool| &pool.out),
+        let unit = before.last().map_or(stem, BlockTape::last);
+        let of_unit = unit.products(machine);
+        let (x, mask): (&[f32], _) = match (before.last(), &tape.stem_pool) {
+            (Some(block), _) => (&block.out, Some(ReluMask::Output(&block.out))),
+            (None, Some(pool)) => (&pool.out, None),
+            (None, None) => (&tape.stem_out, Some(mask)),
         };
-        rest[0].backward(machine, x, spare, gradients)?;
+        let after = mask.map(|mask| unit.seen_by(&of_unit, mask));
+        let after = after.as_ref().map(|after| after as &dyn AfterRows);
+        rest[0].backward(machine, x, &products, after, spare, gradients)?;
+        products = of_unit;
     }
 
-    let stem = &tape.stem;
     if let Some(pool) = &tape.stem_pool {
         let (from, to) = (&spare.output[..pool.out.len()], &mut spare.input[..stem.y.len()]);
         max_pool_backward(machine.team, machine.isa, &pool.shape, &pool.argmax, from, to);
         std::mem::swap(&mut spare.output, &mut spare.input);
     }
-    let (_, coefficients) = stem.batch();
-    let mask = ReluMask::Recompute(coefficients);
     let y = &mut spare.y[..stem.y.len()];
-    stem.batch_norm_backward(machine, &spare.output[..stem.y.len()], mask, y, None, gradients);
+    let output = &mut spare.output[..stem.y.len()];
+    stem.batch_norm_backward(machine, &products, output, mask, y, gradients);
     let weight = gradients.of(stem.conv.weight);
     backward_weights(machine.team, stem.by, machine.backend, &stem.shape, input, y, weight);
     Ok(())
@@ -102,21 +113,21 @@ struct Spare {
     output: AlignedBuf,
     /// Of a convolution's raw output.
     y: AlignedBuf,
-    /// Of a shortcut.
-    shortcut: AlignedBuf,
+    /// Of a block's input, as far as it comes through a projection.
+    projected: AlignedBuf,
     /// Of a convolution's input.
     input: AlignedBuf,
 }
 
 impl Spare {
     fn take(tape: &mut Tape) -> Self {
-        let [output, y, shortcut, input] = std::mem::take(&mut tape.gradients);
-        Self { activation: std::mem::take(&mut tape.activation), output, y, shortcut, input }
+        let [output, y, projected, input] = std::mem::take(&mut tape.gradients);
+        Self { activation: std::mem::take(&mut tape.activation), output, y, projected, input }
     }
 
     fn give_back(self, tape: &mut Tape) {
         tape.activation = self.activation;
-        tape.gradients = [self.output, self.y, self.shortcut, self.input];
+        tape.gradients = [self.output, self.y, self.projected, self.input];
     }
 }
 
@@ -129,33 +140,42 @@ impl Unit {
         self.batch.as_ref().expect("the forward pass comes first")
     }
 
-    /// From the gradient of the activated output to that of y, and of batch norm's parameters.
+    /// The sums of its batch norm's gradients, of which nothing is known yet.
+    fn products(&self, machine: &Machine) -> BatchProducts {
+        BatchProducts::new(machine.isa, self.shape.rows(), self.conv.out_channels)
+    }
+
+    /// Whoever takes them from the gradient of the output while that is computed.
+    fn seen_by<'a>(&'a self, products: &'a BatchProducts, mask: ReluMask<'a>) -> ProductsOf<'a> {
+        products.of(&self.y, mask, &self.batch().0)
+    }
+
+    /// From the gradient of the activated output, of which what the ReLU stops becomes zero, to that of y and of
+    /// batch norm's parameters.
     fn batch_norm_backward(
         &self,
         machine: &mut Machine,
-        output: &[f32],
+        products: &BatchProducts,
+        output: &mut [f32],
         mask: ReluMask,
         y: &mut [f32],
-        shortcut: Option<&mut [f32]>,
         gradients: &mut Gradients,
     ) {
         let (batch, _) = self.batch();
-        let (gamma, beta) =
-            backward_sums(machine.team, machine.isa, &self.y, output, mask, batch, BN_EPSILON);
+        let (gamma, beta) = products.sums(machine.team, &self.y, output, mask, batch, BN_EPSILON);
         let scale = gradients.params.get(self.conv.gamma);
         let map = Backward::new(batch, scale, BN_EPSILON, &gamma, &beta);
-        backward_input(machine.team, machine.isa, &self.y, output, mask, &map, y, shortcut);
+        backward_input(machine.team, machine.isa, &self.y, output, &map, y);
         gradients.of(self.conv.gamma).copy_from_slice(&gamma);
         gradients.of(self.conv.beta).copy_from_slice(&beta);
     }
 
-    /// From the gradient of y to those of the filters and of `x`.
-    fn conv_backward(
+    /// From the gradient of y to that of the filters; packs the filters for that of `x`.
+    fn weights_backward(
         &mut self,
         machine: &mut Machine,
         x: &[f32],
         y: &[f32],
-        input: &mut [f32],
         gradients: &mut Gradients,
     ) -> Result<(), Stopped> {
         machine.check()?;
@@ -163,63 +183,121 @@ impl Unit {
         backward_weights(machine.team, self.by, machine.backend, &self.shape, x, y, weight);
         let weight = gradients.params.get(self.conv.weight);
         self.backward_filter.pack(machine.team, weight);
-        backward_data(machine.team, &self.shape, y, &self.backward_filter, input);
         Ok(())
+    }
+
+    /// Of a projection, from the gradient of its output to that of y and of its filters.
+    fn projection_backward(
+        &mut self,
+        machine: &mut Machine,
+        x: &[f32],
+        output: &mut [f32],
+        y: &mut [f32],
+        gradients: &mut Gradients,
+    ) -> Result<(), Stopped> {
+        let products = self.products(machine);
+        self.batch_norm_backward(machine, &products, output, ReluMask::None, y, gradients);
+        self.weights_backward(machine, x, y, gradients)
+    }
+
+    /// From the gradient of y to that of x, to which `residual` is added; whole blocks of it are shown to `after` where
+    /// the stride is 1.
+    fn data_backward(
+        &self,
+        machine: &mut Machine,
+        y: &[f32],
+        residual: Option<&[f32]>,
+        after: Option<&dyn AfterRows>,
+        input: &mut [f32],
+    ) {
+        let (shape, filter) = (&self.shape, &self.backward_filter);
+        if shape.stride == 1 {
+            let epilogue = Epilogue { residual, after, ..Epilogue::default() };
+            backward_data_with(machine.team, shape, y, filter, &epilogue, input);
+        } else {
+            backward_data(machine.team, shape, y, filter, input);
+        }
     }
 }
 
 impl BlockTape {
-    /// `spare.output` holds the gradient of the block's output, and afterwards that of `x`.
+    /// The unit before the last ReLU.
+    fn last(&self) -> &Unit {
+        &self.units[self.units.len() - 1]
+    }
+
+    /// `spare.output` holds the gradient of the block's output, whose `products` may be known in part, and
+    /// afterwards that of `x`; `after` has then seen some of its rows.
     fn backward(
         &mut self,
         machine: &mut Machine,
         x: &[f32],
+        products: &BatchProducts,
+        after: Option<&dyn AfterRows>,
         spare: &mut Spare,
         gradients: &mut Gradients,
     ) -> Result<(), Stopped> {
         let len = self.out.len();
-        let last = self.units.len() - 1;
-        let residual = !matches!(self.shortcut, Shortcut::None);
-        let shortcut = residual.then_some(&mut spare.shortcut[..len]);
-        let (output, y) = (&spare.output[..len], &mut spare.y[..len]);
+        // Afterwards the output's gradient is what passed the ReLU: that of the shortcut, too.
+        let (output, y) = (&mut spare.output[..len], &mut spare.y[..len]);
         let mask = ReluMask::Output(&self.out);
-        self.units[last].batch_norm_backward(machine, output, mask, y, shortcut, gradients);
+        self.last().batch_norm_backward(machine, products, output, mask, y, gradients);
 
-        for i in (1..=last).rev() {
+        for i in (1..self.units.len()).rev() {
             let (before, rest) = self.units.split_at_mut(i);
             let (before, unit) = (&before[i - 1], &mut rest[0]);
             let from = &mut spare.activation[..before.y.len()];
             before.activate(machine, None, true, from);
-            let input = &mut spare.input[..before.y.len()];
             let y = &spare.y[..unit.y.len()];
-            unit.conv_backward(machine, from, y, input, gradients)?;
-            let mask = ReluMask::Recompute(&before.batch().1);
+            unit.weights_backward(machine, from, y, gradients)?;
+            let input = &mut spare.input[..before.y.len()];
+            let (products, mask) =
+                (before.products(machine), ReluMask::Recompute(&before.batch().1));
+            let after = before.seen_by(&products, mask);
+            unit.data_backward(machine, y, None, Some(&after), input);
             let y = &mut spare.y[..before.y.len()];
-            before.batch_norm_backward(machine, input, mask, y, None, gradients);
+            before.batch_norm_backward(machine, &products, input, mask, y, gradients);
+        }
+
+        let shortcut = &mut spare.output[..len];
+        let (mut residual, mut after): (Option<&[f32]>, _) = (None, after);
+        match &mut self.shortcut {
+            Shortcut::None => {}
+            Shortcut::Identity => residual = Some(shortcut),
+            Shortcut::Project(unit) => {
+                let y = &mut spare.activation[..len];
+                unit.projection_backward(machine, x, shortcut, y, gradients)?;
+                if unit.shape.stride == 1 {
+                    let projected = &mut spare.projected[..x.len()];
+                    unit.data_backward(machine, y, None, None, projected);
+                    residual = Some(projected);
+                } else {
+                    after = None;
+                }
+            }
+            Shortcut::Pad(_) => after = None,
         }
 
         let first = &mut self.units[0];
         let from = self.pool.as_ref().map_or(x, |pool| &pool.out);
         let y = &spare.y[..first.y.len()];
-        first.conv_backward(machine, from, y, &mut spare.input[..from.len()], gradients)?;
+        first.weights_backward(machine, from, y, gradients)?;
+        let input = &mut spare.input[..from.len()];
         if let Some(pool) = &self.pool {
-            let (out, to) = (&spare.input[..from.len()], &mut spare.output[..x.len()]);
-            max_pool_backward(machine.team, machine.isa, &pool.shape, &pool.argmax, out, to);
-            std::mem::swap(&mut spare.output, &mut spare.input);
+            // Only networks without shortcuts have these.
+            first.data_backward(machine, y, None, None, input);
+            let to = &mut spare.output[..x.len()];
+            max_pool_backward(machine.team, machine.isa, &pool.shape, &pool.argmax, input, to);
+            return Ok(());
         }
-
-        let (input, shortcut) = (&mut spare.input[..x.len()], &spare.shortcut[..len]);
-        match &mut self.shortcut {
-            Shortcut::None => {}
-            Shortcut::Identity => add_assign(machine.team, machine.isa, input, shortcut),
+        first.data_backward(machine, y, residual, after, input);
+        match &self.shortcut {
             Shortcut::Pad(shape) => shortcut_pad_backward(machine.team, shape, shortcut, input),
-            Shortcut::Project(unit) => {
-                let y = &mut spare.y[..unit.y.len()];
-                unit.batch_norm_backward(machine, shortcut, ReluMask::None, y, None, gradients);
-                let projected = &mut spare.output[..x.len()];
-                unit.conv_backward(machine, x, y, projected, gradients)?;
-                add_assign(machine.team, machine.isa, input, projected);
+            Shortcut::Project(unit) if unit.shape.stride > 1 => {
+                let (shape, y) = (&unit.shape, &spare.activation[..len]);
+                add_backward_data(machine.team, shape, y, &unit.backward_filter, input);
             }
+            _ => {}
         }
         std::mem::swap(&mut spare.output, &mut spare.input);
         Ok(())

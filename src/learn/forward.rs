@@ -6,7 +6,7 @@ use super::tape::{BlockTape, Pool, Shortcut, Tape, Unit};
 use crate::conv;
 use crate::gemm::{Backend, Epilogue};
 use crate::model::{BN_EPSILON, Network, Params};
-use crate::ops::batch_norm::{Coefficients, Statistics, normalize, statistics, update_running};
+use crate::ops::batch_norm::{BatchMoments, Coefficients, Statistics, normalize, update_running};
 use crate::ops::{Linear, global_avg_pool, max_pool_argmax, shortcut_pad};
 use crate::runtime::{AlignedBuf, Team};
 use crate::simd::Isa;
@@ -87,9 +87,10 @@ impl Unit {
         machine.check()?;
         let conv = &self.conv;
         self.filter.pack(machine.team, params.get(conv.weight), None);
-        let none = Epilogue::default();
-        conv::forward(machine.team, &self.shape, x, &self.filter, &none, &mut self.y);
-        let batch = statistics(machine.team, machine.isa, &self.y, conv.out_channels);
+        let moments = BatchMoments::new(machine.isa, self.shape.rows(), conv.out_channels);
+        let epilogue = Epilogue { after: Some(&moments), ..Epilogue::default() };
+        conv::forward(machine.team, &self.shape, x, &self.filter, &epilogue, &mut self.y);
+        let batch = moments.statistics(machine.team, &self.y);
         let (gamma, beta) = (params.get(conv.gamma), params.get(conv.beta));
         let (mut mean, mut var) =
             (params.get(conv.running_mean).to_vec(), params.get(conv.running_var).to_vec());

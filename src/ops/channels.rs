@@ -7,6 +7,8 @@
 
 use crate::numerics::pixels::{BLOCK, CHUNKS, FEWEST, MOST};
 use crate::simd::Simd;
+use std::ops::Range;
+use std::sync::OnceLock;
 
 /// How many pixels are summed at each level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,59 @@ impl Cut {
     pub(super) fn new(pixels: usize, channels: usize) -> Self {
         let block = (BLOCK / channels).clamp(FEWEST, MOST);
         Self { block, chunk: pixels.div_ceil(block).div_ceil(CHUNKS).max(2) * block }
+    }
+}
+
+/// What is known of the blocks of `[pixels, channels]`: whoever computes the tensor looks at its blocks while they are in
+/// a cache, the others are looked at later.
+pub(super) struct Blocks {
+    channels: usize,
+    cut: Cut,
+    /// For each block, several numbers a channel.
+    known: Vec<OnceLock<Box<[f32]>>>,
+}
+
+impl Blocks {
+    pub(super) fn new(pixels: usize, channels: usize) -> Self {
+        let cut = Cut::new(pixels, channels);
+        let known = std::iter::repeat_with(OnceLock::new).take(pixels.div_ceil(cut.block));
+        Self { channels, cut, known: known.collect() }
+    }
+
+    /// Pixels of a block.
+    pub(super) fn unit(&self) -> usize {
+        self.cut.block
+    }
+
+    /// Floats of the tensor that a block has; the last may have fewer.
+    pub(super) fn block_len(&self) -> usize {
+        self.cut.block * self.channels
+    }
+
+    /// The same for a chunk.
+    pub(super) fn chunk_len(&self) -> usize {
+        self.cut.chunk * self.channels
+    }
+
+    /// The whole blocks among the `len` floats from pixel `first` on, and where they begin in these.
+    pub(super) fn inside(&self, first: usize, len: usize) -> (Range<usize>, usize) {
+        let (unit, end) = (self.cut.block, first + len / self.channels);
+        let blocks = first.div_ceil(unit)..end / unit;
+        if blocks.is_empty() {
+            return (0..0, 0);
+        }
+        let at = (blocks.start * unit - first) * self.channels;
+        (blocks, at)
+    }
+
+    /// What is known of `block`.
+    pub(super) fn get(&self, block: usize) -> Option<&[f32]> {
+        self.known[block].get().map(|numbers| &**numbers)
+    }
+
+    /// Keeps the `numbers` of a block; those of one that is known are the same.
+    pub(super) fn set(&self, block: usize, numbers: Box<[f32]>) {
+        self.known[block].get_or_init(|| numbers);
     }
 }
 

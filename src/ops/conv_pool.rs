@@ -131,7 +131,7 @@ mod tests {
             *value = if i % 2 == 0 { f32::NAN } else { f32::INFINITY };
         }
         let (weights, bias) = (normals(seed + 1, conv.weight_len()), normals(seed + 2, channels));
-        let epilogue = Epilogue { bias: Some(&bias), residual: None, relu: true };
+        let epilogue = Epilogue { bias: Some(&bias), residual: None, relu: true, after: None };
         let len = batch * pool.out_height() * pool.out_width() * channels;
         for isa in Isa::available() {
             let filter = |algorithm| {

@@ -3,6 +3,7 @@
 
 use crate::simd::Simd;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// Exclusive access to a rectangle of a row-major matrix.
 pub struct RectMut<'a> {
@@ -49,6 +50,24 @@ impl<'a> RectMut<'a> {
         (Self { columns: column, ..self }, Self { start: right, columns, ..self })
     }
 
+    /// Some of its rows, for a shorter time.
+    ///
+    /// # Panics
+    /// If it has fewer.
+    pub fn rows(&mut self, rows: Range<usize>) -> RectMut<'_> {
+        assert!(rows.start <= rows.end && rows.end <= self.rows, "rows {rows:?} of {}", self.rows);
+        let start = self.start.wrapping_add(rows.start * self.stride);
+        RectMut { start, rows: rows.len(), matrix: PhantomData, ..*self }
+    }
+
+    /// Its values, if it has all columns of the matrix.
+    pub fn whole_rows(&mut self) -> Option<&mut [f32]> {
+        // SAFETY: rows that follow each other without a gap, which are ours alone.
+        (self.columns == self.stride).then(|| unsafe {
+            std::slice::from_raw_parts_mut(self.start, self.rows * self.columns)
+        })
+    }
+
     /// Stores `values` one below the other, the first at (`row`, `column`).
     ///
     /// # Panics
@@ -78,6 +97,7 @@ impl<'a> RectMut<'a> {
 mod tests {
     use super::*;
     use crate::simd::Portable;
+    use std::panic::AssertUnwindSafe;
 
     const L: usize = Portable::LANES;
 
@@ -103,6 +123,17 @@ mod tests {
             };
             assert_eq!(value, expected, "element {i}");
         }
+    }
+
+    #[test]
+    fn whole_rows_are_a_slice_and_parts_of_them_are_not() {
+        let mut matrix: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        let mut all = RectMut::new(&mut matrix, 3);
+        assert_eq!(all.rows(1..3).whole_rows().unwrap(), [3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+        assert!(all.rows(4..4).whole_rows().unwrap().is_empty());
+        let (mut left, _) = all.split_at_column(2);
+        assert!(left.whole_rows().is_none());
+        assert!(std::panic::catch_unwind(AssertUnwindSafe(move || left.rows(3..5).rows)).is_err());
     }
 
     /// What `store` of two vectors at (`row`, `column`) makes of three rows of `L + 1`.

@@ -116,13 +116,10 @@ impl Product {
         let mut rng = Rng::named(1, "A");
         let mut a = AlignedBuf::zeroed(m * k);
         a.fill_with(|| rng.uniform_in(-1.0, 1.0));
-        let column = |j: usize, column: &mut [f32]| {
-            for (p, value) in column.iter_mut().enumerate() {
-                *value = ((p * 31 + j * 17) % 64) as f32 / 32.0 - 1.0;
-            }
-        };
+        let value = |i: usize| ((i / n * 31 + i % n * 17) % 64) as f32 / 32.0 - 1.0;
+        let b: Vec<f32> = (0..k * n).map(value).collect();
         let mut crew = Crew::default();
-        let b = crew.run(|team| PackedB::new(team, backend, k, n, column));
+        let b = crew.run(|team| PackedB::from_rows(team, backend, k, n, &b));
         Self { size: (m, n, k), a, b, c: AlignedBuf::zeroed(m * n), crew }
     }
 

@@ -22,7 +22,8 @@ fn all(team: &mut Team, algorithm: Algorithm, isa: Isa, shape: &ConvShape) -> [V
     let (input, weights) = (draw(shape.input_len()), draw(shape.weight_len()));
     let (bias, residual) = (draw(shape.out_channels), draw(shape.output_len()));
     let gradient = draw(shape.output_len());
-    let epilogue = Epilogue { bias: Some(&bias), residual: Some(&residual), relu: true };
+    let epilogue =
+        Epilogue { bias: Some(&bias), residual: Some(&residual), relu: true, after: None };
     let mut filter = Filter::zeros_for(algorithm, backend, shape);
     filter.pack(team, &weights, None);
     let mut output = AlignedBuf::zeroed(shape.output_len());

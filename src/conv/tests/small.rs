@@ -18,7 +18,8 @@ fn check(algorithm: Algorithm, shape: &ConvShape) {
     let (input, weights) = (draw(shape.input_len()), draw(shape.weight_len()));
     let (bias, residual) = (draw(shape.out_channels), draw(shape.output_len()));
     let gradient = draw(shape.output_len());
-    let epilogue = Epilogue { bias: Some(&bias), residual: Some(&residual), relu: true };
+    let epilogue =
+        Epilogue { bias: Some(&bias), residual: Some(&residual), relu: true, after: None };
     let mut output = vec![f32::NAN; shape.output_len()];
     let (mut dx, mut dw) = (vec![f32::NAN; shape.input_len()], vec![f32::NAN; shape.weight_len()]);
     let mut buffers = Buffers::default();

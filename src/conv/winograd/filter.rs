@@ -8,72 +8,100 @@ use std::marker::PhantomData;
 #[derive(Clone, Copy)]
 pub(super) struct Taps<'a> {
     pub(super) weights: &'a [f32],
+    /// Channels of the output.
+    pub(super) outputs: usize,
+    /// From one to the next.
+    pub(super) out_stride: usize,
     /// From one channel that is summed over to the next.
     pub(super) channel_stride: usize,
     /// Whether the filter is turned round, as the gradient of the input needs it.
     pub(super) turned: bool,
-    /// What each weight is multiplied by first.
-    pub(super) scale: f64,
+    /// What the weights of each output are multiplied by first.
+    pub(super) scale: Option<&'a [f64]>,
 }
 
-/// Channels that are transformed side by side.
-const SIDE_BY_SIDE: usize = 16;
+/// Outputs that are transformed side by side, as long as there are so many.
+const MANY: usize = 16;
+/// The same for those that are left.
+const FEW: usize = 4;
 
-/// Transforms the filters of one output channel: `column[f * channels + c]` is frequency f of
-/// channel c, computed in f64 and rounded once.
-pub(super) fn transform_column<const M: usize, const T: usize, P: Scheme<M, T>>(
+/// Transforms filters: `panel[(f * channels + c) * stride + out]` is frequency f of channel c, computed in f64 and rounded
+/// once. There are whole fours of outputs.
+pub(super) fn transform_filters<const M: usize, const T: usize, P: Scheme<M, T>>(
     isa: Isa,
     taps: Taps,
-    column: &mut [f32],
+    panel: &mut [f32],
+    stride: usize,
 ) {
-    isa.dispatch(Transform::<M, T, P> { taps, column, scheme: PhantomData });
+    isa.dispatch(Transform::<M, T, P> { taps, panel, stride, scheme: PhantomData });
 }
 
 struct Transform<'a, const M: usize, const T: usize, P> {
     taps: Taps<'a>,
-    column: &'a mut [f32],
+    panel: &'a mut [f32],
+    stride: usize,
     scheme: PhantomData<P>,
 }
 
 impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for Transform<'_, M, T, P> {
     type Output = ();
 
-    // Plain loops over the channels side by side: compiled for the instruction set, they are vectors.
     #[inline(always)]
-    fn eval<S: Simd>(self, _: S) {
-        let Taps { weights, channel_stride, turned, scale } = self.taps;
-        let channels = self.column.len() / (T * T);
-        for first in (0..channels).step_by(SIDE_BY_SIDE) {
-            let mut taps = [[[0.0_f64; SIDE_BY_SIDE]; 3]; 3];
-            for lane in 0..SIDE_BY_SIDE {
-                let filter: &[f32; 9] =
-                    weights[(first + lane) * channel_stride..].first_chunk().expect("nine taps");
-                for (tap, &weight) in filter.iter().enumerate() {
-                    let tap = if turned { 8 - tap } else { tap };
-                    taps[tap / 3][tap % 3][lane] = f64::from(weight) * scale;
+    fn eval<S: Simd>(mut self, _: S) {
+        let (outputs, channels) = (self.taps.outputs, self.panel.len() / (T * T * self.stride));
+        for channel in 0..channels {
+            let mut first = 0;
+            while first + MANY <= outputs {
+                self.outputs::<MANY>(channel, channels, first);
+                first += MANY;
+            }
+            while first < outputs {
+                self.outputs::<FEW>(channel, channels, first);
+                first += FEW;
+            }
+        }
+    }
+}
+
+impl<const M: usize, const T: usize, P: Scheme<M, T>> Transform<'_, M, T, P> {
+    /// Those of `N` outputs from `first` on. Plain loops over the outputs side by side: compiled for the
+    /// instruction set, they are vectors.
+    #[inline(always)]
+    fn outputs<const N: usize>(&mut self, channel: usize, channels: usize, first: usize) {
+        let Taps { weights, out_stride, channel_stride, turned, scale, .. } = self.taps;
+        let mut scales = [1.0; N];
+        if let Some(scale) = scale {
+            scales.copy_from_slice(&scale[first..first + N]);
+        }
+        let mut taps = [[[0.0_f64; N]; 3]; 3];
+        for lane in 0..N {
+            let at = (first + lane) * out_stride + channel * channel_stride;
+            let filter: &[f32; 9] = weights[at..].first_chunk().expect("nine taps");
+            for (tap, &weight) in filter.iter().enumerate() {
+                let tap = if turned { 8 - tap } else { tap };
+                taps[tap / 3][tap % 3][lane] = f64::from(weight) * scales[lane];
+            }
+        }
+        let mut half = [[[0.0_f64; N]; 3]; T];
+        for x in 0..3 {
+            for lane in 0..N {
+                let by_y = P::filter([taps[0][x][lane], taps[1][x][lane], taps[2][x][lane]]);
+                for y in 0..T {
+                    half[y][x][lane] = by_y[y];
                 }
             }
-            let mut half = [[[0.0_f64; SIDE_BY_SIDE]; 3]; T];
-            for x in 0..3 {
-                for lane in 0..SIDE_BY_SIDE {
-                    let by_y = P::filter([taps[0][x][lane], taps[1][x][lane], taps[2][x][lane]]);
-                    for y in 0..T {
-                        half[y][x][lane] = by_y[y];
-                    }
+        }
+        for (y, [left, middle, right]) in half.iter().enumerate() {
+            let mut row = [[0.0_f32; N]; T];
+            for lane in 0..N {
+                let by_x = P::filter([left[lane], middle[lane], right[lane]]);
+                for x in 0..T {
+                    row[x][lane] = by_x[x] as f32;
                 }
             }
-            for (y, [left, middle, right]) in half.iter().enumerate() {
-                let mut row = [[0.0_f32; SIDE_BY_SIDE]; T];
-                for lane in 0..SIDE_BY_SIDE {
-                    let by_x = P::filter([left[lane], middle[lane], right[lane]]);
-                    for x in 0..T {
-                        row[x][lane] = by_x[x] as f32;
-                    }
-                }
-                for (x, values) in row.iter().enumerate() {
-                    self.column[(y * T + x) * channels + first..][..SIDE_BY_SIDE]
-                        .copy_from_slice(values);
-                }
+            for (x, values) in row.iter().enumerate() {
+                let at = ((y * T + x) * channels + channel) * self.stride + first;
+                self.panel[at..][..N].copy_from_slice(values);
             }
         }
     }

@@ -15,7 +15,7 @@ use super::ConvShape;
 use crate::gemm::{Backend, Epilogue, PackedB, Panels, gemm_batch, panel_stride};
 use crate::runtime::{RectMut, Scratch, Tasks, Team};
 use crate::simd::Isa;
-use filter::{Taps, transform_column};
+use filter::{Taps, transform_filters};
 use scheme::{F2, F4, Scheme};
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -33,10 +33,10 @@ pub enum WinogradTile {
 }
 
 impl WinogradTile {
-    fn transform_column(self, isa: Isa, taps: Taps, column: &mut [f32]) {
+    fn transform_filters(self, isa: Isa, taps: Taps, panel: &mut [f32], stride: usize) {
         match self {
-            Self::F2 => transform_column::<2, 4, F2>(isa, taps, column),
-            Self::F4 => transform_column::<4, 6, F4>(isa, taps, column),
+            Self::F2 => transform_filters::<2, 4, F2>(isa, taps, panel, stride),
+            Self::F4 => transform_filters::<4, 6, F4>(isa, taps, panel, stride),
         }
     }
 }
@@ -77,17 +77,13 @@ impl WinogradFilter {
         let &mut Self { tile, isa, ref mut packed, channels } = self;
         assert!(scale.is_none_or(|scale| scale.len() == packed.n()), "number of scales");
         let len = 9 * channels;
-        packed.pack_panels(move |outputs, columns| {
+        packed.pack_panels(move |outputs, panel, stride| {
             read(outputs.start * len..outputs.end * len, &mut |weights| {
                 assert_eq!(weights.len(), outputs.len() * len, "number of weights");
-                let columns = columns.chunks_exact_mut(columns.len() / outputs.len());
-                for ((out, weights), column) in
-                    outputs.clone().zip(weights.chunks_exact(len)).zip(columns)
-                {
-                    let scale = scale.map_or(1.0, |scale| scale[out]);
-                    let taps = Taps { weights, channel_stride: 9, turned: false, scale };
-                    tile.transform_column(isa, taps, column);
-                }
+                let scale = scale.map(|scale| &scale[outputs.clone()]);
+                let (outputs, out_stride, channel_stride, turned) = (outputs.len(), len, 9, false);
+                let taps = Taps { weights, outputs, out_stride, channel_stride, turned, scale };
+                tile.transform_filters(isa, taps, panel, stride);
             });
         })
     }
@@ -97,10 +93,11 @@ impl WinogradFilter {
     pub(super) fn pack_turned<'a>(&'a mut self, weights: &'a [f32]) -> Tasks<'a> {
         let &mut Self { tile, isa, ref mut packed, .. } = self;
         let channel_stride = packed.n() * 9;
-        packed.pack(move |out, column| {
-            let weights = &weights[out * 9..];
-            let taps = Taps { weights, channel_stride, turned: true, scale: 1.0 };
-            tile.transform_column(isa, taps, column);
+        packed.pack_panels(move |outputs, panel, stride| {
+            let weights = &weights[outputs.start * 9..];
+            let (outputs, out_stride, turned) = (outputs.len(), 9, true);
+            let taps = Taps { weights, outputs, out_stride, channel_stride, turned, scale: None };
+            tile.transform_filters(isa, taps, panel, stride);
         })
     }
 
@@ -180,11 +177,14 @@ fn by_blocks<const M: usize, const T: usize, P: Scheme<M, T>>(
     let grid = Grid::<M, T>::new(shape);
     let filter = filter.packed.panels().expect("packed for a kernel of ours");
     let panels = filter.count();
-    let (down, across) = task_grid(&grid, filter, team.threads());
+    let unit = epilogue.after.map_or(1, |after| after.unit());
+    let TaskGrid { down, across, at_once, step } =
+        TaskGrid::new(&grid, filter, team.threads(), unit);
     let mut tasks = Vec::with_capacity(down * across);
     let mut output = RectMut::new(output, shape.out_channels);
+    let row = |task: usize| (grid.rows() * task / down).next_multiple_of(step).min(grid.rows());
     for i in 0..down {
-        let rows = grid.rows() * i / down..grid.rows() * (i + 1) / down;
+        let rows = row(i)..row(i + 1);
         let (mut block, rest) = output.split_at_row(grid.pixels(&rows).len());
         output = rest;
         for j in 0..across {
@@ -194,32 +194,52 @@ fn by_blocks<const M: usize, const T: usize, P: Scheme<M, T>>(
             tasks.push(Mutex::new(Some((rows.clone(), panels, part))));
         }
     }
-    let layer = Layer { grid, input, filter, epilogue, scheme: PhantomData::<P> };
+    let layer = Layer { grid, input, filter, epilogue, at_once, scheme: PhantomData::<P> };
     team.for_each(tasks.len(), |i, scratch| {
         let task = tasks[i].lock().expect("taken once").take();
         let (rows, panels, output) = task.expect("taken once");
-        layer.block(rows, panels, output, scratch);
+        layer.task(rows, panels, output, scratch);
     });
 }
 
-/// How many tasks share out the rows of tiles, and how many the panels.
-fn task_grid<const M: usize, const T: usize>(
-    grid: &Grid<M, T>,
-    filter: &Panels,
-    threads: usize,
-) -> (usize, usize) {
-    let tiles_a_task = match filter.k * filter.n {
-        _ if filter.count() == 1 => TILES_ONE_PANEL,
-        0..=FILTERS_NEAR => TILES_NEAR,
-        _ => TILES_FAR,
-    };
-    let (rows, tiles) = (grid.rows(), grid.rows() * grid.across);
-    let fewest = rows.div_ceil((tiles_a_task / grid.across).max(1));
-    if threads == 1 || tiles >= TILES_A_THREAD * threads {
-        return (fewest.next_multiple_of(threads).min(rows), 1);
+/// How the rows of tiles and the panels are shared out.
+struct TaskGrid {
+    /// Tasks that share out the rows.
+    down: usize,
+    /// Tasks that share out the panels.
+    across: usize,
+    /// Rows that a task carries through together.
+    at_once: usize,
+    /// Rows at whose multiples tasks begin.
+    step: usize,
+}
+
+impl TaskGrid {
+    fn new<const M: usize, const T: usize>(
+        grid: &Grid<M, T>,
+        filter: &Panels,
+        threads: usize,
+        unit: usize,
+    ) -> Self {
+        let tiles_at_once = match filter.k * filter.n {
+            _ if filter.count() == 1 => TILES_ONE_PANEL,
+            0..=FILTERS_NEAR => TILES_NEAR,
+            _ => TILES_FAR,
+        };
+        let (rows, tiles) = (grid.rows(), grid.rows() * grid.across);
+        let at_once = (tiles_at_once / grid.across).max(1);
+        if threads == 1 || tiles >= TILES_A_THREAD * threads {
+            // Whole units of pixels, and nearly whole parts.
+            let step = grid.rows_of(unit, 4 * at_once).unwrap_or(1);
+            let mut whole = (1..=4).map(|parts| parts * at_once);
+            let most = whole.find(|rows| rows.is_multiple_of(step)).unwrap_or(at_once.max(step));
+            let down = rows.div_ceil(most).next_multiple_of(threads).min(rows);
+            return Self { down, across: 1, at_once, step };
+        }
+        let across = threads.min(filter.count());
+        let down = threads.div_ceil(across).max(tiles.div_ceil(TILES_FAR)).min(rows);
+        Self { down, across, at_once: rows.div_ceil(down), step: 1 }
     }
-    let across = threads.min(filter.count());
-    (threads.div_ceil(across).max(tiles.div_ceil(TILES_FAR)).min(rows), across)
 }
 
 /// What all tasks share.
@@ -228,11 +248,37 @@ struct Layer<'a, const M: usize, const T: usize, P> {
     input: &'a [f32],
     filter: &'a Panels,
     epilogue: &'a Epilogue<'a>,
+    at_once: usize,
     scheme: PhantomData<P>,
 }
 
 impl<const M: usize, const T: usize, P: Scheme<M, T>> Layer<'_, M, T, P> {
-    /// All three steps for some rows of tiles, in the output's channels of some panels.
+    /// Some rows of tiles, in the output's channels of some panels.
+    fn task(
+        &self,
+        rows: Range<usize>,
+        panels: Range<usize>,
+        mut output: RectMut,
+        mut scratch: Scratch,
+    ) {
+        let grid = &self.grid;
+        let first = grid.pixels(&rows).start;
+        let parts = rows.len().div_ceil(self.at_once);
+        for i in 0..parts {
+            let row = |i: usize| rows.start + rows.len() * i / parts;
+            let rows = row(i)..row(i + 1);
+            let pixels = grid.pixels(&rows);
+            let part = output.rows(pixels.start - first..pixels.end - first);
+            self.block(rows, panels.clone(), part, scratch.reborrow());
+        }
+        if let (Some(after), Some(rows)) = (self.epilogue.after, output.whole_rows())
+            && !rows.is_empty()
+        {
+            after.rows(first, rows);
+        }
+    }
+
+    /// All three steps for rows of tiles that a task carries through together.
     fn block(
         &self,
         rows: Range<usize>,
@@ -240,7 +286,7 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> Layer<'_, M, T, P> {
         mut output: RectMut,
         mut scratch: Scratch,
     ) {
-        let Self { ref grid, input, filter, epilogue, scheme } = *self;
+        let Self { ref grid, input, filter, epilogue, scheme, .. } = *self;
         let (channels, out_channels) = (grid.shape.in_channels, filter.columns(&panels));
         let tiles = rows.len() * grid.across;
         let (in_stride, out_stride) = (panel_stride(channels), panel_stride(out_channels.len()));

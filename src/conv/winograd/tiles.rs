@@ -36,6 +36,17 @@ impl<const M: usize, const T: usize> Grid<M, T> {
         self.first_line(rows.start) * width..self.first_line(rows.end) * width
     }
 
+    /// The fewest rows of tiles, up to `most`, that are whole units of `unit` pixels wherever they begin at a multiple
+    /// of themselves.
+    pub(super) fn rows_of(&self, unit: usize, most: usize) -> Option<usize> {
+        let whole = |rows: &usize| {
+            // Rows of one height, or whole images.
+            let even = self.shape.out_height().is_multiple_of(M) || rows.is_multiple_of(self.down);
+            even && self.pixels(&(0..*rows)).len().is_multiple_of(unit)
+        };
+        (1..=most).find(whole)
+    }
+
     /// The first line of output pixels, all images one below the other, of row `row` of tiles.
     fn first_line(&self, row: usize) -> usize {
         row / self.down * self.shape.out_height() + row % self.down * M
@@ -108,8 +119,10 @@ pub(super) struct GradientToTiles<'a, const M: usize, const T: usize, P> {
     pub(super) grid: &'a Grid<M, T>,
     pub(super) rows: Range<usize>,
     pub(super) gradient: &'a [f32],
-    /// `[frequency][tile][channel]`
+    /// `[frequency][panel][tile][channel]`
     pub(super) values: &'a mut [f32],
+    /// Channels of a panel, whole vectors; the last may have fewer.
+    pub(super) panel: usize,
     pub(super) scheme: PhantomData<P>,
 }
 
@@ -118,32 +131,37 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for GradientToTiles
 
     #[inline(always)]
     fn eval<S: Simd>(self, s: S) {
-        let Self { grid, rows, gradient, values, .. } = self;
+        let Self { grid, rows, gradient, values, panel, .. } = self;
         let (height, width) = (grid.shape.out_height(), grid.shape.out_width());
         let channels = grid.shape.out_channels;
         let frequency = values.len() / (T * T);
         let line = width * channels;
-        let mut to = 0;
+        let tiles = rows.len() * grid.across;
+        let mut tile = 0;
         for row in rows {
             let top = row % grid.down * M;
             let inside = 0..M.min(height - top);
             let first = grid.first_line(row) * line;
             for left in (0..grid.across).map(|tile| tile * M) {
-                for channel in (0..channels).step_by(S::LANES) {
-                    let mut columns = [[s.splat(0.0); T]; M];
-                    for (x, column) in columns.iter_mut().enumerate() {
-                        if left + x < width {
-                            let at = first + (left + x) * channels + channel;
-                            let y = s.load_strided_inside(gradient, at, line, &inside);
-                            *column = P::gradient(s, y);
+                for first_channel in (0..channels).step_by(panel) {
+                    let end = channels.min(first_channel + panel);
+                    let to = first_channel * tiles + tile * (end - first_channel);
+                    for channel in (first_channel..end).step_by(S::LANES) {
+                        let mut columns = [[s.splat(0.0); T]; M];
+                        for (x, column) in columns.iter_mut().enumerate() {
+                            if left + x < width {
+                                let at = first + (left + x) * channels + channel;
+                                let y = s.load_strided_inside(gradient, at, line, &inside);
+                                *column = P::gradient(s, y);
+                            }
+                        }
+                        for (y, row) in transposed(columns).into_iter().enumerate() {
+                            let at = y * T * frequency + to + channel - first_channel;
+                            s.store_strided(P::gradient(s, row), &mut values[at..], frequency);
                         }
                     }
-                    for (y, row) in transposed(columns).into_iter().enumerate() {
-                        let at = y * T * frequency + to + channel;
-                        s.store_strided(P::gradient(s, row), &mut values[at..], frequency);
-                    }
                 }
-                to += channels;
+                tile += 1;
             }
         }
     }

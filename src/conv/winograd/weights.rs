@@ -13,7 +13,9 @@
 use super::scheme::Scheme;
 use super::tiles::{GradientToTiles, Grid, ToTiles};
 use crate::gemm::kernels::Kernel;
-use crate::gemm::{TransposedRuns, add_pairwise, gemm_transposed_runs, panel_stride};
+use crate::gemm::{
+    TransposedRuns, add_pairwise, gemm_transposed_packed, gemm_transposed_runs, panel_stride,
+};
 use crate::numerics::winograd::gradient::{CHUNKS, FAR_BLOCK, KEPT, NEAR_BLOCK, SHORTEST};
 use crate::runtime::{ChunksMut, Scratch, Team};
 use crate::simd::{Isa, Simd, SimdOp};
@@ -76,7 +78,7 @@ impl<'a, const M: usize, const T: usize, P: Scheme<M, T>> WeightGradient<'a, M, 
         let rows_a_block = (NEAR_BLOCK / self.row_len()).max(1);
         let most = rows_a_block.min(rows.len()) * self.grid.across * T * T;
         let (inputs, mut scratch) = scratch.take(most * panel_stride(channels));
-        let (gradients, mut scratch) = scratch.take(most * out);
+        let (gradients, _) = scratch.take(most * out);
         let kernel = Kernel::of(self.isa);
         for first in rows.clone().step_by(rows_a_block) {
             let block = first..rows.end.min(first + rows_a_block);
@@ -84,11 +86,12 @@ impl<'a, const M: usize, const T: usize, P: Scheme<M, T>> WeightGradient<'a, M, 
             let values = T * T * tiles;
             let inputs = &mut inputs[..values * panel_stride(channels)];
             let gradients = &mut gradients[..values * out];
-            self.transform(block, inputs, gradients);
-            let operands = Transformed { inputs, gradients, tiles, runs: 1 };
-            for (f, sums) in sums.chunks_exact_mut(channels * out).enumerate() {
-                let accumulate = first != rows.start;
-                self.multiply(&kernel, &operands, f, 0, sums, accumulate, scratch.reborrow());
+            self.transform(block, inputs, gradients, kernel.tile().1);
+            let matrices = inputs.chunks_exact(tiles * panel_stride(channels));
+            let matrices = matrices.zip(gradients.chunks_exact(tiles * out));
+            for ((a, b), sums) in matrices.zip(sums.chunks_exact_mut(channels * out)) {
+                let a = (a, panel_stride(channels));
+                gemm_transposed_packed(&kernel, a, (b, out), tiles, sums, first != rows.start);
             }
         }
     }
@@ -114,7 +117,7 @@ impl<'a, const M: usize, const T: usize, P: Scheme<M, T>> WeightGradient<'a, M, 
             );
             team.for_each_part(parts, |row, (inputs, gradients), _| {
                 let row = block.start + row;
-                self.transform(row..row + 1, inputs, gradients);
+                self.transform(row..row + 1, inputs, gradients, out);
             });
             let operands = Transformed { inputs, gradients, tiles: across, runs: block.len() };
             let tasks = channels.div_ceil(ROWS_A_TASK);
@@ -130,13 +133,20 @@ impl<'a, const M: usize, const T: usize, P: Scheme<M, T>> WeightGradient<'a, M, 
         self.finish(&mut team, sums, weight_gradient);
     }
 
-    /// The tiles of some rows, transformed: `[frequency][tile][channel]` each.
-    fn transform(&self, rows: Range<usize>, inputs: &mut [f32], gradients: &mut [f32]) {
+    /// The tiles of some rows, transformed: `[frequency][tile][channel]` of the input; of the gradient the same for
+    /// each `panel` channels, one panel after the other within a frequency.
+    fn transform(
+        &self,
+        rows: Range<usize>,
+        inputs: &mut [f32],
+        gradients: &mut [f32],
+        panel: usize,
+    ) {
         let Self { isa, ref grid, input, gradient, scheme } = *self;
         let stride = panel_stride(grid.shape.in_channels);
         let values = &mut *inputs;
         isa.dispatch(ToTiles { grid, rows: rows.clone(), input, values, stride, scheme });
-        isa.dispatch(GradientToTiles { grid, rows, gradient, values: gradients, scheme });
+        isa.dispatch(GradientToTiles { grid, rows, gradient, values: gradients, panel, scheme });
     }
 
     /// Adds the products of frequency `f` in the channels from `first` on to `sums`, `[channels, out]`.

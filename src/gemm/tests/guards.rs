@@ -11,7 +11,8 @@ fn product(team: &mut Team, backend: Backend, [m, n, k]: [usize; 3], in_place: b
     let mut rng = Rng::new(1, &[m as u64, n as u64, k as u64]);
     let mut draw = |len| AlignedBuf::from_slice(&draw(&mut rng, len));
     let (a, b, bias, residual) = (draw(m * k), draw(k * n), draw(n), draw(m * n));
-    let epilogue = Epilogue { bias: Some(&bias), residual: Some(&residual), relu: true };
+    let epilogue =
+        Epilogue { bias: Some(&bias), residual: Some(&residual), relu: true, after: None };
     let b = PackedB::from_rows(team, backend, k, n, &b);
     let mut c = AlignedBuf::zeroed(m * n);
     let a = Matrix::new(&a, m, k);

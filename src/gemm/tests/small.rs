@@ -15,7 +15,8 @@ fn miri_products() {
         let mut rng = Rng::new(5, &[m as u64, n as u64]);
         let (a, b) = (draw(&mut rng, m * k), draw(&mut rng, k * n));
         let (bias, residual) = (draw(&mut rng, n), draw(&mut rng, m * n));
-        let epilogue = Epilogue { bias: Some(&bias), residual: Some(&residual), relu: true };
+        let epilogue =
+            Epilogue { bias: Some(&bias), residual: Some(&residual), relu: true, after: None };
         let expected = reference::gemm(m, n, k, &a, &b, &epilogue);
         let packed = PackedB::from_rows(team, backend, k, n, &b);
         let (mut c, mut again) = (vec![f32::NAN; m * n], vec![f32::NAN; m * n]);

@@ -8,9 +8,10 @@
 //!
 //! dx needs both sums, hence two passes. It is an affine map of dz and x, a · dz + b · x + c.
 
-use super::super::channels::{BlockSums, Cut, Pixelwise, each_vector, sum_block};
+use super::super::channels::{BlockSums, Blocks, Pixelwise, each_vector, sum_block};
 use super::super::narrow;
 use super::{Coefficients, Statistics, task_len};
+use crate::gemm::AfterRows;
 use crate::runtime::{ChunksMut, Team};
 use crate::simd::{Isa, Simd, SimdOp};
 use std::ops::Range;
@@ -69,64 +70,147 @@ impl<'a> ReluMask<'a> {
     }
 }
 
-/// dγ and dβ, `[channels]` each, from the convolution's output `x` and the gradient `dout` of the
-/// output, both `[pixels, channels]`.
-///
-/// # Panics
-/// If the sizes do not fit together.
-pub fn backward_sums(
-    team: &mut Team,
+/// The sums that the gradients of a batch norm follow from. They may be taken while the gradient of its output is
+/// computed, see [`BatchProducts::of`]: they are the same numbers as from all of it at once.
+pub struct BatchProducts {
     isa: Isa,
-    x: &[f32],
-    dout: &[f32],
-    mask: ReluMask,
-    statistics: &Statistics,
-    epsilon: f32,
-) -> (Vec<f32>, Vec<f32>) {
-    let channels = statistics.mean.len();
-    assert_eq!(x.len(), statistics.pixels * channels, "pixels of the statistics");
-    assert_eq!(dout.len(), x.len(), "size of the gradient");
-    mask.check(x.len(), channels);
-    let cut = Cut::new(statistics.pixels, channels);
-    let len = cut.chunk * channels;
-    let chunks: Vec<Sums<f64>> = team.map(x.len().div_ceil(len), |chunk, _| {
-        let range = chunk * len..x.len().min((chunk + 1) * len);
-        let (x, dout, mask) = (&x[range.clone()], &dout[range.clone()], mask.part(range));
-        let mean = &statistics.mean;
-        isa.dispatch(Chunk { x, dout, mask, mean, block: cut.block * channels })
-    });
-    let mut total = Sums::new(channels);
-    for chunk in &chunks {
-        total.add(chunk);
+    /// Two numbers a channel, see [`Block`].
+    blocks: Blocks,
+}
+
+impl BatchProducts {
+    /// Those of a tensor of `[pixels, channels]`, of which nothing is known yet.
+    pub fn new(isa: Isa, pixels: usize, channels: usize) -> Self {
+        Self { isa, blocks: Blocks::new(pixels, channels) }
     }
-    let dgamma = (0..channels)
-        .map(|c| narrow(total.products[c] * statistics.inverse_std(c, epsilon)))
-        .collect();
-    (dgamma, total.gradients.iter().map(|&sum| narrow(sum)).collect())
+
+    /// Whoever is shown the rows of the gradient of the output, and zeroes what the ReLU stops. `x` is the
+    /// convolution's output, `[pixels, channels]`, and `mask` the ReLU's.
+    ///
+    /// # Panics
+    /// If the sizes do not fit together.
+    pub fn of<'a>(
+        &'a self,
+        x: &'a [f32],
+        mask: ReluMask<'a>,
+        statistics: &'a Statistics,
+    ) -> ProductsOf<'a> {
+        let channels = statistics.mean.len();
+        assert_eq!(x.len(), statistics.pixels * channels, "pixels of the statistics");
+        mask.check(x.len(), channels);
+        ProductsOf { products: self, x, mask, mean: &statistics.mean }
+    }
+
+    /// dγ and dβ, `[channels]` each, from the convolution's output `x` and the gradient `dout` of the
+    /// output, both `[pixels, channels]`; of `dout`, what the ReLU stops becomes zero. Rows may have been shown
+    /// before, if nothing has changed them since.
+    ///
+    /// # Panics
+    /// If the sizes do not fit together.
+    pub fn sums(
+        &self,
+        team: &mut Team,
+        x: &[f32],
+        dout: &mut [f32],
+        mask: ReluMask,
+        statistics: &Statistics,
+        epsilon: f32,
+    ) -> (Vec<f32>, Vec<f32>) {
+        let channels = statistics.mean.len();
+        assert_eq!(x.len(), statistics.pixels * channels, "pixels of the statistics");
+        assert_eq!(dout.len(), x.len(), "size of the gradient");
+        mask.check(x.len(), channels);
+        let &Self { isa, ref blocks } = self;
+        let len = blocks.chunk_len();
+        let mut chunks: Vec<Sums> =
+            (0..x.len().div_ceil(len)).map(|_| Sums::new(channels)).collect();
+        let parts = (ChunksMut::new(dout, len), ChunksMut::new(&mut chunks, 1));
+        team.for_each_part(parts, |chunk, (dout, sums), _| {
+            let range = chunk * len..chunk * len + dout.len();
+            let (x, mask, mean) = (&x[range.clone()], mask.part(range), &statistics.mean);
+            let first = chunk * (len / blocks.block_len());
+            isa.dispatch(Chunk { x, dout, mask, mean, blocks, first, sums: &mut sums[0] });
+        });
+        let mut total = Sums::new(channels);
+        for chunk in &chunks {
+            total.add(&chunk.gradients, &chunk.products);
+        }
+        let dgamma = (0..channels)
+            .map(|c| narrow(total.products[c] * statistics.inverse_std(c, epsilon)))
+            .collect();
+        (dgamma, total.gradients.iter().map(|&sum| narrow(sum)).collect())
+    }
 }
 
-/// Sums over pixels, `[channels]` each.
-struct Sums<T> {
-    /// Σ dz.
-    gradients: Vec<T>,
-    /// Σ dz · (x - mean).
-    products: Vec<T>,
+/// Takes the sums of rows, see [`BatchProducts::of`].
+pub struct ProductsOf<'a> {
+    products: &'a BatchProducts,
+    x: &'a [f32],
+    mask: ReluMask<'a>,
+    mean: &'a [f32],
 }
 
-impl<T: Copy + Default> Sums<T> {
+impl AfterRows for ProductsOf<'_> {
+    fn unit(&self) -> usize {
+        self.products.blocks.unit()
+    }
+
+    fn rows(&self, first: usize, rows: &mut [f32]) {
+        let (blocks, mean) = (&self.products.blocks, self.mean);
+        let (inside, at) = blocks.inside(first, rows.len());
+        let len = inside.len() * blocks.block_len();
+        let range = inside.start * blocks.block_len()..inside.end * blocks.block_len();
+        let (x, mask, dout) =
+            (&self.x[range.clone()], self.mask.part(range), &mut rows[at..at + len]);
+        self.products.isa.dispatch(Known { x, dout, mask, mean, blocks, first: inside.start });
+    }
+}
+
+/// Σ dz and Σ dz · (x - mean) over pixels, `[channels]` each.
+struct Sums {
+    gradients: Vec<f64>,
+    products: Vec<f64>,
+}
+
+impl Sums {
     fn new(channels: usize) -> Self {
-        Self { gradients: vec![T::default(); channels], products: vec![T::default(); channels] }
+        Self { gradients: vec![0.0; channels], products: vec![0.0; channels] }
     }
-}
 
-impl Sums<f64> {
     #[inline(always)]
-    fn add<T: Copy + Into<f64>>(&mut self, other: &Sums<T>) {
-        for (sum, &more) in self.gradients.iter_mut().zip(&other.gradients) {
+    fn add<T: Copy + Into<f64>>(&mut self, gradients: &[T], products: &[T]) {
+        for (sum, &more) in self.gradients.iter_mut().zip(gradients) {
             *sum += more.into();
         }
-        for (sum, &more) in self.products.iter_mut().zip(&other.products) {
+        for (sum, &more) in self.products.iter_mut().zip(products) {
             *sum += more.into();
+        }
+    }
+}
+
+/// Looks at some whole blocks.
+struct Known<'a> {
+    x: &'a [f32],
+    dout: &'a mut [f32],
+    mask: ReluMask<'a>,
+    mean: &'a [f32],
+    blocks: &'a Blocks,
+    /// The number of the first.
+    first: usize,
+}
+
+impl SimdOp for Known<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, s: S) {
+        let Self { x, dout, mask, mean, blocks, first } = self;
+        let len = blocks.block_len();
+        for (i, (x, dout)) in x.chunks_exact(len).zip(dout.chunks_exact_mut(len)).enumerate() {
+            let mut sums = vec![0.0; 2 * mean.len()].into_boxed_slice();
+            let mask = mask.part(i * len..(i + 1) * len);
+            sum_block(s, mean.len(), &mut Block { x, dout, mask, mean, sums: &mut sums });
+            blocks.set(first + i, sums);
         }
     }
 }
@@ -134,44 +218,48 @@ impl Sums<f64> {
 /// The sums of one chunk.
 struct Chunk<'a> {
     x: &'a [f32],
-    dout: &'a [f32],
+    dout: &'a mut [f32],
     mask: ReluMask<'a>,
     mean: &'a [f32],
-    /// Floats a block.
-    block: usize,
+    blocks: &'a Blocks,
+    /// The number of its first block.
+    first: usize,
+    sums: &'a mut Sums,
 }
 
 impl SimdOp for Chunk<'_> {
-    type Output = Sums<f64>;
+    type Output = ();
 
     #[inline(always)]
-    fn eval<S: Simd>(self, s: S) -> Sums<f64> {
-        let channels = self.mean.len();
-        let mut total = Sums::new(channels);
-        let mut sums = Sums::new(channels);
-        for start in (0..self.x.len()).step_by(self.block) {
-            let range = start..(start + self.block).min(self.x.len());
-            let mut block = Block {
-                x: &self.x[range.clone()],
-                dout: &self.dout[range.clone()],
-                mask: self.mask.part(range),
-                mean: self.mean,
-                sums: &mut sums,
+    fn eval<S: Simd>(self, s: S) {
+        let Self { x, dout, mask, mean, blocks, first, sums } = self;
+        let len = blocks.block_len();
+        let mut computed = vec![0.0; 2 * mean.len()];
+        for (i, (x, dout)) in x.chunks(len).zip(dout.chunks_mut(len)).enumerate() {
+            let numbers = match blocks.get(first + i) {
+                Some(numbers) => numbers,
+                None => {
+                    let mask = mask.part(i * len..i * len + x.len());
+                    let sums = &mut computed;
+                    sum_block(s, mean.len(), &mut Block { x, dout, mask, mean, sums });
+                    &computed
+                }
             };
-            sum_block(s, channels, &mut block);
-            total.add(&sums);
+            let (gradients, products) = numbers.split_at(mean.len());
+            sums.add(gradients, products);
         }
-        total
     }
 }
 
-/// One block and its sums.
+/// One block.
 struct Block<'a> {
     x: &'a [f32],
-    dout: &'a [f32],
+    /// Becomes dz.
+    dout: &'a mut [f32],
     mask: ReluMask<'a>,
     mean: &'a [f32],
-    sums: &'a mut Sums<f32>,
+    /// Σ dz of each channel, then Σ dz · (x - mean).
+    sums: &'a mut [f32],
 }
 
 impl BlockSums for Block<'_> {
@@ -186,21 +274,23 @@ impl BlockSums for Block<'_> {
         }
         for start in (0..self.x.len()).step_by(channels) {
             let x = &self.x[start + first..start + end];
-            let dout = &self.dout[start + first..start + end];
+            let dout = &mut self.dout[start + first..start + end];
             for v in 0..VECTORS {
                 let (offset, len) = (v * S::LANES, S::LANES.min(end - first - v * S::LANES));
                 let x = s.load(&x[offset..]);
-                let dout = s.load(&dout[offset..]);
+                let dout = &mut dout[offset..];
                 let (at, channel) = (start + first + offset, first + offset);
-                let dz = self.mask.apply(s, dout, x, at, channel, len);
+                let dz = self.mask.apply(s, s.load(dout), x, at, channel, len);
+                s.store(dz, dout);
                 gradients[v] = s.add(gradients[v], dz);
                 products[v] = s.fma(dz, s.sub(x, means[v]), products[v]);
             }
         }
+        let (sums, sums_of_products) = self.sums.split_at_mut(channels);
         for v in 0..VECTORS {
             let at = first + v * S::LANES;
-            s.store(gradients[v], &mut self.sums.gradients[at..end]);
-            s.store(products[v], &mut self.sums.products[at..end]);
+            s.store(gradients[v], &mut sums[at..end]);
+            s.store(products[v], &mut sums_of_products[at..end]);
         }
         end
     }
@@ -248,8 +338,7 @@ impl Backward {
     }
 }
 
-/// dx = a · dz + b · x + c, the gradient of the convolution's output; and, if asked for, dz itself,
-/// the gradient of the shortcut. All are `[pixels, channels]`.
+/// dx = a · dz + b · x + c, the gradient of the convolution's output. All are `[pixels, channels]`.
 ///
 /// # Panics
 /// If the sizes differ or are not whole pixels.
@@ -257,33 +346,25 @@ pub fn backward_input(
     team: &mut Team,
     isa: Isa,
     x: &[f32],
-    dout: &[f32],
-    mask: ReluMask,
+    dz: &[f32],
     map: &Backward,
     dx: &mut [f32],
-    dz: Option<&mut [f32]>,
 ) {
     let channels = map.a.len();
     assert!(x.len().is_multiple_of(channels), "{} values of {channels}", x.len());
-    assert!(dout.len() == x.len() && dx.len() == x.len(), "size of the gradients");
-    assert!(dz.as_ref().is_none_or(|dz| dz.len() == x.len()), "size of the shortcut's gradient");
-    mask.check(x.len(), channels);
+    assert!(dz.len() == x.len() && dx.len() == x.len(), "size of the gradients");
     let len = task_len(channels);
-    let parts = (ChunksMut::new(dx, len), dz.map(|dz| ChunksMut::new(dz, len)));
-    team.for_each_part(parts, |task, (dx, dz), _| {
+    team.for_each_chunk(dx, len, |task, dx, _| {
         let range = task * len..task * len + dx.len();
-        let (x, dout, mask) = (&x[range.clone()], &dout[range.clone()], mask.part(range));
-        isa.dispatch(Pixels { x, dout, mask, map, dx, dz });
+        isa.dispatch(Pixels { x: &x[range.clone()], dz: &dz[range], map, dx });
     });
 }
 
 struct Pixels<'a> {
     x: &'a [f32],
-    dout: &'a [f32],
-    mask: ReluMask<'a>,
+    dz: &'a [f32],
     map: &'a Backward,
     dx: &'a mut [f32],
-    dz: Option<&'a mut [f32]>,
 }
 
 impl SimdOp for Pixels<'_> {
@@ -303,11 +384,7 @@ impl Pixelwise for Pixels<'_> {
         let Backward { a, b, c } = self.map;
         let (a, b) = (s.load(&a[channels.clone()]), s.load(&b[channels.clone()]));
         let c = s.load(&c[channels]);
-        let x = s.load(&self.x[values.clone()]);
-        let dz = self.mask.apply(s, s.load(&self.dout[values.clone()]), x, at, channel, len);
-        s.store(s.fma(a, dz, s.fma(b, x, c)), &mut self.dx[values.clone()]);
-        if let Some(shortcut) = &mut self.dz {
-            s.store(dz, &mut shortcut[values]);
-        }
+        let (x, dz) = (s.load(&self.x[values.clone()]), s.load(&self.dz[values.clone()]));
+        s.store(s.fma(a, dz, s.fma(b, x, c)), &mut self.dx[values]);
     }
 }

@@ -10,8 +10,10 @@
 //!
 //! Forward is two passes over x, since nothing can be normalised before all of it is known:
 //! [`statistics()`] reads it, [`normalize()`] reads it again and writes the output. Backward is two passes
-//! as well: [`backward_sums`], then [`backward_input`]. Between the passes x is kept and nothing else
-//! of its size: x̂ and the mask of an inner ReLU are computed again.
+//! as well: [`BatchProducts::sums`], then [`backward_input`]. The first pass of either can be had on the
+//! way, while the tensor is computed: [`BatchMoments`] and [`BatchProducts`] are shown rows that are
+//! still in a cache. Between the passes x is kept and nothing else of its size: x̂ and the mask of an
+//! inner ReLU are computed again.
 //!
 //! What belongs to a channel (two multiplications a layer instead of one an element) is computed in
 //! f64 and rounded once.
@@ -24,9 +26,9 @@ mod statistics;
 #[cfg(test)]
 mod tests;
 
-pub use backward::{Backward, ReluMask, backward_input, backward_sums};
+pub use backward::{Backward, BatchProducts, ProductsOf, ReluMask, backward_input};
 pub use normalize::normalize;
-pub use statistics::{Statistics, statistics, update_running};
+pub use statistics::{BatchMoments, Statistics, statistics, update_running};
 
 use super::narrow;
 

@@ -4,10 +4,12 @@
 //! it, so nothing cancels. The second look also sums x - mean, which would be zero but for rounding:
 //! it corrects both (Chan, Golub & LeVeque, 1983, as is the formula that joins the blocks).
 
-use super::super::channels::{BlockSums, Cut, sum_block};
+use super::super::channels::{BlockSums, Blocks, sum_block};
 use super::super::narrow;
+use crate::gemm::AfterRows;
 use crate::runtime::Team;
 use crate::simd::{Isa, Simd, SimdOp};
+use std::ops::Range;
 
 /// Mean and variance of each channel of a batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,22 +34,81 @@ impl Statistics {
 /// # Panics
 /// If there are no pixels, or not a whole number of them.
 pub fn statistics(team: &mut Team, isa: Isa, x: &[f32], channels: usize) -> Statistics {
-    let pixels = x.len() / channels;
-    assert!(pixels > 0 && x.len() == pixels * channels, "{} values of {channels}", x.len());
-    let cut = Cut::new(pixels, channels);
-    let len = cut.chunk * channels;
-    let chunks: Vec<Moments> = team.map(x.len().div_ceil(len), |chunk, _| {
-        let x = &x[chunk * len..x.len().min((chunk + 1) * len)];
-        isa.dispatch(Chunk { x, channels, block: cut.block })
-    });
-    let mut total = Moments::new(channels);
-    for chunk in &chunks {
-        total.join(chunk.count, |c| (chunk.mean[c], chunk.squares[c]));
+    BatchMoments::new(isa, x.len() / channels, channels).statistics(team, x)
+}
+
+/// What the statistics of a tensor follow from, taken while it is computed: the same numbers as from all of it at
+/// once.
+pub struct BatchMoments {
+    isa: Isa,
+    pixels: usize,
+    channels: usize,
+    /// Three numbers a channel, see [`Block`].
+    blocks: Blocks,
+}
+
+impl BatchMoments {
+    /// Those of a tensor of `[pixels, channels]`, of which nothing is known yet.
+    pub fn new(isa: Isa, pixels: usize, channels: usize) -> Self {
+        Self { isa, pixels, channels, blocks: Blocks::new(pixels, channels) }
     }
-    Statistics {
-        pixels,
-        mean: total.mean.iter().map(|&mean| narrow(mean)).collect(),
-        var: total.squares.iter().map(|&squares| narrow(squares / total.count)).collect(),
+
+    /// The statistics of `x`, whose rows may have come before.
+    ///
+    /// # Panics
+    /// If there are no pixels, or not as many as was said.
+    pub fn statistics(&self, team: &mut Team, x: &[f32]) -> Statistics {
+        let &Self { isa, pixels, channels, ref blocks } = self;
+        assert!(pixels > 0 && x.len() == pixels * channels, "{} values of {channels}", x.len());
+        let len = blocks.chunk_len();
+        let chunks: Vec<Moments> = team.map(x.len().div_ceil(len), |chunk, _| {
+            let x = &x[chunk * len..x.len().min((chunk + 1) * len)];
+            isa.dispatch(Chunk { x, channels, blocks, first: chunk * (len / blocks.block_len()) })
+        });
+        let mut total = Moments::new(channels);
+        for chunk in &chunks {
+            total.join(chunk.count, |c| (chunk.mean[c], chunk.squares[c]));
+        }
+        Statistics {
+            pixels,
+            mean: total.mean.iter().map(|&mean| narrow(mean)).collect(),
+            var: total.squares.iter().map(|&squares| narrow(squares / total.count)).collect(),
+        }
+    }
+}
+
+impl AfterRows for BatchMoments {
+    fn unit(&self) -> usize {
+        self.blocks.unit()
+    }
+
+    fn rows(&self, first: usize, rows: &mut [f32]) {
+        let (inside, at) = self.blocks.inside(first, rows.len());
+        let (channels, blocks) = (self.channels, &self.blocks);
+        self.isa.dispatch(Known { x: &rows[at..], channels, blocks, inside });
+    }
+}
+
+/// Looks at some blocks.
+struct Known<'a> {
+    /// From the first of them on.
+    x: &'a [f32],
+    channels: usize,
+    blocks: &'a Blocks,
+    inside: Range<usize>,
+}
+
+impl SimdOp for Known<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, s: S) {
+        let Self { x, channels, blocks, inside } = self;
+        for (block, x) in inside.zip(x.chunks_exact(blocks.block_len())) {
+            let mut numbers = vec![0.0; 3 * channels].into_boxed_slice();
+            Block::of(x, channels, &mut numbers).compute(s);
+            blocks.set(block, numbers);
+        }
     }
 }
 
@@ -105,8 +166,9 @@ impl Moments {
 struct Chunk<'a> {
     x: &'a [f32],
     channels: usize,
-    /// Pixels a block.
-    block: usize,
+    blocks: &'a Blocks,
+    /// The number of its first block.
+    first: usize,
 }
 
 impl SimdOp for Chunk<'_> {
@@ -114,22 +176,20 @@ impl SimdOp for Chunk<'_> {
 
     #[inline(always)]
     fn eval<S: Simd>(self, s: S) -> Moments {
-        let channels = self.channels;
+        let Self { x, channels, blocks, first } = self;
         let mut total = Moments::new(channels);
-        let mut centre = vec![0.0; channels];
-        let (mut off, mut squares) = (centre.clone(), centre.clone());
-        for x in self.x.chunks(self.block * channels) {
-            let count = x.len() / channels;
-            let mut block = Block {
-                x,
-                channels,
-                count: count as f32,
-                centre: &mut centre,
-                off: &mut off,
-                squares: &mut squares,
+        let mut computed = vec![0.0; 3 * channels];
+        for (block, x) in (first..).zip(x.chunks(blocks.block_len())) {
+            let numbers = match blocks.get(block) {
+                Some(numbers) => numbers,
+                None => {
+                    Block::of(x, channels, &mut computed).compute(s);
+                    &computed
+                }
             };
-            sum_block(s, channels, &mut block);
-            let count = count as f64;
+            let (centre, rest) = numbers.split_at(channels);
+            let (off, squares) = rest.split_at(channels);
+            let count = (x.len() / channels) as f64;
             total.join(count, |c| {
                 let off = f64::from(off[c]);
                 let rest = f64::from(squares[c]) - off * off / count;
@@ -152,6 +212,20 @@ struct Block<'a> {
     off: &'a mut [f32],
     /// Σ (x - centre)².
     squares: &'a mut [f32],
+}
+
+impl<'a> Block<'a> {
+    /// The block of `x`; `numbers` will be the three of each channel, one kind after the other.
+    fn of(x: &'a [f32], channels: usize, numbers: &'a mut [f32]) -> Self {
+        let (centre, rest) = numbers.split_at_mut(channels);
+        let (off, squares) = rest.split_at_mut(channels);
+        Self { x, channels, count: (x.len() / channels) as f32, centre, off, squares }
+    }
+
+    #[inline(always)]
+    fn compute<S: Simd>(mut self, s: S) {
+        sum_block(s, self.channels, &mut self);
+    }
 }
 
 impl BlockSums for Block<'_> {
