@@ -1,6 +1,7 @@
 //! The backward pass: the layers in reverse, each gradient where its tensor lies in the flat buffer.
 
 use super::forward::{Machine, Stopped};
+use super::profile::{Part, Work};
 use super::tape::{BlockTape, Shortcut, Tape, Unit};
 use crate::conv::{add_backward_data, backward_data, backward_data_with, backward_weights};
 use crate::gemm::{AfterRows, Epilogue};
@@ -67,9 +68,11 @@ fn layers(
     );
     gradients.of(fc.weight).copy_from_slice(&weight);
     gradients.of(fc.bias).copy_from_slice(&bias);
+    machine.done("fc", Part::InputGradient, tape.classifier_work().twice());
     let len = tape.features.len() * tape.pixels;
     let output = &mut spare.output[..len];
     global_avg_pool_backward(machine.team, tape.pixels, fc.in_features, &features, output);
+    machine.done("avgpool", Part::InputGradient, Work::moves(len));
 
     let stem = &tape.stem;
     let mask = ReluMask::Recompute(&stem.batch().1);
@@ -95,6 +98,7 @@ fn layers(
     if let Some(pool) = &tape.stem_pool {
         let (from, to) = (&spare.output[..pool.out.len()], &mut spare.input[..stem.y.len()]);
         max_pool_backward(machine.team, machine.isa, &pool.shape, &pool.argmax, from, to);
+        machine.done("maxpool", Part::InputGradient, Work::moves(from.len() + to.len()));
         std::mem::swap(&mut spare.output, &mut spare.input);
     }
     let y = &mut spare.y[..stem.y.len()];
@@ -102,6 +106,7 @@ fn layers(
     stem.batch_norm_backward(machine, &products, output, mask, y, gradients);
     let weight = gradients.of(stem.conv.weight);
     backward_weights(machine.team, stem.by, machine.backend, &stem.shape, input, y, weight);
+    machine.done(&stem.conv.name, Part::FilterGradient, Work::conv(&stem.shape, stem.by));
     Ok(())
 }
 
@@ -168,6 +173,7 @@ impl Unit {
         backward_input(machine.team, machine.isa, &self.y, output, &map, y);
         gradients.of(self.conv.gamma).copy_from_slice(&gamma);
         gradients.of(self.conv.beta).copy_from_slice(&beta);
+        machine.done(&self.conv.name, Part::NormGradient, Work::moves(3 * y.len()));
     }
 
     /// From the gradient of y to that of the filters; packs the filters for that of `x`.
@@ -181,8 +187,11 @@ impl Unit {
         machine.check()?;
         let weight = gradients.of(self.conv.weight);
         backward_weights(machine.team, self.by, machine.backend, &self.shape, x, y, weight);
+        let work = Work::conv(&self.shape, self.by);
+        machine.done(&self.conv.name, Part::FilterGradient, work);
         let weight = gradients.params.get(self.conv.weight);
         self.backward_filter.pack(machine.team, weight);
+        machine.done(&self.conv.name, Part::Pack, Work::moves(self.shape.weight_len()));
         Ok(())
     }
 
@@ -198,6 +207,10 @@ impl Unit {
         let products = self.products(machine);
         self.batch_norm_backward(machine, &products, output, ReluMask::None, y, gradients);
         self.weights_backward(machine, x, y, gradients)
+    }
+
+    fn input_gradient_work(&self) -> Work {
+        Work::conv(&self.shape, self.backward_filter.algorithm())
     }
 
     /// From the gradient of y to that of x, to which `residual` is added; whole blocks of it are shown to `after` where
@@ -217,6 +230,7 @@ impl Unit {
         } else {
             backward_data(machine.team, shape, y, filter, input);
         }
+        machine.done(&self.conv.name, Part::InputGradient, self.input_gradient_work());
     }
 }
 
@@ -288,14 +302,19 @@ impl BlockTape {
             first.data_backward(machine, y, None, None, input);
             let to = &mut spare.output[..x.len()];
             max_pool_backward(machine.team, machine.isa, &pool.shape, &pool.argmax, input, to);
+            machine.done("maxpool", Part::InputGradient, Work::moves(from.len() + x.len()));
             return Ok(());
         }
         first.data_backward(machine, y, residual, after, input);
         match &self.shortcut {
-            Shortcut::Pad(shape) => shortcut_pad_backward(machine.team, shape, shortcut, input),
+            Shortcut::Pad(shape) => {
+                shortcut_pad_backward(machine.team, shape, shortcut, input);
+                machine.done("shortcut", Part::InputGradient, Work::moves(len + input.len()));
+            }
             Shortcut::Project(unit) if unit.shape.stride > 1 => {
                 let (shape, y) = (&unit.shape, &spare.activation[..len]);
                 add_backward_data(machine.team, shape, y, &unit.backward_filter, input);
+                machine.done(&unit.conv.name, Part::InputGradient, unit.input_gradient_work());
             }
             _ => {}
         }

@@ -4,6 +4,7 @@
 //! normalised activations between them are computed again when the backward pass needs them, which
 //! costs one sweep and saves a third of the memory. All buffers are allocated once for a batch size.
 
+use super::profile::Work;
 use crate::conv::{Algorithm, BackwardFilter, ConvShape, Convolutions, Filter};
 use crate::gemm::Backend;
 use crate::model::{Block, BlockShortcut, ConvBn, Network};
@@ -121,6 +122,13 @@ impl Tape {
             activation: scratch(),
             gradients: [scratch(), scratch(), scratch(), scratch()],
         })
+    }
+
+    /// What one direction of the classifier takes.
+    pub(super) fn classifier_work(&self) -> Work {
+        let (features, logits) = (self.features.len(), self.logits.len());
+        let weights = features / self.batch * (logits / self.batch);
+        Work::product(self.batch * weights, features + logits + weights)
     }
 
     /// Floats of all buffers of activations, for the test of [`super::memory`].
