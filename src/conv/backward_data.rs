@@ -164,7 +164,7 @@ pub fn backward_data_with(
     match &filter.form {
         Form::Winograd(filter) => {
             let turned = turned_round(shape);
-            winograd::forward(team, &turned, gradient, filter, epilogue, input_gradient);
+            winograd::forward(team, &turned, gradient.into(), filter, epilogue, input_gradient);
         }
         Form::Direct(filters) => {
             // One class, all pixels.

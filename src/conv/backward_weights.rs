@@ -1,7 +1,7 @@
 //! The gradient of the filters: the patches' transpose times the output's gradient.
 
 use super::{Algorithm, ConvShape, Im2col, winograd};
-use crate::gemm::{Backend, Matrix, gemm_transposed};
+use crate::gemm::{Backend, Matrix, Operand, gemm_transposed};
 use crate::runtime::Team;
 
 /// The gradient of the filters by `algorithm`, `[out_channels, in_channels, kernel, kernel]`, from the input, `[batch,
@@ -10,16 +10,16 @@ use crate::runtime::Team;
 ///
 /// # Panics
 /// If a size is not what `shape` says, or the algorithm cannot compute this gradient with this backend.
-pub fn backward_weights(
+pub fn backward_weights<'a>(
     team: &mut Team,
     algorithm: Algorithm,
     backend: Backend,
     shape: &ConvShape,
-    input: &[f32],
+    input: impl Into<Operand<'a>>,
     gradient: &[f32],
     weight_gradient: &mut [f32],
 ) {
-    let (k, n) = (shape.k(), shape.out_channels);
+    let (input, k, n) = (input.into(), shape.k(), shape.out_channels);
     assert_eq!(weight_gradient.len(), shape.weight_len(), "gradient of the filters of {shape:?}");
     if let Algorithm::Winograd(tile) = algorithm {
         let isa = Algorithm::winograd_isa(backend, shape).expect("a shape for Winograd");
@@ -33,7 +33,9 @@ pub fn backward_weights(
         let pixels = Matrix::new(input, shape.rows(), shape.in_channels);
         gemm_transposed(team, backend, &pixels, gradient, n, product);
     } else {
-        gemm_transposed(team, backend, &Im2col::new(input, shape), gradient, n, product);
+        input.with_plain(team, |team, input| {
+            gemm_transposed(team, backend, &Im2col::new(input, shape), gradient, n, product);
+        });
     }
     let (channels, taps) = (shape.in_channels, shape.kernel * shape.kernel);
     team.for_each_chunk(weight_gradient, OUTPUTS * k, |block, filters, _| {

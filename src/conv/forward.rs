@@ -3,7 +3,7 @@
 use super::strip;
 use super::winograd::{self, WinogradFilter};
 use super::{Algorithm, ConvShape, Im2col};
-use crate::gemm::{Backend, Epilogue, Matrix, PackedB, gemm};
+use crate::gemm::{Backend, Epilogue, Matrix, Operand, PackedB, gemm};
 use crate::runtime::{Scratch, Tasks, Team};
 use std::ops::Range;
 
@@ -96,23 +96,28 @@ impl Filter {
 ///
 /// # Panics
 /// If a size is not what `shape` says.
-pub fn forward(
+pub fn forward<'a>(
     team: &mut Team,
     shape: &ConvShape,
-    input: &[f32],
+    input: impl Into<Operand<'a>>,
     filter: &Filter,
     epilogue: &Epilogue,
     output: &mut [f32],
 ) {
     filter.check(shape);
+    let input = input.into();
     match &filter.form {
         Form::Winograd(filter) => winograd::forward(team, shape, input, filter, epilogue, output),
         Form::Direct(packed) if shape.is_product() => {
             let pixels = Matrix::new(input, shape.rows(), shape.in_channels);
             gemm(team, &pixels, packed, output, epilogue);
         }
-        Form::Strip(packed) => strip::forward(team, shape, input, packed, epilogue, output),
-        Form::Direct(packed) => gemm(team, &Im2col::new(input, shape), packed, output, epilogue),
+        Form::Direct(packed) => input.with_plain(team, |team, input| {
+            gemm(team, &Im2col::new(input, shape), packed, output, epilogue);
+        }),
+        Form::Strip(packed) => input.with_plain(team, |team, input| {
+            strip::forward(team, shape, input, packed, epilogue, output);
+        }),
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     backward_data_with, backward_weights, forward, reference, strip,
 };
 use crate::gemm::tests::{Seen, rounding};
-use crate::gemm::{Backend, Epilogue};
+use crate::gemm::{Backend, Epilogue, Operand};
 use crate::numerics::KC;
 use crate::runtime::{Rng, team};
 use crate::simd::Isa;
@@ -50,6 +50,7 @@ fn check(shape: &ConvShape, seed: u64) {
         |len: usize| -> Vec<f32> { (0..len).map(|_| rng.uniform_in(-1.0, 1.0)).collect() };
     let (input, weights) = (draw(shape.input_len()), draw(shape.weight_len()));
     let (bias, residual) = (draw(shape.out_channels), draw(shape.output_len()));
+    let (scale, shift) = (draw(shape.in_channels), draw(shape.in_channels));
     let epilogue =
         Epilogue { bias: Some(&bias), residual: Some(&residual), relu: true, after: None };
     let expected = reference::forward(shape, &input, &weights, &epilogue);
@@ -80,6 +81,23 @@ fn check(shape: &ConvShape, seed: u64) {
             team(|team| forward(team, shape, &input, &filter, &shown, &mut again));
             assert!(output == again, "other bits where rows are shown, {case:?}");
             seen.check(&output, &case);
+            // With an activation before it, against the same computed first.
+            let isa = backend.isa();
+            let from = Operand::activated(isa, &input, &scale, &shift);
+            let mut activated = vec![f32::NAN; input.len()];
+            from.write(isa, 0, &mut activated);
+            let mut first = vec![f32::NAN; shape.output_len()];
+            team(|team| forward(team, shape, &activated, &filter, &epilogue, &mut first));
+            team(|team| forward(team, shape, from, &filter, &epilogue, &mut again));
+            assert!(first == again, "other bits of an activated input, {case:?}");
+            let [of_first, of_operand] = [activated.as_slice().into(), from].map(|x: Operand| {
+                let mut dw = vec![f32::NAN; shape.weight_len()];
+                team(|team| {
+                    backward_weights(team, algorithm, backend, shape, x, &gradient, &mut dw)
+                });
+                dw
+            });
+            assert!(of_first == of_operand, "other gradients of an activated input, {case:?}");
             let mut dx = vec![f32::NAN; shape.input_len()];
             let mut filter = BackwardFilter::zeros_for(algorithm, backend, shape);
             team(|team| filter.pack(team, &weights));

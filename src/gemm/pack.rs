@@ -4,9 +4,10 @@ use super::Backend;
 #[cfg(feature = "matrixmultiply")]
 use super::by_matrixmultiply;
 use super::kernels::Kernel;
+use super::operand::Operand;
 use super::pack_filters::PackFilters;
 use crate::runtime::{AlignedBuf, Tasks, Team};
-use crate::simd::{Isa, Simd, SimdOp};
+use crate::simd::Isa;
 use std::ops::Range;
 
 /// The left operand: `rows` x `k`, wherever its values are.
@@ -41,7 +42,7 @@ pub struct Part {
 /// A row-major matrix in memory.
 #[derive(Clone, Copy)]
 pub struct Matrix<'a> {
-    values: &'a [f32],
+    values: Operand<'a>,
     rows: usize,
     k: usize,
 }
@@ -51,7 +52,8 @@ impl<'a> Matrix<'a> {
     ///
     /// # Panics
     /// If their number differs.
-    pub fn new(values: &'a [f32], rows: usize, k: usize) -> Self {
+    pub fn new(values: impl Into<Operand<'a>>, rows: usize, k: usize) -> Self {
+        let values = values.into();
         assert_eq!(Some(values.len()), rows.checked_mul(k), "a matrix of {rows} x {k}");
         Self { values, rows, k }
     }
@@ -76,31 +78,13 @@ impl ASource for Matrix<'_> {
 
     fn in_place(&self, columns: usize) -> Option<(&[f32], usize)> {
         let unit = if columns < MANY_COLUMNS { FAR_APART } else { APART };
-        (self.k == 0 || !self.k.is_multiple_of(unit)).then_some((self.values, self.k))
+        let near = self.k == 0 || !self.k.is_multiple_of(unit);
+        self.values.plain().filter(|_| near).map(|values| (values, self.k))
     }
 
     fn pack(&self, isa: Isa, part: Part, dst: &mut [f32], stride: usize) {
-        isa.dispatch(CopyRows { matrix: *self, part, dst, stride });
-    }
-}
-
-struct CopyRows<'a> {
-    matrix: Matrix<'a>,
-    part: Part,
-    dst: &'a mut [f32],
-    stride: usize,
-}
-
-impl SimdOp for CopyRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn eval<S: Simd>(self, s: S) {
-        let Part { row, rows, k, steps } = self.part;
-        for (i, dst) in self.dst.chunks_mut(self.stride).take(rows).enumerate() {
-            let at = (row + i) * self.matrix.k + k;
-            s.copy(&self.matrix.values[at..at + steps], &mut dst[..steps]);
-        }
+        let Part { row, rows, k, steps } = part;
+        self.values.write_rows(isa, self.k, row * self.k, rows, k..k + steps, dst, stride);
     }
 }
 

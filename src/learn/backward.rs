@@ -4,7 +4,7 @@ use super::forward::{Machine, Stopped};
 use super::profile::{Part, Work};
 use super::tape::{BlockTape, Shortcut, Tape, Unit};
 use crate::conv::{add_backward_data, backward_data, backward_data_with, backward_weights};
-use crate::gemm::{AfterRows, Epilogue};
+use crate::gemm::{AfterRows, Epilogue, Operand};
 use crate::model::{BN_EPSILON, Network, Params, TensorId};
 use crate::ops::batch_norm::{
     Backward, BatchProducts, Coefficients, ProductsOf, ReluMask, Statistics, backward_input,
@@ -112,13 +112,11 @@ fn layers(
 
 /// The tape's spare buffers, by what they hold.
 struct Spare {
-    /// A normalised activation, computed again.
-    activation: AlignedBuf,
     /// The gradient of a block's output.
     output: AlignedBuf,
     /// Of a convolution's raw output.
     y: AlignedBuf,
-    /// Of a block's input, as far as it comes through a projection.
+    /// Of a projection's input where the projection keeps the size, else of its raw output.
     projected: AlignedBuf,
     /// Of a convolution's input.
     input: AlignedBuf,
@@ -127,11 +125,10 @@ struct Spare {
 impl Spare {
     fn take(tape: &mut Tape) -> Self {
         let [output, y, projected, input] = std::mem::take(&mut tape.gradients);
-        Self { activation: std::mem::take(&mut tape.activation), output, y, projected, input }
+        Self { output, y, projected, input }
     }
 
     fn give_back(self, tape: &mut Tape) {
-        tape.activation = self.activation;
         tape.gradients = [self.output, self.y, self.projected, self.input];
     }
 }
@@ -180,7 +177,7 @@ impl Unit {
     fn weights_backward(
         &mut self,
         machine: &mut Machine,
-        x: &[f32],
+        x: Operand,
         y: &[f32],
         gradients: &mut Gradients,
     ) -> Result<(), Stopped> {
@@ -206,7 +203,7 @@ impl Unit {
     ) -> Result<(), Stopped> {
         let products = self.products(machine);
         self.batch_norm_backward(machine, &products, output, ReluMask::None, y, gradients);
-        self.weights_backward(machine, x, y, gradients)
+        self.weights_backward(machine, x.into(), y, gradients)
     }
 
     fn input_gradient_work(&self) -> Work {
@@ -260,10 +257,8 @@ impl BlockTape {
         for i in (1..self.units.len()).rev() {
             let (before, rest) = self.units.split_at_mut(i);
             let (before, unit) = (&before[i - 1], &mut rest[0]);
-            let from = &mut spare.activation[..before.y.len()];
-            before.activate(machine, None, true, from);
             let y = &spare.y[..unit.y.len()];
-            unit.weights_backward(machine, from, y, gradients)?;
+            unit.weights_backward(machine, before.activated(machine), y, gradients)?;
             let input = &mut spare.input[..before.y.len()];
             let (products, mask) =
                 (before.products(machine), ReluMask::Recompute(&before.batch().1));
@@ -279,13 +274,15 @@ impl BlockTape {
             Shortcut::None => {}
             Shortcut::Identity => residual = Some(shortcut),
             Shortcut::Project(unit) => {
-                let y = &mut spare.activation[..len];
-                unit.projection_backward(machine, x, shortcut, y, gradients)?;
                 if unit.shape.stride == 1 {
+                    let y = &mut spare.input[..len];
+                    unit.projection_backward(machine, x, shortcut, y, gradients)?;
                     let projected = &mut spare.projected[..x.len()];
                     unit.data_backward(machine, y, None, None, projected);
                     residual = Some(projected);
                 } else {
+                    let y = &mut spare.projected[..len];
+                    unit.projection_backward(machine, x, shortcut, y, gradients)?;
                     after = None;
                 }
             }
@@ -295,7 +292,7 @@ impl BlockTape {
         let first = &mut self.units[0];
         let from = self.pool.as_ref().map_or(x, |pool| &pool.out);
         let y = &spare.y[..first.y.len()];
-        first.weights_backward(machine, from, y, gradients)?;
+        first.weights_backward(machine, from.into(), y, gradients)?;
         let input = &mut spare.input[..from.len()];
         if let Some(pool) = &self.pool {
             // Only networks without shortcuts have these.
@@ -312,7 +309,7 @@ impl BlockTape {
                 machine.done("shortcut", Part::InputGradient, Work::moves(len + input.len()));
             }
             Shortcut::Project(unit) if unit.shape.stride > 1 => {
-                let (shape, y) = (&unit.shape, &spare.activation[..len]);
+                let (shape, y) = (&unit.shape, &spare.projected[..len]);
                 add_backward_data(machine.team, shape, y, &unit.backward_filter, input);
                 machine.done(&unit.conv.name, Part::InputGradient, unit.input_gradient_work());
             }

@@ -5,7 +5,7 @@ use super::measure::Measured;
 use super::profile::{Part, Profile, Work};
 use super::tape::{BlockTape, Pool, Shortcut, Tape, Unit};
 use crate::conv;
-use crate::gemm::{Backend, Epilogue};
+use crate::gemm::{Backend, Epilogue, Operand};
 use crate::model::{BN_EPSILON, Network, Params};
 use crate::ops::batch_norm::{BatchMoments, Coefficients, Statistics, normalize, update_running};
 use crate::ops::{Linear, global_avg_pool, max_pool_argmax, shortcut_pad};
@@ -62,10 +62,10 @@ pub(super) fn forward(
     norm: &mut Norm,
     input: &[f32],
 ) -> Result<(), Stopped> {
-    tape.stem.forward(machine, params, norm, input)?;
+    tape.stem.forward(machine, params, norm, input.into())?;
     match &mut tape.stem_pool {
         Some(pool) => {
-            let activation = &mut tape.activation[..tape.stem.y.len()];
+            let activation = &mut tape.gradients[0][..tape.stem.y.len()];
             tape.stem.activate(machine, None, true, activation);
             pool.forward(machine, activation);
         }
@@ -73,8 +73,7 @@ pub(super) fn forward(
     }
     let mut x: &[f32] = tape.stem_pool.as_ref().map_or(&tape.stem_out, |pool| &pool.out);
     for block in &mut tape.blocks {
-        let (activation, shortcut) = (&mut tape.activation, &mut tape.gradients[0]);
-        block.forward(machine, params, norm, x, activation, shortcut)?;
+        block.forward(machine, params, norm, x, &mut tape.gradients[0])?;
         x = &block.out;
     }
     let fc = &network.fc;
@@ -94,7 +93,7 @@ impl Unit {
         machine: &mut Machine,
         params: &mut Params,
         norm: &mut Norm,
-        x: &[f32],
+        x: Operand,
     ) -> Result<(), Stopped> {
         machine.check()?;
         let conv = &self.conv;
@@ -128,6 +127,12 @@ impl Unit {
         Ok(())
     }
 
+    /// relu(batch norm of y), which whoever reads it computes.
+    pub(super) fn activated(&self, machine: &Machine) -> Operand<'_> {
+        let (_, map) = self.batch();
+        Operand::activated(machine.isa, &self.y, &map.scale, &map.shift)
+    }
+
     /// out = relu(batch norm of y + residual), each part optional.
     pub(super) fn activate(
         &self,
@@ -157,7 +162,6 @@ impl BlockTape {
         params: &mut Params,
         norm: &mut Norm,
         x: &[f32],
-        activation: &mut AlignedBuf,
         shortcut: &mut AlignedBuf,
     ) -> Result<(), Stopped> {
         if let Some(pool) = &mut self.pool {
@@ -165,14 +169,9 @@ impl BlockTape {
         }
         let first = self.pool.as_ref().map_or(x, |pool| &pool.out);
         for i in 0..self.units.len() {
-            let from = if i == 0 {
-                first
-            } else {
-                let before = &self.units[i - 1];
-                before.activate(machine, None, true, &mut activation[..before.y.len()]);
-                &activation[..before.y.len()]
-            };
-            self.units[i].forward(machine, params, norm, from)?;
+            let (before, rest) = self.units.split_at_mut(i);
+            let from = before.last().map_or(first.into(), |unit| unit.activated(machine));
+            rest[0].forward(machine, params, norm, from)?;
         }
         let len = self.out.len();
         let residual = match &mut self.shortcut {
@@ -184,7 +183,7 @@ impl BlockTape {
                 Some(&shortcut[..len])
             }
             Shortcut::Project(unit) => {
-                unit.forward(machine, params, norm, x)?;
+                unit.forward(machine, params, norm, x.into())?;
                 unit.activate(machine, None, false, &mut shortcut[..len]);
                 Some(&shortcut[..len])
             }

@@ -2,8 +2,8 @@
 
 use crate::model::{Block, BlockShortcut, LayerShape, Network};
 
-/// Activations of the largest size that are scratch: a normalised one and four gradients.
-const SCRATCH: u128 = 5;
+/// Gradients of the largest activation's size.
+const SCRATCH: u128 = 3;
 
 /// Copies of the weights that the optimiser and both passes have: weights, velocity, gradients of the
 /// batch and of a micro-batch, and packed filters, at most four times their size for each pass.
@@ -30,7 +30,7 @@ fn tape_floats(network: &Network, batch: usize, side: usize) -> u128 {
     let stem = convs.next().map_or(0, |stem| floats(stem, network.stem.out_channels));
     // The pool halves both sides, and keeps a byte a value of what it chose.
     let mut all = stem + if network.stem_pool { stem / 4 + stem / 16 } else { stem };
-    let mut largest = stem;
+    let (mut largest, mut projected) = (stem, 0);
     for Block { convs: own, shortcut, pool, .. } in &network.blocks {
         let mut out = 0;
         for (i, conv) in own.iter().enumerate() {
@@ -48,10 +48,13 @@ fn tape_floats(network: &Network, batch: usize, side: usize) -> u128 {
         if let BlockShortcut::Project(conv) = shortcut
             && let Some(layer) = convs.next()
         {
-            all += floats(layer, conv.out_channels);
+            let out = floats(layer, conv.out_channels);
+            all += out;
+            let input = layer.input.0 as u128 * layer.input.1 as u128 * conv.in_channels as u128;
+            projected = projected.max(if layer.input == layer.output { input } else { out });
         }
     }
-    (batch as u128).saturating_mul(all + SCRATCH * largest)
+    (batch as u128).saturating_mul(all + SCRATCH * largest + projected)
 }
 
 #[cfg(test)]

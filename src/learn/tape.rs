@@ -1,8 +1,7 @@
 //! What a training step keeps between its forward and its backward pass.
 //!
 //! Kept are each convolution's raw output, each block's output and batch norm's coefficients; the
-//! normalised activations between them are computed again when the backward pass needs them, which
-//! costs one sweep and saves a third of the memory. All buffers are allocated once for a batch size.
+//! normalised activations between them are never stored: whoever reads one computes it. All buffers are allocated once for a batch size.
 
 use super::profile::Work;
 use crate::conv::{Algorithm, BackwardFilter, ConvShape, Convolutions, Filter};
@@ -75,9 +74,8 @@ pub(super) struct Tape {
     pub(super) features: AlignedBuf,
     /// `[batch, classes]`
     pub(super) logits: AlignedBuf,
-    /// A normalised activation, forward or computed again.
-    pub(super) activation: AlignedBuf,
-    /// Gradients: of an output, of a convolution's output, of a shortcut, of an input.
+    /// Gradients: of an output, of a convolution's output, of what a projection needs, of an input. The first is
+    /// spare in the forward pass, too.
     pub(super) gradients: [AlignedBuf; 4],
 }
 
@@ -90,7 +88,7 @@ impl Tape {
         height: usize,
         width: usize,
     ) -> Option<Self> {
-        let mut build = Builder { backend, convolutions, batch, largest: 0 };
+        let mut build = Builder { backend, convolutions, batch, largest: 0, projected: 0 };
         let image = Size { height, width, channels: 3 };
         let (stem, mut size) = build.unit(&network.stem, image);
         let mut stem_out = AlignedBuf::default();
@@ -107,7 +105,7 @@ impl Tape {
         if size.height * size.width == 0 {
             return None;
         }
-        let scratch = || AlignedBuf::zeroed(build.largest);
+        let (projected, scratch) = (build.projected, || AlignedBuf::zeroed(build.largest));
         Some(Self {
             batch,
             height,
@@ -119,8 +117,7 @@ impl Tape {
             pixels: size.height * size.width,
             features: AlignedBuf::zeroed(batch * size.channels),
             logits: AlignedBuf::zeroed(batch * network.fc.out_features),
-            activation: scratch(),
-            gradients: [scratch(), scratch(), scratch(), scratch()],
+            gradients: [scratch(), scratch(), AlignedBuf::zeroed(projected), scratch()],
         })
     }
 
@@ -147,7 +144,7 @@ impl Tape {
         });
         let scratch: usize = self.gradients.iter().map(|buffer| buffer.len()).sum();
         let stem = self.stem.y.len() + pool(&self.stem_pool) + self.stem_out.len();
-        stem + blocks.sum::<usize>() + scratch + self.activation.len()
+        stem + blocks.sum::<usize>() + scratch
     }
 
     /// Whether it is for `batch` images of `height` x `width`.
@@ -162,6 +159,8 @@ struct Builder {
     batch: usize,
     /// Values of the largest activation.
     largest: usize,
+    /// Values of the largest buffer that a projection needs.
+    projected: usize,
 }
 
 impl Builder {
@@ -220,7 +219,13 @@ impl Builder {
                     after: *channels_after,
                 })
             }
-            BlockShortcut::Project(conv) => Shortcut::Project(Box::new(self.unit(conv, x).0)),
+            BlockShortcut::Project(conv) => {
+                let unit = self.unit(conv, x).0;
+                let input = unit.shape.input_len();
+                let len = if unit.shape.stride == 1 { input } else { unit.y.len() };
+                self.projected = self.projected.max(len);
+                Shortcut::Project(Box::new(unit))
+            }
         };
         let mut size = x;
         let pool = block.pool.then(|| self.pool(&mut size, 2, 2, 0));

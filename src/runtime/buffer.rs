@@ -95,6 +95,12 @@ impl Drop for AlignedBuf {
     }
 }
 
+impl AsRef<[f32]> for AlignedBuf {
+    fn as_ref(&self) -> &[f32] {
+        self
+    }
+}
+
 impl Deref for AlignedBuf {
     type Target = [f32];
 

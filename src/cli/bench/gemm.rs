@@ -125,7 +125,7 @@ impl Product {
 
     fn run(&mut self) {
         let Self { size: (m, _, k), a, b, c, crew } = self;
-        let a = Matrix::new(a, *m, *k);
+        let a = Matrix::new(&a[..], *m, *k);
         crew.run(|team| gemm(team, &a, b, c, &Epilogue::default()));
     }
 }

@@ -12,7 +12,7 @@ mod tiles;
 mod weights;
 
 use super::ConvShape;
-use crate::gemm::{Backend, Epilogue, PackedB, Panels, gemm_batch, panel_stride};
+use crate::gemm::{Backend, Epilogue, Operand, PackedB, Panels, gemm_batch, panel_stride};
 use crate::runtime::{RectMut, Scratch, Tasks, Team};
 use crate::simd::Isa;
 use filter::{Taps, transform_filters};
@@ -123,7 +123,7 @@ const TILES_A_THREAD: usize = 64;
 pub(super) fn forward(
     team: &mut Team,
     shape: &ConvShape,
-    input: &[f32],
+    input: Operand,
     filter: &WinogradFilter,
     epilogue: &Epilogue,
     output: &mut [f32],
@@ -145,7 +145,7 @@ pub(super) fn backward_weights(
     tile: WinogradTile,
     isa: Isa,
     shape: &ConvShape,
-    input: &[f32],
+    input: Operand,
     gradient: &[f32],
     weight_gradient: &mut [f32],
 ) {
@@ -169,7 +169,7 @@ pub(super) fn backward_weights(
 fn by_blocks<const M: usize, const T: usize, P: Scheme<M, T>>(
     team: &mut Team,
     shape: &ConvShape,
-    input: &[f32],
+    input: Operand,
     filter: &WinogradFilter,
     epilogue: &Epilogue,
     output: &mut [f32],
@@ -242,10 +242,34 @@ impl TaskGrid {
     }
 }
 
+/// Transforms rows of tiles of the input: to `[frequency][tile][channel]`, tiles a stride apart.
+fn to_tiles<const M: usize, const T: usize, P: Scheme<M, T>>(
+    isa: Isa,
+    grid: &Grid<M, T>,
+    rows: Range<usize>,
+    input: Operand,
+    (values, stride): (&mut [f32], usize),
+    scheme: PhantomData<P>,
+    scratch: &mut Scratch,
+) {
+    if let Some(input) = input.plain() {
+        let first_line = 0;
+        isa.dispatch(ToTiles { grid, rows, input, first_line, values, stride, scheme });
+        return;
+    }
+    // What is still to be applied is, once, to the lines under these tiles.
+    let lines = grid.input_lines(&rows);
+    let line = grid.shape.width * grid.shape.in_channels;
+    let (part, _) = scratch.take(lines.len() * line);
+    input.write(isa, lines.start * line, part);
+    let (input, first_line) = (&*part, lines.start);
+    isa.dispatch(ToTiles { grid, rows, input, first_line, values, stride, scheme });
+}
+
 /// What all tasks share.
 struct Layer<'a, const M: usize, const T: usize, P> {
     grid: Grid<M, T>,
-    input: &'a [f32],
+    input: Operand<'a>,
     filter: &'a Panels,
     epilogue: &'a Epilogue<'a>,
     at_once: usize,
@@ -292,10 +316,9 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> Layer<'_, M, T, P> {
         let (in_stride, out_stride) = (panel_stride(channels), panel_stride(out_channels.len()));
         let (in_len, out_len) = (tiles * in_stride, tiles * out_stride);
         let (before, mut scratch) = scratch.take(T * T * in_len);
-        let (after, _) = scratch.take(T * T * out_len);
+        let (after, mut scratch) = scratch.take(T * T * out_len);
         let isa = filter.kernel.isa();
-        let (values, stride) = (&mut *before, in_stride);
-        isa.dispatch(ToTiles { grid, rows: rows.clone(), input, values, stride, scheme });
+        to_tiles(isa, grid, rows.clone(), input, (&mut *before, in_stride), scheme, &mut scratch);
         let (a, b) = ((&*before, in_stride, tiles), (filter, channels, panels));
         gemm_batch(a, b, (after, out_stride));
         let (values, stride, output) = (&*after, out_stride, &mut output);

@@ -47,6 +47,16 @@ impl<const M: usize, const T: usize> Grid<M, T> {
         (1..=most).find(whole)
     }
 
+    /// The lines of the input, all images one below the other, under some rows of tiles of the output.
+    pub(super) fn input_lines(&self, rows: &Range<usize>) -> Range<usize> {
+        let ConvShape { height, padding, .. } = self.shape;
+        let line = |row: usize, below: usize| {
+            row / self.down * height
+                + (row % self.down * M + below).saturating_sub(padding).min(height)
+        };
+        if rows.is_empty() { 0..0 } else { line(rows.start, 0)..line(rows.end - 1, T) }
+    }
+
     /// The first line of output pixels, all images one below the other, of row `row` of tiles.
     fn first_line(&self, row: usize) -> usize {
         row / self.down * self.shape.out_height() + row % self.down * M
@@ -69,7 +79,10 @@ fn transposed<V: Copy, const A: usize, const B: usize>(matrix: [[V; B]; A]) -> [
 pub(super) struct ToTiles<'a, const M: usize, const T: usize, P> {
     pub(super) grid: &'a Grid<M, T>,
     pub(super) rows: Range<usize>,
+    /// All lines under these tiles.
     pub(super) input: &'a [f32],
+    /// The number of the first of them, all images one below the other.
+    pub(super) first_line: usize,
     /// `[frequency][tile][channel]`, tiles `stride` apart.
     pub(super) values: &'a mut [f32],
     pub(super) stride: usize,
@@ -81,17 +94,17 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for ToTiles<'_, M, 
 
     #[inline(always)]
     fn eval<S: Simd>(self, s: S) {
-        let Self { grid, rows, input, values, stride, .. } = self;
+        let Self { grid, rows, input, first_line, values, stride, .. } = self;
         let ConvShape { height, width, in_channels: channels, padding, .. } = grid.shape;
         let frequency = values.len() / (T * T);
         let line = width * channels;
         let mut to = 0;
         for row in rows {
-            let image = &input[row / grid.down * height * line..][..height * line];
             let top = row % grid.down * M;
             // Pixel (y, x) of a tile is pixel (top + y - padding, left + x - padding).
             let inside = padding.saturating_sub(top)..T.min((height + padding).saturating_sub(top));
-            let corner = top.wrapping_sub(padding).wrapping_mul(line);
+            let y = (row / grid.down * height + top).wrapping_sub(padding);
+            let corner = y.wrapping_sub(first_line).wrapping_mul(line);
             for left in (0..grid.across).map(|tile| tile * M) {
                 for channel in (0..channels).step_by(S::LANES) {
                     let mut columns = [[s.splat(0.0); T]; T];
@@ -100,7 +113,7 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for ToTiles<'_, M, 
                         if x < width {
                             let first = corner.wrapping_add(x * channels + channel);
                             *column =
-                                P::input(s, s.load_strided_inside(image, first, line, &inside));
+                                P::input(s, s.load_strided_inside(input, first, line, &inside));
                         }
                     }
                     for (y, row) in transposed(columns).into_iter().enumerate() {

@@ -11,10 +11,12 @@
 //! follow from the shape alone.
 
 use super::scheme::Scheme;
-use super::tiles::{GradientToTiles, Grid, ToTiles};
+use super::tiles::{GradientToTiles, Grid};
+use super::to_tiles;
 use crate::gemm::kernels::Kernel;
 use crate::gemm::{
-    TransposedRuns, add_pairwise, gemm_transposed_packed, gemm_transposed_runs, panel_stride,
+    Operand, TransposedRuns, add_pairwise, gemm_transposed_packed, gemm_transposed_runs,
+    panel_stride,
 };
 use crate::numerics::winograd::gradient::{CHUNKS, FAR_BLOCK, KEPT, NEAR_BLOCK, SHORTEST};
 use crate::runtime::{ChunksMut, Scratch, Team};
@@ -31,14 +33,14 @@ const ROWS_A_TASK: usize = 256;
 pub(super) struct WeightGradient<'a, const M: usize, const T: usize, P> {
     isa: Isa,
     grid: Grid<M, T>,
-    input: &'a [f32],
+    input: Operand<'a>,
     gradient: &'a [f32],
     scheme: PhantomData<P>,
 }
 
 impl<'a, const M: usize, const T: usize, P: Scheme<M, T>> WeightGradient<'a, M, T, P> {
     /// Of the convolution of `grid`, `input` and the output's `gradient`.
-    pub(super) fn new(isa: Isa, grid: Grid<M, T>, input: &'a [f32], gradient: &'a [f32]) -> Self {
+    pub(super) fn new(isa: Isa, grid: Grid<M, T>, input: Operand<'a>, gradient: &'a [f32]) -> Self {
         Self { isa, grid, input, gradient, scheme: PhantomData }
     }
 
@@ -78,7 +80,7 @@ impl<'a, const M: usize, const T: usize, P: Scheme<M, T>> WeightGradient<'a, M, 
         let rows_a_block = (NEAR_BLOCK / self.row_len()).max(1);
         let most = rows_a_block.min(rows.len()) * self.grid.across * T * T;
         let (inputs, mut scratch) = scratch.take(most * panel_stride(channels));
-        let (gradients, _) = scratch.take(most * out);
+        let (gradients, mut scratch) = scratch.take(most * out);
         let kernel = Kernel::of(self.isa);
         for first in rows.clone().step_by(rows_a_block) {
             let block = first..rows.end.min(first + rows_a_block);
@@ -86,7 +88,7 @@ impl<'a, const M: usize, const T: usize, P: Scheme<M, T>> WeightGradient<'a, M, 
             let values = T * T * tiles;
             let inputs = &mut inputs[..values * panel_stride(channels)];
             let gradients = &mut gradients[..values * out];
-            self.transform(block, inputs, gradients, kernel.tile().1);
+            self.transform(block, inputs, gradients, kernel.tile().1, &mut scratch);
             let matrices = inputs.chunks_exact(tiles * panel_stride(channels));
             let matrices = matrices.zip(gradients.chunks_exact(tiles * out));
             for ((a, b), sums) in matrices.zip(sums.chunks_exact_mut(channels * out)) {
@@ -115,9 +117,9 @@ impl<'a, const M: usize, const T: usize, P: Scheme<M, T>> WeightGradient<'a, M, 
                 ChunksMut::new(inputs, values * panel_stride(channels)),
                 ChunksMut::new(gradients, values * out),
             );
-            team.for_each_part(parts, |row, (inputs, gradients), _| {
+            team.for_each_part(parts, |row, (inputs, gradients), mut scratch| {
                 let row = block.start + row;
-                self.transform(row..row + 1, inputs, gradients, out);
+                self.transform(row..row + 1, inputs, gradients, out, &mut scratch);
             });
             let operands = Transformed { inputs, gradients, tiles: across, runs: block.len() };
             let tasks = channels.div_ceil(ROWS_A_TASK);
@@ -141,11 +143,11 @@ impl<'a, const M: usize, const T: usize, P: Scheme<M, T>> WeightGradient<'a, M, 
         inputs: &mut [f32],
         gradients: &mut [f32],
         panel: usize,
+        scratch: &mut Scratch,
     ) {
         let Self { isa, ref grid, input, gradient, scheme } = *self;
         let stride = panel_stride(grid.shape.in_channels);
-        let values = &mut *inputs;
-        isa.dispatch(ToTiles { grid, rows: rows.clone(), input, values, stride, scheme });
+        to_tiles(isa, grid, rows.clone(), input, (inputs, stride), scheme, scratch);
         isa.dispatch(GradientToTiles { grid, rows, gradient, values: gradients, panel, scheme });
     }
 

@@ -4,7 +4,7 @@
 use super::super::testing::{assert_close, assert_gradient, everywhere, normals, wide};
 use super::reference::Layer;
 use super::*;
-use crate::gemm::AfterRows;
+use crate::gemm::{AfterRows, Operand};
 use crate::runtime::team;
 use crate::simd::Isa;
 use proptest::prelude::*;
@@ -90,6 +90,12 @@ impl Case {
         let moments = BatchMoments::new(isa, pixels, self.channels);
         seen(&moments, &mut self.x.clone());
         assert!(team(|team| moments.statistics(team, &self.x)) == statistics, "seen before");
+        if self.relu && self.residual.is_none() {
+            let Coefficients { scale, shift } = &coefficients;
+            let mut on_load = vec![f32::NAN; self.x.len()];
+            Operand::activated(isa, &self.x, scale, shift).write(isa, 0, &mut on_load);
+            assert!(on_load == out, "{isa}: activated where it is read");
+        }
         let backward = |mask: ReluMask| {
             let x = &self.x;
             let gradients = |see: bool| {
