@@ -190,6 +190,19 @@ fn a_plan_says_what_it_takes_and_writes_nothing() {
 }
 
 #[test]
+fn a_profile_says_where_the_time_goes_and_writes_nothing() {
+    let fixture = Fixture::new();
+    let run = fixture.run("train data --batch 16 --micro-batch 8 --profile");
+    assert_eq!(run.code, 0, "{}", run.err);
+    for part in ["layer1.0.conv1  forward", "filter gradient", "sum", "images", "step", "% of peak"]
+    {
+        assert!(run.out.contains(part), "{part}: {}", run.out);
+    }
+    assert!(!fixture.path("runs").exists());
+    fixture.run("train data --profile --plan").fails(2, &["--plan", "--profile"]);
+}
+
+#[test]
 fn class_folders_small_and_large() {
     let fixture = Fixture::new();
     fixture.class_folders("shapes", &["circle", "ring", "square"], 12);

@@ -29,8 +29,10 @@ pub enum Part {
     Loss,
     /// The sum of the gradients of micro-batches.
     Sum,
-    /// The optimiser's update.
+    /// The optimiser's update, and that of the weights' moving average.
     Update,
+    /// The images of the batch, as far as computing waits for them.
+    Images,
 }
 
 /// What a part of a step has to do, by its definition.
@@ -57,6 +59,20 @@ pub struct StepTime {
     pub bytes: u64,
     /// Wall time.
     pub time: Duration,
+}
+
+impl StepTime {
+    /// That of `part`, which is of no layer.
+    pub fn of_no_layer(part: Part, time: Duration) -> Self {
+        Self { layer: String::new(), part, algorithm: "", macs: 0, bytes: 0, time }
+    }
+
+    /// That of an update of `learnable` weights.
+    pub fn update(learnable: usize, time: Duration) -> Self {
+        // Read: weights, momentum and gradients; written: the first two.
+        let Work { bytes, .. } = Work::moves(5 * learnable);
+        Self { bytes, ..Self::of_no_layer(Part::Update, time) }
+    }
 }
 
 /// The times of batches so far.
@@ -152,6 +168,7 @@ impl fmt::Display for Part {
             Self::Loss => "loss",
             Self::Sum => "sum",
             Self::Update => "update",
+            Self::Images => "images",
         })
     }
 }

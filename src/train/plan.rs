@@ -168,7 +168,7 @@ impl Plan {
 }
 
 /// How images are prepared, as far as it takes time: the numbers that are subtracted do not matter.
-fn assumed(config: &Config, network: &Network, data: &TrainData) -> Preprocess {
+pub(super) fn assumed(config: &Config, network: &Network, data: &TrainData) -> Preprocess {
     let family = network.spec.family;
     Preprocess { view: view(config.side, family, &*data.train), ..Preprocess::standard(family) }
 }

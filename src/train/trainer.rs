@@ -131,6 +131,11 @@ impl<'a> Trainer<'a> {
         })
     }
 
+    /// What computes gradients.
+    pub(super) fn learner_mut(&mut self) -> &mut Learner {
+        &mut self.learner
+    }
+
     pub(super) fn config(&self) -> &Config {
         &self.state.config
     }

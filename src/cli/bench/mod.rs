@@ -3,7 +3,6 @@
 mod gemm;
 mod infer;
 mod stats;
-mod step_times;
 mod train;
 
 use clap::ValueEnum;
@@ -228,7 +227,7 @@ impl Table {
 
 /// To four significant digits, which is more than two measurements agree in; digits before the point
 /// stay.
-fn rounded(x: f64) -> f64 {
+pub(super) fn rounded(x: f64) -> f64 {
     let decimals = if x == 0.0 { 0.0 } else { (3.0 - x.abs().log10().floor()).clamp(0.0, 9.0) };
     let unit = 10_f64.powf(decimals);
     (x * unit).round() / unit

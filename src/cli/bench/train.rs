@@ -1,17 +1,17 @@
 //! Training steps with random weights on random images, which are already in memory: forward and
 //! backward pass, and the optimiser.
 
-use resnet_cpu::learn::{Batch, Learner, Part, Sgd, SgdOptions, StepTime, TooSmall};
+use resnet_cpu::learn::{Batch, Learner, Sgd, SgdOptions, StepTime, TooSmall};
 use resnet_cpu::model::{InitOptions, Network, Params, initialize};
 use resnet_cpu::ops::Loss;
 use resnet_cpu::runtime::{AlignedBuf, Crew, Rng};
 use std::time::{Duration, Instant};
 
 use super::stats::measure;
-use super::step_times;
 use super::{Args, Row, Table, beside_peak, rounded, warn_of_noise};
 use crate::cli::error::CliError;
 use crate::cli::machine::Machine;
+use crate::cli::step_times::{self, Timed};
 
 const SEED: u64 = 1;
 /// The paper's momentum and weight decay; a rate at which random weights stay put.
@@ -44,7 +44,13 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
             table.write(&row)?;
             warn_of_noise(machine, &row, &times);
             if args.profile {
-                step_times::print(&row, &steps.times(), args.json)?;
+                let of = Timed {
+                    arch: &row.arch,
+                    batch: images,
+                    threads: machine.threads,
+                    peak_gflops: peak,
+                };
+                step_times::print(&of, &steps.times(), args.json)?;
             }
         }
     }
@@ -125,15 +131,7 @@ impl<'a> Steps<'a> {
     fn times(&self) -> Vec<StepTime> {
         let mut times = self.learner.step_times();
         let (count, time) = self.updates;
-        times.push(StepTime {
-            layer: String::new(),
-            part: Part::Update,
-            algorithm: "",
-            macs: 0,
-            // Read: weights, momentum and gradients; written: the first two.
-            bytes: 5 * size_of_val(&self.gradients[..]) as u64,
-            time: time / count.max(1),
-        });
+        times.push(StepTime::update(self.gradients.len(), time / count.max(1)));
         times
     }
 }

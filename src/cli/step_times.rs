@@ -1,4 +1,4 @@
-//! `--mode train --profile`: where the time of a step went.
+//! `train --profile` and `bench --mode train --profile`: where the time of a step went.
 //!
 //! Beside each part's time stands what limits it: operations, in percent of the multiply-add peak, and the bytes of
 //! its tensors, in percent of what the threads copy from memory to memory. What stays in caches can exceed that.
@@ -9,9 +9,9 @@ use serde::Serialize;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use super::{Row, rounded};
-use crate::cli::error::CliError;
-use crate::cli::output::{aligned, write_json};
+use super::bench::rounded;
+use super::error::CliError;
+use super::output::{aligned, write_json};
 
 /// Floats that are copied to measure the bandwidth: no cache has as many.
 const COPIED: usize = 64 << 20;
@@ -33,7 +33,15 @@ const HEAD: [&str; 10] = [
 /// Columns of words; those of numbers follow.
 const WORDS: usize = 3;
 
-/// A part of the steps of which `Row` is the row.
+/// Which steps were timed, and the peak of multiply-adds beside them.
+pub(super) struct Timed<'a> {
+    pub(super) arch: &'a str,
+    pub(super) batch: usize,
+    pub(super) threads: usize,
+    pub(super) peak_gflops: f64,
+}
+
+/// A part of such steps.
 #[derive(Serialize)]
 struct PartRow<'a> {
     mode: &'static str,
@@ -55,10 +63,10 @@ struct PartRow<'a> {
 
 /// Prints a line for each part of each layer, one for each part of all layers, and one for the step; JSON has the
 /// first kind only.
-pub(super) fn print(row: &Row, times: &[StepTime], json: bool) -> Result<(), CliError> {
+pub(super) fn print(of: &Timed, times: &[StepTime], json: bool) -> Result<(), CliError> {
     let copy = copy_gb_per_second();
     let step: Duration = times.iter().map(|time| time.time).sum();
-    let line = |time| PartRow::new(row, time, step, copy);
+    let line = |time| PartRow::new(of, time, step, copy);
     let mut out = std::io::stdout().lock();
     if json {
         return times.iter().try_for_each(|time| Ok(write_json(&mut out, &line(time))?));
@@ -75,8 +83,8 @@ pub(super) fn print(row: &Row, times: &[StepTime], json: bool) -> Result<(), Cli
     for line in aligned(&table, WORDS) {
         writeln!(out, "{line}")?;
     }
-    let (threads, peak) = (row.threads, row.peak_gflops);
-    writeln!(out, "{threads} threads: peak {peak} GFLOP/s, copying {copy:.1} GB/s\n")?;
+    let (threads, peak) = (of.threads, of.peak_gflops);
+    writeln!(out, "{threads} threads: peak {peak:.1} GFLOP/s, copying {copy:.1} GB/s\n")?;
     Ok(())
 }
 
@@ -105,22 +113,22 @@ fn plus(sum: Option<StepTime>, time: &StepTime) -> StepTime {
 }
 
 impl<'a> PartRow<'a> {
-    fn new(row: &'a Row, time: &'a StepTime, step: Duration, copy: f64) -> Self {
+    fn new(of: &Timed<'a>, time: &'a StepTime, step: Duration, copy: f64) -> Self {
         let seconds = time.time.as_secs_f64();
         let gflops = 2.0 * time.macs as f64 / seconds / 1e9;
         let rate = time.bytes as f64 / seconds / 1e9;
         Self {
             mode: "train-part",
-            arch: &row.arch,
-            batch: row.batch,
-            threads: row.threads,
+            arch: of.arch,
+            batch: of.batch,
+            threads: of.threads,
             layer: &time.layer,
             part: time.part.to_string(),
             algorithm: time.algorithm,
             ms: rounded(seconds * 1e3),
             percent_of_step: rounded(100.0 * seconds / step.as_secs_f64()),
             gflops: rounded(gflops),
-            percent_of_peak: rounded(100.0 * gflops / row.peak_gflops),
+            percent_of_peak: rounded(100.0 * gflops / of.peak_gflops),
             bytes: time.bytes,
             gb_per_second: rounded(rate),
             percent_of_copy: rounded(100.0 * rate / copy),
@@ -128,6 +136,10 @@ impl<'a> PartRow<'a> {
     }
 
     fn cells(self, layer: &str) -> [String; HEAD.len()] {
+        let moved = |digits, x| match self.bytes {
+            0 => String::new(),
+            _ => format!("{x:.digits$}"),
+        };
         let product = |x: f64| if self.gflops > 0.0 { format!("{x:.1}") } else { String::new() };
         [
             layer.to_owned(),
@@ -137,9 +149,9 @@ impl<'a> PartRow<'a> {
             format!("{:.1}", self.percent_of_step),
             product(self.gflops),
             product(self.percent_of_peak),
-            format!("{:.2}", self.bytes as f64 / 1e6),
-            format!("{:.1}", self.gb_per_second),
-            format!("{:.0}", self.percent_of_copy),
+            moved(2, self.bytes as f64 / 1e6),
+            moved(1, self.gb_per_second),
+            moved(0, self.percent_of_copy),
         ]
     }
 }
