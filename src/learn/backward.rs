@@ -68,7 +68,7 @@ fn layers(
     );
     gradients.of(fc.weight).copy_from_slice(&weight);
     gradients.of(fc.bias).copy_from_slice(&bias);
-    machine.done("fc", Part::InputGradient, tape.classifier_work().twice());
+    machine.done("fc", Part::InputGradient, tape.classifier_work().and(tape.classifier_work()));
     let len = tape.features.len() * tape.pixels;
     let output = &mut spare.output[..len];
     global_avg_pool_backward(machine.team, tape.pixels, fc.in_features, &features, output);
@@ -206,10 +206,6 @@ impl Unit {
         self.weights_backward(machine, x.into(), y, gradients)
     }
 
-    fn input_gradient_work(&self) -> Work {
-        Work::conv(&self.shape, self.backward_filter.algorithm())
-    }
-
     /// From the gradient of y to that of x, to which `residual` is added; whole blocks of it are shown to `after` where
     /// the stride is 1.
     fn data_backward(
@@ -221,13 +217,17 @@ impl Unit {
         input: &mut [f32],
     ) {
         let (shape, filter) = (&self.shape, &self.backward_filter);
+        let mut work = Work::conv(shape, filter.algorithm());
         if shape.stride == 1 {
             let epilogue = Epilogue { residual, after, ..Epilogue::default() };
             backward_data_with(machine.team, shape, y, filter, &epilogue, input);
+            // Each reads as much as is written.
+            let besides = usize::from(residual.is_some()) + usize::from(after.is_some());
+            work = work.and(Work::moves(besides * input.len()));
         } else {
             backward_data(machine.team, shape, y, filter, input);
         }
-        machine.done(&self.conv.name, Part::InputGradient, self.input_gradient_work());
+        machine.done(&self.conv.name, Part::InputGradient, work);
     }
 }
 
@@ -311,7 +311,8 @@ impl BlockTape {
             Shortcut::Project(unit) if unit.shape.stride > 1 => {
                 let (shape, y) = (&unit.shape, &spare.projected[..len]);
                 add_backward_data(machine.team, shape, y, &unit.backward_filter, input);
-                machine.done(&unit.conv.name, Part::InputGradient, unit.input_gradient_work());
+                let work = Work::conv(shape, unit.backward_filter.algorithm());
+                machine.done(&unit.conv.name, Part::InputGradient, work);
             }
             _ => {}
         }

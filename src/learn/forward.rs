@@ -123,7 +123,7 @@ impl Unit {
             }
         };
         self.batch = Some((batch, coefficients));
-        machine.done(&conv.name, Part::Statistics, Work::moves(self.y.len()));
+        machine.done(&conv.name, Part::Statistics, Work::default());
         Ok(())
     }
 
