@@ -2,7 +2,7 @@
 
 use super::forward::{Machine, Stopped};
 use super::profile::{Part, Work};
-use super::tape::{BlockTape, Shortcut, Tape, Unit};
+use super::tape::{BlockTape, Pool, Shortcut, Tape, Unit};
 use crate::conv::{add_backward_data, backward_data, backward_data_with, backward_weights};
 use crate::gemm::{AfterRows, Epilogue, Operand};
 use crate::model::{BN_EPSILON, Network, Params, TensorId};
@@ -97,8 +97,9 @@ fn layers(
 
     if let Some(pool) = &tape.stem_pool {
         let (from, to) = (&spare.output[..pool.out.len()], &mut spare.input[..stem.y.len()]);
-        max_pool_backward(machine.team, machine.isa, &pool.shape, &pool.argmax, from, to);
-        machine.done("maxpool", Part::InputGradient, Work::moves(from.len() + to.len()));
+        let (Pool { shape, argmax, .. }, after) = (pool, stem.seen_by(&products, mask));
+        max_pool_backward(machine.team, machine.isa, shape, argmax, from, Some(&after), to);
+        machine.done("maxpool", Part::InputGradient, Work::moves(from.len() + 2 * to.len()));
         std::mem::swap(&mut spare.output, &mut spare.input);
     }
     let y = &mut spare.y[..stem.y.len()];
@@ -298,7 +299,8 @@ impl BlockTape {
             // Only networks without shortcuts have these.
             first.data_backward(machine, y, None, None, input);
             let to = &mut spare.output[..x.len()];
-            max_pool_backward(machine.team, machine.isa, &pool.shape, &pool.argmax, input, to);
+            let Pool { shape, argmax, .. } = pool;
+            max_pool_backward(machine.team, machine.isa, shape, argmax, input, after, to);
             machine.done("maxpool", Part::InputGradient, Work::moves(from.len() + x.len()));
             return Ok(());
         }

@@ -65,8 +65,7 @@ pub(super) fn forward(
     tape.stem.forward(machine, params, norm, input.into())?;
     match &mut tape.stem_pool {
         Some(pool) => {
-            let activation = &mut tape.gradients[0][..tape.stem.y.len()];
-            tape.stem.activate(machine, None, true, activation);
+            let activation = tape.stem.activated(machine);
             pool.forward(machine, activation);
         }
         None => tape.stem.activate(machine, None, true, &mut tape.stem_out),
@@ -149,7 +148,7 @@ impl Unit {
 }
 
 impl Pool {
-    fn forward(&mut self, machine: &mut Machine, x: &[f32]) {
+    fn forward(&mut self, machine: &mut Machine, x: Operand) {
         max_pool_argmax(machine.team, machine.isa, &self.shape, x, &mut self.out, &mut self.argmax);
         machine.done("maxpool", Part::Forward, Work::moves(x.len() + self.out.len()));
     }
@@ -165,7 +164,7 @@ impl BlockTape {
         shortcut: &mut AlignedBuf,
     ) -> Result<(), Stopped> {
         if let Some(pool) = &mut self.pool {
-            pool.forward(machine, x);
+            pool.forward(machine, x.into());
         }
         let first = self.pool.as_ref().map_or(x, |pool| &pool.out);
         for i in 0..self.units.len() {

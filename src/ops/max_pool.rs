@@ -7,6 +7,7 @@
 //! whether or not all of the window is in the image). Backward goes over the input: each pixel sums
 //! the gradients of the windows that it won, in their order, so that rows need not wait for each other.
 
+use crate::gemm::{AfterRows, Operand};
 use crate::runtime::{ChunksMut, Team};
 use crate::simd::{Isa, Simd, SimdOp};
 use std::ops::Range;
@@ -147,15 +148,15 @@ fn maximum<S: Simd>(
 ///
 /// # Panics
 /// If a size is not what `shape` says, or a window has more than 256 pixels.
-pub fn max_pool_argmax(
+pub fn max_pool_argmax<'a>(
     team: &mut Team,
     isa: Isa,
     shape: &PoolShape,
-    input: &[f32],
+    input: impl Into<Operand<'a>>,
     output: &mut [f32],
     argmax: &mut [u8],
 ) {
-    let s = shape;
+    let (s, input) = (shape, input.into());
     let (out_height, out_width) = (s.out_height(), s.out_width());
     s.check(input.len(), output.len());
     assert_eq!(argmax.len(), output.len(), "size of the argmax");
@@ -165,18 +166,27 @@ pub fn max_pool_argmax(
     }
     let len = out_width * s.channels;
     let rows = (ChunksMut::new(output, len), ChunksMut::new(argmax, len));
-    team.for_each_part(rows, |row, (output, argmax), _| {
+    team.for_each_part(rows, |row, (output, argmax), mut scratch| {
         let (image, y) = (row / out_height, row % out_height);
-        let input = &input[image * s.height * s.width * s.channels..];
-        isa.dispatch(ArgmaxRow { shape: s, input, y, output, argmax });
+        let (window, line) = (s.window(y, s.height), s.width * s.channels);
+        let (at, len) = ((image * s.height + window.start) * line, window.len() * line);
+        let lines = match input.plain() {
+            Some(input) => &input[at..at + len],
+            None => {
+                let (lines, _) = scratch.take(len);
+                input.write(isa, at, lines);
+                &*lines
+            }
+        };
+        isa.dispatch(ArgmaxRow { shape: s, lines, y, output, argmax });
     });
 }
 
 /// One row of the output, and where its maxima were.
 struct ArgmaxRow<'a> {
     shape: &'a PoolShape,
-    /// From the image's first pixel on.
-    input: &'a [f32],
+    /// Those under its windows.
+    lines: &'a [f32],
     y: usize,
     output: &'a mut [f32],
     argmax: &'a mut [u8],
@@ -188,6 +198,7 @@ impl SimdOp for ArgmaxRow<'_> {
     #[inline(always)]
     fn eval<S: Simd>(self, s: S) {
         let PoolShape { height, width, channels, kernel, stride, padding, .. } = *self.shape;
+        let window = self.shape.window(self.y, height);
         // A vector of places, as floats since they are chosen like the values.
         let mut lanes = [0.0_f32; 16];
         let pixels = self.output.chunks_exact_mut(channels);
@@ -197,10 +208,11 @@ impl SimdOp for ArgmaxRow<'_> {
             for (vector, (output, argmax)) in vectors.enumerate() {
                 let mut max = s.splat(f32::NEG_INFINITY);
                 let mut winner = None;
-                for in_y in self.shape.window(self.y, height) {
+                for in_y in window.clone() {
                     for in_x in self.shape.window(x, width) {
-                        let at = (in_y * width + in_x) * channels + vector * S::LANES;
-                        let value = s.load(&self.input[at..at + output.len()]);
+                        let pixel = (in_y - window.start) * width + in_x;
+                        let at = pixel * channels + vector * S::LANES;
+                        let value = s.load(&self.lines[at..at + output.len()]);
                         let (ky, kx) =
                             (in_y + padding - self.y * stride, in_x + padding - x * stride);
                         let place = s.splat((ky * kernel + kx) as f32);
@@ -221,7 +233,7 @@ impl SimdOp for ArgmaxRow<'_> {
     }
 }
 
-/// The gradient of the input, from `doutput` and what [`max_pool_argmax`] remembered.
+/// The gradient of the input, from `doutput` and what [`max_pool_argmax`] remembered; its pixels are shown to `after`.
 ///
 /// # Panics
 /// If a size is not what `shape` says.
@@ -231,19 +243,33 @@ pub fn max_pool_backward(
     shape: &PoolShape,
     argmax: &[u8],
     doutput: &[f32],
+    after: Option<&dyn AfterRows>,
     dinput: &mut [f32],
 ) {
     let s = shape;
     s.check(dinput.len(), doutput.len());
     assert_eq!(argmax.len(), doutput.len(), "size of the argmax");
-    let image_len = s.out_height() * s.out_width() * s.channels;
-    team.for_each_chunk(dinput, (s.width * s.channels).max(1), |row, dinput, _| {
-        let (image, y) = (row / s.height, row % s.height);
-        let range = image * image_len..(image + 1) * image_len;
-        let (argmax, doutput) = (&argmax[range.clone()], &doutput[range]);
-        isa.dispatch(BackwardRow { shape: s, argmax, doutput, y, dinput });
+    let (image_len, line) =
+        (s.out_height() * s.out_width() * s.channels, (s.width * s.channels).max(1));
+    let whole = |after: &dyn AfterRows| {
+        (1..=ROWS).find(|rows| (rows * s.width).is_multiple_of(after.unit()))
+    };
+    let rows = after.and_then(whole).unwrap_or(1);
+    team.for_each_chunk(dinput, rows * line, |task, dinput, _| {
+        for (row, dinput) in (task * rows..).zip(dinput.chunks_mut(line)) {
+            let (image, y) = (row / s.height, row % s.height);
+            let range = image * image_len..(image + 1) * image_len;
+            let (argmax, doutput) = (&argmax[range.clone()], &doutput[range]);
+            isa.dispatch(BackwardRow { shape: s, argmax, doutput, y, dinput });
+        }
+        if let Some(after) = after {
+            after.rows(task * rows * s.width, dinput);
+        }
     });
 }
+
+/// Rows of the input's gradient that a task computes at most.
+const ROWS: usize = 16;
 
 /// One row of the input's gradient.
 struct BackwardRow<'a> {

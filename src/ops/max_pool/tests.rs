@@ -1,6 +1,8 @@
 //! Max-pooling against plain loops, with ties, infinities and NaN, on every instruction set.
 
 use super::*;
+use crate::gemm::Operand;
+use crate::gemm::tests::Seen;
 use crate::ops::testing::{everywhere, normals};
 use crate::runtime::{Rng, team};
 
@@ -112,7 +114,9 @@ fn a_window_with_nan_is_nan() {
                     let (mut argmax, mut dinput) = (vec![255; channels], input.clone());
                     team(|team| max_pool(team, isa, &s, &input, &mut plain));
                     team(|team| max_pool_argmax(team, isa, &s, &input, &mut output, &mut argmax));
-                    team(|team| max_pool_backward(team, isa, &s, &argmax, &doutput, &mut dinput));
+                    team(|team| {
+                        max_pool_backward(team, isa, &s, &argmax, &doutput, None, &mut dinput)
+                    });
                     for found in [&plain, &output] {
                         let found: Vec<u32> = found.iter().map(|v| v.to_bits()).collect();
                         assert_eq!(found, expected, "NaN at {nan} among {other} on {isa}");
@@ -152,7 +156,21 @@ fn gradients_go_to_the_first_maximum() {
             let (mut argmax, mut dinput) = (vec![255; len], vec![f32::NAN; input.len()]);
             max_pool(team, isa, &s, &input, &mut plain);
             max_pool_argmax(team, isa, &s, &input, &mut output, &mut argmax);
-            max_pool_backward(team, isa, &s, &argmax, &doutput, &mut dinput);
+            let seen = Seen::new(1 + case as usize % 9, input.len() / s.channels, s.channels);
+            max_pool_backward(team, isa, &s, &argmax, &doutput, Some(&seen), &mut dinput);
+            assert!(seen.all(), "case {case}");
+            seen.check(&dinput, &s);
+            // The same of an activation that is still to be computed.
+            let [scale, shift] = [0, 1].map(|seed| normals(case + seed, s.channels));
+            let operand = Operand::activated(isa, &input, &scale, &shift);
+            let mut activated = vec![f32::NAN; input.len()];
+            operand.write(isa, 0, &mut activated);
+            let found = [activated.as_slice().into(), operand].map(|x: Operand| {
+                let (mut output, mut argmax) = (vec![f32::NAN; len], vec![255; len]);
+                max_pool_argmax(team, isa, &s, x, &mut output, &mut argmax);
+                (output.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), argmax)
+            });
+            assert!(found[0] == found[1], "an activated input of case {case}");
             vec![plain, output, dinput]
         }) {
             let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
