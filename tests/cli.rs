@@ -348,6 +348,36 @@ fn bench_prints_the_promised_fields() {
 }
 
 #[test]
+fn bench_prints_where_the_time_of_a_step_went() {
+    let fixture = Fixture::new();
+    let bench =
+        ["bench", "--mode", "train", "--arch", "resnet20", "--batch", "2", "--seconds", "0"];
+    let run = fixture.run(&[&bench[..], &["--profile", "--json"]].concat());
+    assert_eq!(run.code, 0, "{}", run.err);
+    let rows = run.json();
+    let percents = rows[1..].iter().map(|row| row["percent_of_step"].as_f64().unwrap());
+    assert!((percents.sum::<f64>() - 100.0).abs() < 0.1, "{}", run.out);
+    let conv = |part: &str| {
+        let found =
+            |row: &&serde_json::Value| row["layer"] == "layer2.0.conv1" && row["part"] == part;
+        rows.iter().find(found).unwrap_or_else(|| panic!("{part}: {}", run.out))
+    };
+    for part in ["forward", "input gradient", "filter gradient"] {
+        let row = conv(part);
+        assert!(row["percent_of_peak"].as_f64().unwrap() > 0.0, "{row}");
+        // 16 channels of 32 x 32 pixels become 32 of 16 x 16, by 3 x 3 filters.
+        let floats = 2 * (16 * 32 * 32 + 32 * 16 * 16) + 3 * 3 * 16 * 32;
+        assert_eq!(row["bytes"], 4 * floats, "{row}");
+    }
+    let table = fixture.run(&[&bench[..], &["--profile"]].concat());
+    for part in ["layer2.0.conv1  forward", "all layers", "update", "% of copy"] {
+        assert!(table.out.contains(part), "{part}: {}", table.out);
+    }
+    let run = fixture.run(&["bench", "--profile"]);
+    assert!(run.code == 2 && run.err.contains("--profile is for --mode train"), "{}", run.err);
+}
+
+#[test]
 fn bench_prints_the_logits_of_given_weights() {
     let fixture = Fixture::new();
     let file = "weights.safetensors";

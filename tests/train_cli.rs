@@ -132,6 +132,37 @@ fn a_run_leaves_its_files_and_goes_on_when_asked_for_more() {
 }
 
 #[test]
+fn a_run_keeps_its_algorithms_of_convolutions() {
+    let fixture = Fixture::new();
+    let run = |conv: &str, epochs: u32| {
+        fixture.run(&format!(
+            "train data --epochs {epochs} -b 16 --warmup 0 --conv {conv} --out {conv}"
+        ))
+    };
+    let stored = |conv: &str| fs::read(fixture.path(conv).join("last.safetensors")).unwrap();
+    let loss = |conv: &str| fixture.metrics(conv)[0]["train_loss"].as_f64().unwrap();
+    for conv in ["auto", "direct", "winograd"] {
+        let run = run(conv, 1);
+        assert_eq!(run.code, 0, "{}", run.err);
+        // The losses of two steps, one of them after an update.
+        let (found, auto) = (loss(conv), loss("auto"));
+        assert!((found - auto).abs() < 1e-3 * auto, "{conv}: {found}, auto {auto}");
+    }
+    assert_ne!(stored("direct"), stored("auto"), "other algorithms, other last digits");
+    // As runs of versions that did not store it.
+    let text = |conv| String::from_utf8_lossy(&stored(conv)).into_owned();
+    assert!(!text("auto").contains("convolutions") && text("direct").contains("convolutions"));
+
+    let other = fixture.run("train data --epochs 2 -b 16 --warmup 0 --out direct");
+    other.fails(2, &["settings (conv: stored direct, requested auto);"]);
+    for conv in ["auto", "direct"] {
+        let longer = run(conv, 2);
+        assert!(longer.code == 0 && longer.err.contains("continuing, 2 of 4"), "{}", longer.err);
+    }
+    run("fast", 1).fails(2, &["--conv: expected auto, direct, winograd, found fast"]);
+}
+
+#[test]
 fn without_data_it_ends_with_a_command_that_works() {
     let fixture = Fixture::new();
     let run = fixture.run("train --iterations 2 --batch 8 --quiet");
@@ -156,6 +187,19 @@ fn a_plan_says_what_it_takes_and_writes_nothing() {
     assert_eq!(words, ["steps", "time", "memory", "disk"]);
     assert!(run.out.starts_with("steps   20 (10.0 epochs)"), "{}", run.out);
     assert!(!fixture.path("runs").exists());
+}
+
+#[test]
+fn a_profile_says_where_the_time_goes_and_writes_nothing() {
+    let fixture = Fixture::new();
+    let run = fixture.run("train data --batch 16 --micro-batch 8 --profile");
+    assert_eq!(run.code, 0, "{}", run.err);
+    for part in ["layer1.0.conv1  forward", "filter gradient", "sum", "images", "step", "% of peak"]
+    {
+        assert!(run.out.contains(part), "{part}: {}", run.out);
+    }
+    assert!(!fixture.path("runs").exists());
+    fixture.run("train data --profile --plan").fails(2, &["--plan", "--profile"]);
 }
 
 #[test]

@@ -18,14 +18,11 @@ import json
 import math
 import os
 import pathlib
-import re
-import subprocess
 import sys
-import tempfile
-import time
 from typing import NamedTuple
 
 import bootstrap
+import pinned
 import table
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -103,31 +100,10 @@ def environment(args, tools, contestant, case):
     return env
 
 
-def peak_mb(process):
-    """The peak of its resident set until now. (What wait4 tells is never below that of this process.)"""
-    try:
-        status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-    except OSError:
-        return 0
-    peak = re.search(r"VmHWM:\s+(\d+) kB", status)
-    return int(peak[1]) * 1024 / 1e6 if peak else 0
-
-
 def measure(args, tools, contestant, case):
     """One process; the JSON that it prints at last, and its peak of memory."""
-    cores = ",".join(map(str, sorted(os.sched_getaffinity(0))[: case.threads]))
-    words = ["taskset", "-c", cores, *map(str, command(args, tools, contestant, case))]
-    env, memory = environment(args, tools, contestant, case), 0
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(words, stdout=out, stderr=errors, env=env)
-        while process.poll() is None:
-            time.sleep(0.1)
-            memory = max(memory, peak_mb(process))
-        out.seek(0)
-        errors.seek(0)
-        if process.returncode != 0:
-            sys.exit(f"{' '.join(words)}: exit code {process.returncode}\n{errors.read()[-3000:]}")
-        return {**json.loads(out.read().splitlines()[-1]), "peak_mb": memory}
+    words = command(args, tools, contestant, case)
+    return pinned.measure(words, case.threads, environment(args, tools, contestant, case))
 
 
 def error(logits, expected, who):

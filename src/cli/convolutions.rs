@@ -1,4 +1,5 @@
-//! The option that chooses the algorithms for convolutions in inference.
+//! The option that chooses the algorithms for convolutions in inference and in `bench`; `train` has one among its
+//! settings, since it decides the result of a run.
 
 use clap::ValueEnum;
 use resnet_cpu::conv::Convolutions;

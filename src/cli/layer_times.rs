@@ -7,7 +7,7 @@ use resnet_cpu::infer::{LayerTime, Session};
 use resnet_cpu::simd::peak_gflops;
 
 use super::machine::Machine;
-use super::output::print_line;
+use super::output::{aligned, print_line};
 
 const HEAD: [&str; 7] =
     ["layer", "input -> output", "algorithm", "kernel", "ms", "GFLOP/s", "% of peak"];
@@ -52,14 +52,7 @@ fn print_layer_times(layers: &[LayerTime], machine: &Machine) {
         macs += layer.macs;
     }
     table.push(row(["total", "", "", ""], seconds, macs, peak));
-    let width = |column: usize| table.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: [usize; HEAD.len()] = std::array::from_fn(width);
-    for row in &table {
-        let cells = row.iter().zip(widths).enumerate().map(|(column, (text, width))| {
-            if column < WORDS { format!("{text:width$}") } else { format!("{text:>width$}") }
-        });
-        print_line(&cells.collect::<Vec<_>>().join("  "));
-    }
+    aligned(&table, WORDS).iter().for_each(|line| print_line(line));
     print_line(&format!("peak of {} threads: {peak:.1} GFLOP/s", machine.threads));
 }
 

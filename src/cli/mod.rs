@@ -23,6 +23,7 @@ mod machine;
 mod network;
 mod output;
 mod preprocessing;
+mod step_times;
 mod train;
 mod weights;
 

@@ -36,6 +36,19 @@ pub(super) fn write_json(out: &mut impl Write, value: &impl serde::Serialize) ->
     writeln!(out)
 }
 
+/// The rows of a table as lines: the first `words` columns begin together, the others end together.
+pub(super) fn aligned<const N: usize>(rows: &[[String; N]], words: usize) -> Vec<String> {
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).enumerate().map(|(column, (text, width))| {
+            if column < words { format!("{text:width$}") } else { format!("{text:>width$}") }
+        });
+        cells.collect::<Vec<_>>().join("  ")
+    };
+    rows.iter().map(line).collect()
+}
+
 /// 11689512 to `11,689,512`.
 pub(super) fn grouped(number: impl ToString) -> String {
     let digits = number.to_string();

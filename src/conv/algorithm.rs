@@ -5,6 +5,8 @@ use super::{ConvShape, WinogradTile, strip};
 use crate::gemm::Backend;
 use crate::numerics::winograd::{F2_TILES, F4_TILES, F4_TILES_NEAR, NEAR, gradient};
 use crate::simd::Isa;
+use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,7 +20,8 @@ pub enum Algorithm {
 }
 
 /// Which algorithms may compute convolutions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Convolutions {
     /// The fastest for each shape: [`Algorithm::of`].
     #[default]
@@ -29,7 +32,20 @@ pub enum Convolutions {
     Winograd,
 }
 
+impl fmt::Display for Convolutions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Direct => "direct",
+            Self::Winograd => "winograd",
+        })
+    }
+}
+
 impl Convolutions {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Direct, Self::Winograd];
+
     /// The algorithm for a convolution of `shape`.
     pub fn algorithm(self, backend: Backend, shape: &ConvShape) -> Algorithm {
         match self {

@@ -75,6 +75,14 @@ impl BackwardFilter {
         classes(shape).map(filter).collect()
     }
 
+    /// The algorithm that they are packed for.
+    pub(crate) fn algorithm(&self) -> Algorithm {
+        match &self.form {
+            Form::Direct(_) => Algorithm::Direct,
+            Form::Winograd(filter) => Algorithm::Winograd(filter.tile()),
+        }
+    }
+
     /// Asserts that the filters are for gradients of convolutions like `shape`.
     fn check(&self, shape: &ConvShape) {
         let geometry =

@@ -1,6 +1,7 @@
 //! The backward pass: the layers in reverse, each gradient where its tensor lies in the flat buffer.
 
 use super::forward::{Machine, Stopped};
+use super::profile::{Part, Work};
 use super::tape::{BlockTape, Pool, Shortcut, Tape, Unit};
 use crate::conv::{add_backward_data, backward_data, backward_data_with, backward_weights};
 use crate::gemm::{AfterRows, Epilogue, Operand};
@@ -67,9 +68,11 @@ fn layers(
     );
     gradients.of(fc.weight).copy_from_slice(&weight);
     gradients.of(fc.bias).copy_from_slice(&bias);
+    machine.done("fc", Part::InputGradient, tape.classifier_work().and(tape.classifier_work()));
     let len = tape.features.len() * tape.pixels;
     let output = &mut spare.output[..len];
     global_avg_pool_backward(machine.team, tape.pixels, fc.in_features, &features, output);
+    machine.done("avgpool", Part::InputGradient, Work::moves(len));
 
     let stem = &tape.stem;
     let mask = ReluMask::Recompute(&stem.batch().1);
@@ -96,6 +99,7 @@ fn layers(
         let (from, to) = (&spare.output[..pool.out.len()], &mut spare.input[..stem.y.len()]);
         let (Pool { shape, argmax, .. }, after) = (pool, stem.seen_by(&products, mask));
         max_pool_backward(machine.team, machine.isa, shape, argmax, from, Some(&after), to);
+        machine.done("maxpool", Part::InputGradient, Work::moves(from.len() + 2 * to.len()));
         std::mem::swap(&mut spare.output, &mut spare.input);
     }
     let y = &mut spare.y[..stem.y.len()];
@@ -103,6 +107,7 @@ fn layers(
     stem.batch_norm_backward(machine, &products, output, mask, y, gradients);
     let weight = gradients.of(stem.conv.weight);
     backward_weights(machine.team, stem.by, machine.backend, &stem.shape, input, y, weight);
+    machine.done(&stem.conv.name, Part::FilterGradient, Work::conv(&stem.shape, stem.by));
     Ok(())
 }
 
@@ -166,6 +171,7 @@ impl Unit {
         backward_input(machine.team, machine.isa, &self.y, output, &map, y);
         gradients.of(self.conv.gamma).copy_from_slice(&gamma);
         gradients.of(self.conv.beta).copy_from_slice(&beta);
+        machine.done(&self.conv.name, Part::NormGradient, Work::moves(3 * y.len()));
     }
 
     /// From the gradient of y to that of the filters; packs the filters for that of `x`.
@@ -179,8 +185,11 @@ impl Unit {
         machine.check()?;
         let weight = gradients.of(self.conv.weight);
         backward_weights(machine.team, self.by, machine.backend, &self.shape, x, y, weight);
+        let work = Work::conv(&self.shape, self.by);
+        machine.done(&self.conv.name, Part::FilterGradient, work);
         let weight = gradients.params.get(self.conv.weight);
         self.backward_filter.pack(machine.team, weight);
+        machine.done(&self.conv.name, Part::Pack, Work::moves(self.shape.weight_len()));
         Ok(())
     }
 
@@ -209,12 +218,17 @@ impl Unit {
         input: &mut [f32],
     ) {
         let (shape, filter) = (&self.shape, &self.backward_filter);
+        let mut work = Work::conv(shape, filter.algorithm());
         if shape.stride == 1 {
             let epilogue = Epilogue { residual, after, ..Epilogue::default() };
             backward_data_with(machine.team, shape, y, filter, &epilogue, input);
+            // Each reads as much as is written.
+            let besides = usize::from(residual.is_some()) + usize::from(after.is_some());
+            work = work.and(Work::moves(besides * input.len()));
         } else {
             backward_data(machine.team, shape, y, filter, input);
         }
+        machine.done(&self.conv.name, Part::InputGradient, work);
     }
 }
 
@@ -287,14 +301,20 @@ impl BlockTape {
             let to = &mut spare.output[..x.len()];
             let Pool { shape, argmax, .. } = pool;
             max_pool_backward(machine.team, machine.isa, shape, argmax, input, after, to);
+            machine.done("maxpool", Part::InputGradient, Work::moves(from.len() + x.len()));
             return Ok(());
         }
         first.data_backward(machine, y, residual, after, input);
         match &self.shortcut {
-            Shortcut::Pad(shape) => shortcut_pad_backward(machine.team, shape, shortcut, input),
+            Shortcut::Pad(shape) => {
+                shortcut_pad_backward(machine.team, shape, shortcut, input);
+                machine.done("shortcut", Part::InputGradient, Work::moves(len + input.len()));
+            }
             Shortcut::Project(unit) if unit.shape.stride > 1 => {
                 let (shape, y) = (&unit.shape, &spare.projected[..len]);
                 add_backward_data(machine.team, shape, y, &unit.backward_filter, input);
+                let work = Work::conv(shape, unit.backward_filter.algorithm());
+                machine.done(&unit.conv.name, Part::InputGradient, work);
             }
             _ => {}
         }

@@ -2,6 +2,7 @@
 //! that was trained elsewhere does, with the running ones.
 
 use super::measure::Measured;
+use super::profile::{Part, Profile, Work};
 use super::tape::{BlockTape, Pool, Shortcut, Tape, Unit};
 use crate::conv;
 use crate::gemm::{Backend, Epilogue, Operand};
@@ -21,6 +22,8 @@ pub(super) struct Machine<'a, 't> {
     pub(super) team: &'a mut Team<'t>,
     /// Asked before each layer whether to stop.
     pub(super) stopped: &'a (dyn Fn() -> bool + Sync),
+    /// Hears of each part that was done, where anyone wants to know.
+    pub(super) profile: Option<&'a mut Profile>,
 }
 
 /// With which statistics batch norm normalises.
@@ -39,6 +42,13 @@ impl Machine<'_, '_> {
     /// Whether to go on with the next layer.
     pub(super) fn check(&self) -> Result<(), Stopped> {
         if (self.stopped)() { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// All since the last such call was this part of the work on `layer`.
+    pub(super) fn done(&mut self, layer: &str, part: Part, work: Work) {
+        if let Some(profile) = &mut self.profile {
+            profile.done(layer, part, work);
+        }
     }
 }
 
@@ -67,9 +77,11 @@ pub(super) fn forward(
     }
     let fc = &network.fc;
     global_avg_pool(machine.team, machine.isa, tape.pixels, fc.in_features, x, &mut tape.features);
+    machine.done("avgpool", Part::Forward, Work::moves(x.len()));
     let (weight, bias) = (params.get(fc.weight), params.get(fc.bias));
     let linear = Linear::new(machine.team, machine.backend, weight, bias);
     linear.forward(machine.team, &tape.features, &mut tape.logits);
+    machine.done("fc", Part::Forward, tape.classifier_work());
     Ok(())
 }
 
@@ -85,9 +97,12 @@ impl Unit {
         machine.check()?;
         let conv = &self.conv;
         self.filter.pack(machine.team, params.get(conv.weight), None);
+        machine.done(&conv.name, Part::Pack, Work::moves(self.shape.weight_len()));
         let moments = BatchMoments::new(machine.isa, self.shape.rows(), conv.out_channels);
         let epilogue = Epilogue { after: Some(&moments), ..Epilogue::default() };
         conv::forward(machine.team, &self.shape, x, &self.filter, &epilogue, &mut self.y);
+        let work = Work::conv(&self.shape, self.filter.algorithm());
+        machine.done(&conv.name, Part::Forward, work);
         let batch = moments.statistics(machine.team, &self.y);
         let (gamma, beta) = (params.get(conv.gamma), params.get(conv.beta));
         let (mut mean, mut var) =
@@ -107,6 +122,7 @@ impl Unit {
             }
         };
         self.batch = Some((batch, coefficients));
+        machine.done(&conv.name, Part::Statistics, Work::default());
         Ok(())
     }
 
@@ -126,12 +142,15 @@ impl Unit {
     ) {
         let (_, coefficients) = self.batch();
         normalize(machine.team, machine.isa, &self.y, coefficients, residual, relu, out);
+        let tensors = if residual.is_some() { 3 } else { 2 };
+        machine.done(&self.conv.name, Part::Normalise, Work::moves(tensors * out.len()));
     }
 }
 
 impl Pool {
     fn forward(&mut self, machine: &mut Machine, x: Operand) {
         max_pool_argmax(machine.team, machine.isa, &self.shape, x, &mut self.out, &mut self.argmax);
+        machine.done("maxpool", Part::Forward, Work::moves(x.len() + self.out.len()));
     }
 }
 
@@ -159,6 +178,7 @@ impl BlockTape {
             Shortcut::Identity => Some(x),
             Shortcut::Pad(shape) => {
                 shortcut_pad(machine.team, shape, x, &mut shortcut[..len]);
+                machine.done("shortcut", Part::Forward, Work::moves(x.len() + len));
                 Some(&shortcut[..len])
             }
             Shortcut::Project(unit) => {

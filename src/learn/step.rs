@@ -4,6 +4,7 @@ use super::backward::{Gradients, backward};
 use super::diverged::{self, NotFinite};
 use super::forward::{Machine, Norm, Stopped, forward};
 use super::measure::Measured;
+use super::profile::{Part, Profile, StepTime, Work};
 use super::tape::Tape;
 use crate::conv::Convolutions;
 use crate::gemm::Backend;
@@ -25,6 +26,7 @@ pub struct Learner {
     tape: Option<Tape>,
     /// Gradients of a micro-batch, where there are several.
     partial: AlignedBuf,
+    profile: Option<Profile>,
 }
 
 /// The images are too small: some layer would have no pixels left.
@@ -49,12 +51,23 @@ impl Learner {
             crew: Crew::default(),
             tape: None,
             partial: AlignedBuf::default(),
+            profile: None,
         }
     }
 
     /// The same, computing its convolutions by `convolutions`. Buffers that it has are freed.
     pub fn with_convolutions(self, convolutions: Convolutions) -> Self {
         Self { convolutions, tape: None, ..self }
+    }
+
+    /// Whether to note from now on where the time goes. What was noted before is forgotten.
+    pub fn set_profiling(&mut self, on: bool) {
+        self.profile = on.then(Profile::new);
+    }
+
+    /// Where the time of a batch went, the mean over those since it began to be noted; empty if it is not.
+    pub fn step_times(&self) -> Vec<StepTime> {
+        self.profile.as_ref().map(Profile::means).unwrap_or_default()
     }
 
     /// Loss and gradients of a batch.
@@ -122,6 +135,9 @@ impl Learner {
         assert!(!batch.labels.is_empty() && micro_batch > 0, "a batch has images");
         assert_eq!(batch.input.len(), batch.labels.len() * image, "{} images", batch.labels.len());
         assert_eq!(gradients.len(), params.learnable().len(), "gradients");
+        if let Some(profile) = &mut self.profile {
+            profile.begin();
+        }
         let mut total = Loss::default();
         let statistics = params.statistics().to_vec();
         for (i, labels) in batch.labels.chunks(micro_batch).enumerate() {
@@ -136,6 +152,9 @@ impl Learner {
                 partial.grow_to(gradients.len());
                 let loss = self.part(params, &part, share, images, &mut partial, stopped)?;
                 self.crew.run(|team| add_assign(team, self.isa, gradients, &partial));
+                if let Some(profile) = &mut self.profile {
+                    profile.done("", Part::Sum, Work::moves(3 * gradients.len()));
+                }
                 self.partial = partial;
                 loss
             };
@@ -162,10 +181,12 @@ impl Learner {
     ) -> Result<Option<Loss>, TooSmall> {
         let &Batch { input, labels, height, width, label_smoothing } = part;
         self.fit_tape(labels.len(), height, width)?;
-        let Self { ref network, backend, isa, ref mut crew, ref mut tape, .. } = *self;
+        let Self { ref network, backend, isa, ref mut crew, ref mut tape, ref mut profile, .. } =
+            *self;
         let tape = tape.as_mut().expect("just made");
+        let profile = profile.as_mut();
         let loss = crew.run(|team| {
-            let machine = &mut Machine { backend, isa, team, stopped };
+            let machine = &mut Machine { backend, isa, team, stopped, profile };
             forward(machine, network, tape, params, &mut Norm::Batch, input)?;
             let mut dlogits = vec![0.0; tape.logits.len()];
             let logits = &tape.logits;
@@ -178,6 +199,7 @@ impl Learner {
                 images,
                 &mut dlogits,
             );
+            machine.done("", Part::Loss, Work::moves(2 * logits.len()));
             let mut gradients = Gradients { params, values: gradients };
             backward(machine, network, tape, input, &dlogits, &mut gradients)?;
             Ok::<_, Stopped>(loss)
@@ -221,7 +243,7 @@ impl Learner {
         let Self { ref network, backend, isa, ref mut crew, ref mut tape, .. } = *self;
         let tape = tape.as_mut().expect("just made");
         let done = crew.run(|team| {
-            let machine = &mut Machine { backend, isa, team, stopped };
+            let machine = &mut Machine { backend, isa, team, stopped, profile: None };
             forward(machine, network, tape, params, &mut Norm::Running(measured), input)
         });
         Ok(done.is_ok())

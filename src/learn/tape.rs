@@ -3,6 +3,7 @@
 //! Kept are each convolution's raw output, each block's output and batch norm's coefficients; the
 //! normalised activations between them are never stored: whoever reads one computes it. All buffers are allocated once for a batch size.
 
+use super::profile::Work;
 use crate::conv::{Algorithm, BackwardFilter, ConvShape, Convolutions, Filter};
 use crate::gemm::Backend;
 use crate::model::{Block, BlockShortcut, ConvBn, Network};
@@ -118,6 +119,13 @@ impl Tape {
             logits: AlignedBuf::zeroed(batch * network.fc.out_features),
             gradients: [scratch(), scratch(), AlignedBuf::zeroed(projected), scratch()],
         })
+    }
+
+    /// What one direction of the classifier takes.
+    pub(super) fn classifier_work(&self) -> Work {
+        let (features, logits) = (self.features.len(), self.logits.len());
+        let weights = features / self.batch * (logits / self.batch);
+        Work::product(self.batch * weights, features + logits + weights)
     }
 
     /// Floats of all buffers of activations, for the test of [`super::memory`].

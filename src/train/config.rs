@@ -11,6 +11,7 @@ use super::images::Images;
 use super::recipe::Recipe;
 use super::schedule::{LearningRate, Schedule, Warmup};
 use super::spelled;
+use crate::conv::Convolutions;
 use crate::data::JpegDecoder;
 use crate::learn::SgdOptions;
 use crate::model::{Downsample, ModelSpec, Options, Shortcut, SpecError, StrideIn};
@@ -171,6 +172,9 @@ pub struct Config {
     /// Which decoder reads JPEGs.
     #[serde(default, skip_serializing_if = "is_default")]
     pub decoder: JpegDecoder,
+    /// Which algorithms compute convolutions, in training and in validation.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub convolutions: Convolutions,
 }
 
 impl Config {
@@ -224,8 +228,8 @@ impl Config {
     }
 }
 
-fn is_default(decoder: &JpegDecoder) -> bool {
-    *decoder == JpegDecoder::default()
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn is_false(value: &bool) -> bool {
@@ -356,8 +360,16 @@ mod tests {
         // What the first version did not store is not stored where it is as it was.
         let first = Config { numerics: 1, ..config() };
         let text = serde_json::to_string(&first).unwrap();
-        let new =
-            ["numerics", "lengthened", "\"test\"", "initial", "backbone", "freeze", "\"images\""];
+        let new = [
+            "numerics",
+            "lengthened",
+            "\"test\"",
+            "initial",
+            "backbone",
+            "freeze",
+            "\"images\"",
+            "convolutions",
+        ];
         assert!(new.iter().all(|new| !text.contains(new)));
         assert_eq!(serde_json::from_str::<Config>(&text).unwrap().numerics, 1);
         let text = serde_json::to_string(&config()).unwrap();

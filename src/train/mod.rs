@@ -17,6 +17,7 @@ mod images;
 mod memory;
 mod metrics;
 mod plan;
+mod profile;
 mod recipe;
 mod recipes;
 #[cfg(feature = "cli")]
@@ -40,6 +41,7 @@ pub use folder::{BEST, LAST, METRICS, REPORT};
 pub use images::{ColourKind, CropKind, Images, LEAST_AREA, SideEpochs};
 pub use metrics::{EpochMetrics, Metrics, MetricsError, append_metrics, cut_metrics, read_metrics};
 pub use plan::Plan;
+pub use profile::profile_steps;
 pub use recipe::{Recipe, UnknownRecipe};
 #[cfg(feature = "cli")]
 pub use report::{ReportError, write_report};

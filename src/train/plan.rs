@@ -1,5 +1,6 @@
 //! The time, memory and disk space of a run, from shapes and a few timed steps with few images.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::config::Config;
@@ -12,7 +13,7 @@ use super::state::{InferenceInfo, State};
 use super::trainer::{Trainer, VALIDATION_BATCH};
 use crate::data::{Batches, Preprocess};
 use crate::gemm::Backend;
-use crate::infer::Session;
+use crate::infer::{Model, Session};
 use crate::model::Network;
 use crate::numerics::MEASURED_IMAGES;
 use crate::runtime::{AlignedBuf, Watch, available_memory};
@@ -120,7 +121,9 @@ impl Plan {
         let (indices, mut labels): (Vec<usize>, _) = ((0..images).collect(), vec![0; images]);
         let batches = Batches::evaluation(&*data.train, *view, mean);
         let mut input = AlignedBuf::zeroed(images * batches.input_len());
-        let mut session = Session::new(network, &state.params, backend);
+        let model = Model::new(network, &state.params, backend)
+            .with_convolutions(state.config.convolutions);
+        let mut session = Session::of(&Arc::new(model));
         let mut seconds = 0.0;
         // The first allocates.
         for timed in 0..2 {
@@ -165,7 +168,7 @@ impl Plan {
 }
 
 /// How images are prepared, as far as it takes time: the numbers that are subtracted do not matter.
-fn assumed(config: &Config, network: &Network, data: &TrainData) -> Preprocess {
+pub(super) fn assumed(config: &Config, network: &Network, data: &TrainData) -> Preprocess {
     let family = network.spec.family;
     Preprocess { view: view(config.side, family, &*data.train), ..Preprocess::standard(family) }
 }

@@ -4,6 +4,7 @@ use super::config::{Augment, Config, DataInfo, Freeze, Length, NUMERICS, Normali
 use super::images::{ColourKind, CropKind, Images, growing_sides};
 use super::recipe::Recipe;
 use super::schedule::{Schedule, Warmup};
+use crate::conv::Convolutions;
 use crate::data::JpegDecoder;
 use crate::model::{BlockKind, Family, ModelSpec};
 
@@ -44,6 +45,7 @@ impl Recipe {
             backbone_lr: 1.0,
             freeze: Freeze::None,
             decoder: JpegDecoder::default(),
+            convolutions: Convolutions::default(),
         };
         match self {
             Self::Demo => {

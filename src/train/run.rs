@@ -157,6 +157,7 @@ impl<'a> Run<'a> {
                     preprocess: &state.inference.preprocess,
                     digest,
                     backend: options.backend,
+                    convolutions: state.config.convolutions,
                     cache: &data.cache,
                 };
                 Some(Frozen::compute(&backbone, data, &mut notes, watch)?)

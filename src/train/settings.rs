@@ -8,6 +8,7 @@ use super::config::{Augment, Config, Freeze, Length, Normalize};
 use super::image_settings::{AREA, COLOUR, CROP, CUTMIX, ERASE, FLIP, JITTER, MIXUP, SIDES};
 use super::schedule::{Schedule, Warmup};
 use super::values::{list, named, number, parse, positive, put, share, spelled, switch};
+use crate::conv::Convolutions;
 use crate::data::JpegDecoder;
 
 /// Under which heading the help lists a flag.
@@ -134,6 +135,14 @@ pub static SETTINGS: &[Setting] = &[
         (c.decoder != JpegDecoder::default()).then(|| c.decoder.to_string())
     })
     .valid("a decoder that this build has", |c| c.decoder.available().is_ok()),
+    Setting::shown("conv", "convolutions", |c| Some(c.convolutions.to_string())).flag(
+        Heading::Run,
+        "KIND",
+        "Convolution algorithm: auto (the fastest for each shape), direct (sums as in the definition, never \
+         Winograd's) or winograd (Winograd's F(4x4, 3x3) wherever possible); results differ in the last digits, so a \
+         run keeps its own [default: auto]",
+        |c, text| put(&mut c.convolutions, named(text, &Convolutions::ALL)),
+    ),
     Setting::shown("epochs", "length", |c| match c.length {
         Length::Epochs(n) => Some(n.to_string()),
         Length::Iterations(_) => None,
@@ -435,6 +444,7 @@ mod tests {
         (config.initial, config.freeze) = (Some("0f".to_owned()), Freeze::Backbone);
         config.backbone_lr = 0.1;
         config.decoder = JpegDecoder::LibjpegTurbo;
+        config.convolutions = Convolutions::Direct;
         config.images.flip = Some(false);
         let json = serde_json::to_value(&config).unwrap();
         let fields: BTreeSet<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();

@@ -1,5 +1,6 @@
 //! A run in memory: its state, the next step, validation. What is on disk is [`Run`](super::Run)'s.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::config::Config;
@@ -10,7 +11,7 @@ use super::schedule::LearningRate;
 use super::state::State;
 use crate::data::{Batches, Dataset, Mixing, Sampler, SettingError, View};
 use crate::gemm::Backend;
-use crate::infer::Session;
+use crate::infer::{Model, Session};
 use crate::learn::{Batch, Learner, NotFinite, Sgd, finite, in_flat, update_ema};
 use crate::model::{Network, Params, Role, TensorInfo};
 pub(super) use crate::numerics::VALIDATION_BATCH;
@@ -109,7 +110,7 @@ impl<'a> Trainer<'a> {
         };
         let side_len = if frozen.is_some() { 0 } else { config.largest_side() };
         Ok(Self {
-            learner: Learner::new(&network, backend),
+            learner: Learner::new(&network, backend).with_convolutions(config.convolutions),
             crew: Crew::default(),
             sgd: Sgd::with_rates(network.table(), config.sgd(), rate),
             learning_rate: config.learning_rate(),
@@ -128,6 +129,11 @@ impl<'a> Trainer<'a> {
             sampler,
             state,
         })
+    }
+
+    /// What computes gradients.
+    pub(super) fn learner_mut(&mut self) -> &mut Learner {
+        &mut self.learner
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -278,7 +284,9 @@ impl<'a> Trainer<'a> {
         let Some(val) = &self.val else { return Ok(Validated::Nothing) };
         let images = val.data().len();
         let params = self.state.averaged();
-        let mut session = Session::new(&self.network, params, self.backend);
+        let model = Model::new(&self.network, params, self.backend)
+            .with_convolutions(self.state.config.convolutions);
+        let mut session = Session::of(&Arc::new(model));
         let side = self.state.config.side;
         let most = VALIDATION_BATCH.min(images);
         let input_len = if self.frozen.is_some() { 0 } else { val.input_len() };

@@ -50,6 +50,10 @@ pub(super) struct Args {
     /// Seconds to spend on each row; there are at least 5 runs
     #[arg(long, value_name = "S", default_value = "1", value_parser = parse_seconds)]
     seconds: Duration,
+    /// Print after each row of --mode train where the time of a step went: each layer, each part, beside the peak of
+    /// multiply-adds and of copying
+    #[arg(long)]
+    profile: bool,
     /// Print one JSON object per line
     #[arg(long)]
     json: bool,
@@ -98,6 +102,9 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let choice = args.convolutions.choice();
     if choice != Convolutions::Auto && matches!(args.mode, Mode::Gemm) {
         return Err(CliError::usage("--conv is for --mode infer and train"));
+    }
+    if args.profile && !matches!(args.mode, Mode::Train) {
+        return Err(CliError::usage("--profile is for --mode train"));
     }
     match args.mode {
         Mode::Infer => infer::run(args, machine),
@@ -220,7 +227,7 @@ impl Table {
 
 /// To four significant digits, which is more than two measurements agree in; digits before the point
 /// stay.
-fn rounded(x: f64) -> f64 {
+pub(super) fn rounded(x: f64) -> f64 {
     let decimals = if x == 0.0 { 0.0 } else { (3.0 - x.abs().log10().floor()).clamp(0.0, 9.0) };
     let unit = 10_f64.powf(decimals);
     (x * unit).round() / unit

@@ -1,14 +1,17 @@
 //! Training steps with random weights on random images, which are already in memory: forward and
 //! backward pass, and the optimiser.
 
-use resnet_cpu::learn::{Batch, Learner, Sgd, SgdOptions};
-use resnet_cpu::model::{InitOptions, Network, initialize};
+use resnet_cpu::learn::{Batch, Learner, Sgd, SgdOptions, StepTime, TooSmall};
+use resnet_cpu::model::{InitOptions, Network, Params, initialize};
+use resnet_cpu::ops::Loss;
 use resnet_cpu::runtime::{AlignedBuf, Crew, Rng};
+use std::time::{Duration, Instant};
 
 use super::stats::measure;
 use super::{Args, Row, Table, beside_peak, rounded, warn_of_noise};
 use crate::cli::error::CliError;
 use crate::cli::machine::Machine;
+use crate::cli::step_times::{self, Timed};
 
 const SEED: u64 = 1;
 /// The paper's momentum and weight decay; a rate at which random weights stay put.
@@ -22,38 +25,14 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let mut table = Table::new(args, specs.iter().map(|s| s.name.len()).max().unwrap_or(0));
     table.write_head()?;
     for spec in &specs {
-        let network = Network::new(spec);
-        let side = args.side(spec);
-        let mut params = initialize(&network, SEED, InitOptions::default());
-        let sgd = Sgd::new(params.table(), SGD);
-        let mut gradients = AlignedBuf::zeroed(params.learnable().len());
-        let mut momentum = gradients.clone();
+        let (network, side) = (Network::new(spec), args.side(spec));
         for images in args.batch.iter().map(|&n| n as usize) {
-            let mut rng = Rng::named(SEED, "input");
-            let input: Vec<f32> = (0..images * side * side * 3).map(|_| rng.normal()).collect();
-            let labels: Vec<usize> = (0..images).map(|_| rng.below(spec.classes)).collect();
-            let batch = Batch {
-                input: &input,
-                labels: &labels,
-                height: side,
-                width: side,
-                label_smoothing: 0.0,
-            };
-            let mut learner = Learner::new(&network, machine.backend)
-                .with_convolutions(args.convolutions.choice());
-            let mut crew = Crew::default();
-            let mut step = || {
-                let loss = learner.batch(&mut params, &batch, images, &mut gradients);
-                let weights = params.learnable_mut();
-                crew.run(|team| {
-                    sgd.step(team, machine.isa, weights, &mut momentum, &gradients, RATE);
-                });
-                loss
-            };
-            step().map_err(CliError::usage)?;
+            let mut steps = Steps::new(&network, images, side, args, machine);
+            steps.step().map_err(CliError::usage)?;
+            steps.profile(args.profile);
             let mut run = || {
                 // That this size runs was seen just before.
-                let _ = std::hint::black_box(step());
+                let _ = std::hint::black_box(steps.step());
             };
             let ([times], peak) =
                 beside_peak(machine, machine.threads, || measure(args.seconds, [&mut run]));
@@ -64,7 +43,95 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
             let row = Row { batch: images, images_per_second, ..row };
             table.write(&row)?;
             warn_of_noise(machine, &row, &times);
+            if args.profile {
+                let of = Timed {
+                    arch: &row.arch,
+                    batch: images,
+                    threads: machine.threads,
+                    peak_gflops: peak,
+                };
+                step_times::print(&of, &steps.times(), args.json)?;
+            }
         }
     }
     Ok(())
+}
+
+/// Everything that a step needs, and where the time of steps went.
+struct Steps<'a> {
+    machine: &'a Machine,
+    images: usize,
+    side: usize,
+    input: Vec<f32>,
+    labels: Vec<usize>,
+    params: Params,
+    learner: Learner,
+    crew: Crew,
+    sgd: Sgd,
+    gradients: AlignedBuf,
+    momentum: AlignedBuf,
+    updates: (u32, Duration),
+}
+
+impl<'a> Steps<'a> {
+    fn new(
+        network: &Network,
+        images: usize,
+        side: usize,
+        args: &Args,
+        machine: &'a Machine,
+    ) -> Self {
+        let params = initialize(network, SEED, InitOptions::default());
+        let gradients = AlignedBuf::zeroed(params.learnable().len());
+        let mut rng = Rng::named(SEED, "input");
+        Self {
+            machine,
+            images,
+            side,
+            input: (0..images * side * side * 3).map(|_| rng.normal()).collect(),
+            labels: (0..images).map(|_| rng.below(network.spec.classes)).collect(),
+            sgd: Sgd::new(params.table(), SGD),
+            learner: Learner::new(network, machine.backend)
+                .with_convolutions(args.convolutions.choice()),
+            crew: Crew::default(),
+            momentum: gradients.clone(),
+            gradients,
+            params,
+            updates: (0, Duration::ZERO),
+        }
+    }
+
+    fn step(&mut self) -> Result<Loss, TooSmall> {
+        let batch = Batch {
+            input: &self.input,
+            labels: &self.labels,
+            height: self.side,
+            width: self.side,
+            label_smoothing: 0.0,
+        };
+        let Self { params, gradients, momentum, sgd, .. } = self;
+        let loss = self.learner.batch(params, &batch, self.images, gradients);
+        let start = Instant::now();
+        let weights = params.learnable_mut();
+        self.crew.run(|team| {
+            sgd.step(team, self.machine.isa, weights, momentum, gradients, RATE);
+        });
+        let (count, time) = self.updates;
+        self.updates = (count + 1, time + start.elapsed());
+        loss
+    }
+
+    /// Whether to note from now on where the time goes.
+    fn profile(&mut self, on: bool) {
+        self.learner.set_profiling(on);
+        self.updates = (0, Duration::ZERO);
+    }
+
+    /// The means of the steps since then.
+    fn times(&self) -> Vec<StepTime> {
+        let mut times = self.learner.step_times();
+        let (count, time) = self.updates;
+        times.push(StepTime::update(self.gradients.len(), time / count.max(1)));
+        times
+    }
 }

@@ -45,6 +45,10 @@ pub(in crate::cli) struct Args {
     /// Only print the steps, time, memory and disk space that the run would take
     #[arg(long)]
     pub(super) plan: bool,
+    /// Only run a few steps, and print where their time goes: each layer, each part of the work on it, beside the
+    /// peak of multiply-adds and of copying. Nothing is written
+    #[arg(long, conflicts_with = "plan")]
+    pub(super) profile: bool,
     /// Minutes between checkpoints within an epoch; one is always saved after each epoch
     #[arg(long, value_name = "MINUTES", default_value = "10", value_parser = parse_minutes)]
     pub(super) save_every: Duration,

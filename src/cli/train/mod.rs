@@ -12,8 +12,10 @@ use indicatif::{DecimalBytes, HumanCount};
 use resnet_cpu::data::{self, Kind, Scan};
 use resnet_cpu::model::Options;
 use resnet_cpu::runtime::Disk;
+use resnet_cpu::simd::peak_gflops;
 use resnet_cpu::train::{
     Config, LAST, Outcome, Plan, Recipe, Run, RunError, RunOptions, StartError, TrainData,
+    profile_steps,
 };
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,7 @@ use super::bad_images::{self, OnBadImage};
 use super::error::CliError;
 use super::limits::advice;
 use super::machine::Machine;
+use super::step_times::{self, Timed};
 use activity::Activity;
 use origin::Origin;
 use progress::{Progress, duration};
@@ -62,7 +65,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let out = args.out.clone().or(origin.folder().map(Path::to_owned));
     let out = out.unwrap_or_else(|| default_out(args, &config));
     // What is stored is gone on with; a new run must be as its settings say.
-    if args.plan || !out.join(LAST).is_file() {
+    if args.plan || args.profile || !out.join(LAST).is_file() {
         config.check().map_err(CliError::usage)?;
         if let Some(weights) = origin.weights() {
             weights.check(&config, &data).map_err(|error| failure(error, &activity))?;
@@ -77,6 +80,9 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
             .note("no validation images: best.safetensors will hold the weights of the last step");
     }
     let settings = if args.verbose { config.fields() } else { changes(&config, &recipe) };
+    if args.profile {
+        return profile(config, &settings, &data, machine, &activity);
+    }
     if args.plan {
         return plan(config, &settings, &data, machine, &activity);
     }
@@ -199,6 +205,25 @@ fn note_older(args: &Args, config: &Config, out: &Path, machine: &Machine) {
             "{out} is a new run; to continue the one in {older}, give --out {older}"
         ));
     }
+}
+
+fn profile(
+    config: Config,
+    settings: &[(&'static str, String)],
+    data: &TrainData,
+    machine: &Machine,
+    activity: &Activity,
+) -> Result<(), CliError> {
+    if config.is_frozen() {
+        return Err(CliError::usage("--profile: a frozen backbone is in no step"));
+    }
+    let (arch, batch) = (config.arch.clone(), config.batch);
+    let times = profile_steps(config, data, machine.backend, activity);
+    let times = times.map_err(|error| failure(error, activity))?;
+    activity.end();
+    print_settings(settings, machine);
+    let (threads, peak_gflops) = (machine.threads, peak_gflops(machine.isa, machine.threads));
+    step_times::print(&Timed { arch: &arch, batch, threads, peak_gflops }, &times, false)
 }
 
 fn plan(

@@ -5,13 +5,16 @@
 //! stopped goes on where it was. A part that is kept says what it is of; anything else in its place is computed
 //! again.
 
+use std::sync::Arc;
+
 use super::super::config::NUMERICS;
 use super::super::error::RunError;
 use super::super::trainer::VALIDATION_BATCH;
 use super::StartError;
+use crate::conv::Convolutions;
 use crate::data::{self, Batches, Dataset, Hash, Preprocess};
 use crate::gemm::Backend;
-use crate::infer::Session;
+use crate::infer::{Model, Session};
 use crate::learn::finite;
 use crate::model::{Network, Params};
 use crate::runtime::{AlignedBuf, Cache, Watch};
@@ -33,6 +36,7 @@ pub(in crate::train) struct Backbone<'a> {
     /// The digest of the weights that it is from.
     pub(in crate::train) digest: &'a str,
     pub(in crate::train) backend: Backend,
+    pub(in crate::train) convolutions: Convolutions,
     pub(in crate::train) cache: &'a Cache,
 }
 
@@ -51,7 +55,9 @@ impl Backbone<'_> {
     ) -> Result<Vec<f32>, RunError> {
         let width = self.network.fc.in_features;
         let images = data.len();
-        let mut session = Session::new(self.network, self.params, self.backend);
+        let model = Model::new(self.network, self.params, self.backend)
+            .with_convolutions(self.convolutions);
+        let mut session = Session::of(&Arc::new(model));
         let mut features = Vec::with_capacity(images * width);
         let whole = self.key(data);
         for start in (0..images).step_by(PART) {
@@ -129,9 +135,10 @@ impl Backbone<'_> {
             None => "matrixmultiply",
         };
         let (version, digest) = (env!("CARGO_PKG_VERSION"), self.digest);
+        let convolutions = self.convolutions;
         let (fingerprint, stamp, decoder) = (data.fingerprint(), data.stamp(), data.decoder());
         format!(
-            "resnet-cpu {version}; numerics {NUMERICS}; {backend}; weights {digest}; batches of \
+            "resnet-cpu {version}; numerics {NUMERICS}; {backend}; conv {convolutions}; weights {digest}; batches of \
              {VALIDATION_BATCH}; {fingerprint}; files {stamp:?}; decoder {decoder}"
         )
     }

@@ -272,7 +272,8 @@ impl StartingWeights {
         let most = config.micro_batch.unwrap_or(config.batch);
         let mut input = AlignedBuf::zeroed(most.min(chosen.len()) * batches.input_len());
         let mut labels = vec![0; most];
-        let (mut learner, mut measured) = (Learner::new(network, backend), Measured::default());
+        let mut learner = Learner::new(network, backend).with_convolutions(config.convolutions);
+        let mut measured = Measured::default();
         let stopped = || watch.stopped();
         let mut done = 0;
         for part in chosen.chunks(most) {
