@@ -7,13 +7,10 @@ use super::tape::{BlockTape, Pool, Shortcut, Tape, Unit};
 use crate::conv;
 use crate::gemm::{Backend, Epilogue, Operand};
 use crate::model::{BN_EPSILON, Network, Params};
-use crate::ops::batch_norm::{BatchMoments, Coefficients, Statistics, normalize, update_running};
+use crate::ops::batch_norm::{BatchMoments, Coefficients, Statistics, normalize};
 use crate::ops::{Linear, global_avg_pool, max_pool_argmax, shortcut_pad};
 use crate::runtime::{AlignedBuf, Team};
 use crate::simd::Isa;
-
-/// Share of a batch's statistics in the running ones.
-const MOMENTUM: f64 = 0.1;
 
 /// Who computes, and until when.
 pub(super) struct Machine<'a, 't> {
@@ -28,7 +25,7 @@ pub(super) struct Machine<'a, 't> {
 
 /// With which statistics batch norm normalises.
 pub(super) enum Norm<'a> {
-    /// The batch's own. The running ones follow.
+    /// The batch's own.
     Batch,
     /// The running ones, as in evaluation. The batch's are added to those measured.
     Running(&'a mut Measured),
@@ -52,13 +49,12 @@ impl Machine<'_, '_> {
     }
 }
 
-/// Computes the logits of `input` and fills the tape; the statistics that `norm` names follow. If it is
-/// stopped, some of them have been changed.
+/// Computes the logits of `input` and fills the tape. If it is stopped, what `norm` measures is meaningless.
 pub(super) fn forward(
     machine: &mut Machine,
     network: &Network,
     tape: &mut Tape,
-    params: &mut Params,
+    params: &Params,
     norm: &mut Norm,
     input: &[f32],
 ) -> Result<(), Stopped> {
@@ -90,7 +86,7 @@ impl Unit {
     fn forward(
         &mut self,
         machine: &mut Machine,
-        params: &mut Params,
+        params: &Params,
         norm: &mut Norm,
         x: Operand,
     ) -> Result<(), Stopped> {
@@ -105,18 +101,12 @@ impl Unit {
         machine.done(&conv.name, Part::Forward, work);
         let batch = moments.statistics(machine.team, &self.y);
         let (gamma, beta) = (params.get(conv.gamma), params.get(conv.beta));
-        let (mut mean, mut var) =
-            (params.get(conv.running_mean).to_vec(), params.get(conv.running_var).to_vec());
         let coefficients = match norm {
-            Norm::Batch => {
-                let coefficients = Coefficients::new(&batch, gamma, beta, BN_EPSILON);
-                update_running(&mut mean, &mut var, &batch, MOMENTUM);
-                params.get_mut(conv.running_mean).copy_from_slice(&mean);
-                params.get_mut(conv.running_var).copy_from_slice(&var);
-                coefficients
-            }
+            Norm::Batch => Coefficients::new(&batch, gamma, beta, BN_EPSILON),
             Norm::Running(measured) => {
                 measured.add(conv.gamma, &batch);
+                let [mean, var] =
+                    [conv.running_mean, conv.running_var].map(|id| params.get(id).to_vec());
                 let running = Statistics { pixels: batch.pixels, mean, var };
                 Coefficients::new(&running, gamma, beta, BN_EPSILON)
             }
@@ -158,7 +148,7 @@ impl BlockTape {
     fn forward(
         &mut self,
         machine: &mut Machine,
-        params: &mut Params,
+        params: &Params,
         norm: &mut Norm,
         x: &[f32],
         shortcut: &mut AlignedBuf,

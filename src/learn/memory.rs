@@ -5,9 +5,9 @@ use crate::model::{Block, BlockShortcut, LayerShape, Network};
 /// Gradients of the largest activation's size.
 const SCRATCH: u128 = 3;
 
-/// Copies of the weights that the optimiser and both passes have: weights, velocity, gradients of the
-/// batch and of a micro-batch, and packed filters, at most four times their size for each pass.
-const COPIES: u128 = 4 + 2 * 4;
+/// Copies of the weights that the optimiser and both passes have: weights, velocity, gradients, and packed
+/// filters, at most four times their size for each pass.
+const COPIES: u128 = 3 + 2 * 4;
 
 /// Bytes of memory that it takes to train `network` with `micro_batch` images of `side` x `side` pixels at a
 /// time, to within about a tenth. The images of a whole `batch` are prepared at once. Nothing is allocated.
@@ -16,7 +16,9 @@ pub fn training_bytes(network: &Network, batch: usize, micro_batch: usize, side:
     let weights = network.table().learnable_len() as u128;
     let images = (batch as u128).saturating_mul(image);
     let tape = tape_floats(network, micro_batch, side);
-    let floats = images.saturating_add(tape).saturating_add(COPIES * weights);
+    // Gradients of micro-batches that wait for others.
+    let waiting = u128::from(batch.div_ceil(micro_batch.max(1)).max(1).ilog2());
+    let floats = images.saturating_add(tape).saturating_add((COPIES + waiting) * weights);
     u64::try_from(floats.saturating_mul(size_of::<f32>() as u128)).unwrap_or(u64::MAX)
 }
 

@@ -14,6 +14,7 @@ mod profile;
 mod sgd;
 mod step;
 mod tape;
+mod tree;
 
 pub(crate) use classifier::classifier_step;
 pub use diverged::NotFinite;

@@ -6,11 +6,13 @@ use super::forward::{Machine, Norm, Stopped, forward};
 use super::measure::Measured;
 use super::profile::{Part, Profile, StepTime, Work};
 use super::tape::Tape;
+use super::tree::Tree;
 use crate::conv::Convolutions;
 use crate::gemm::Backend;
-use crate::model::{Network, Params};
-use crate::ops::{Loss, Mixed, add_assign, mixed_softmax_loss};
-use crate::runtime::{AlignedBuf, Crew};
+use crate::model::{ConvBn, Network, Params};
+use crate::ops::batch_norm::{Statistics, update_running};
+use crate::ops::{Loss, Mixed, mixed_softmax_loss};
+use crate::runtime::Crew;
 use crate::simd::Isa;
 
 /// A network in training: its buffers, for one size of batch.
@@ -24,8 +26,8 @@ pub struct Learner {
     isa: Isa,
     crew: Crew,
     tape: Option<Tape>,
-    /// Gradients of a micro-batch, where there are several.
-    partial: AlignedBuf,
+    /// Of the gradients of several micro-batches.
+    tree: Tree,
     profile: Option<Profile>,
 }
 
@@ -50,7 +52,7 @@ impl Learner {
             isa: backend.isa(),
             crew: Crew::default(),
             tape: None,
-            partial: AlignedBuf::default(),
+            tree: Tree::default(),
             profile: None,
         }
     }
@@ -73,8 +75,8 @@ impl Learner {
     /// Loss and gradients of a batch.
     ///
     /// A batch of more than `micro_batch` images runs in micro-batches of that size, and their gradients are
-    /// added up. Batch norm sees only the images of a micro-batch (He et al. 2015 had 8 of 32). Each
-    /// micro-batch updates the running statistics of `params`.
+    /// added up, by a binary tree over their numbers. Batch norm sees only the images of a micro-batch (He et al.
+    /// 2015 had 8 of 32). Afterwards the running statistics of `params` follow each micro-batch's, in their order.
     ///
     /// # Errors
     /// If the images are too small for the network.
@@ -139,32 +141,31 @@ impl Learner {
             profile.begin();
         }
         let mut total = Loss::default();
-        let statistics = params.statistics().to_vec();
+        let mut statistics = Vec::with_capacity(parts);
+        self.tree.begin();
         for (i, labels) in batch.labels.chunks(micro_batch).enumerate() {
             let input = &batch.input[i * micro_batch * image..][..labels.len() * image];
             let part = Batch { input, labels, ..*batch };
             let images = batch.labels.len();
             let share = shares.get(i).copied();
-            let loss = if i == 0 {
-                self.part(params, &part, share, images, gradients, stopped)?
-            } else {
-                let mut partial = std::mem::take(&mut self.partial);
-                partial.grow_to(gradients.len());
-                let loss = self.part(params, &part, share, images, &mut partial, stopped)?;
-                self.crew.run(|team| add_assign(team, self.isa, gradients, &partial));
-                if let Some(profile) = &mut self.profile {
-                    profile.done("", Part::Sum, Work::moves(3 * gradients.len()));
-                }
-                self.partial = partial;
-                loss
-            };
-            let Some(loss) = loss else {
-                params.statistics_mut().copy_from_slice(&statistics);
-                return Ok(None);
-            };
+            let mut tree = std::mem::take(&mut self.tree);
+            let to = tree.next(gradients);
+            let loss = self.part(params, &part, share, images, to, stopped);
+            self.tree = tree;
+            let Some(loss) = loss? else { return Ok(None) };
+            let additions = self.tree.add(&mut self.crew, self.isa, gradients, i + 1 == parts);
+            if let Some(profile) = &mut self.profile
+                && additions > 0
+            {
+                profile.done("", Part::Sum, Work::moves(3 * additions * gradients.len()));
+            }
+            statistics.push(self.tape.as_ref().expect("just used").statistics());
             total.sum += loss.sum;
             total.top1 += loss.top1;
             total.top5 += loss.top5;
+        }
+        for statistics in &statistics {
+            follow(params, statistics);
         }
         Ok(Some(total))
     }
@@ -172,7 +173,7 @@ impl Learner {
     /// Loss and gradients of a micro-batch in a batch of `images`, unless it is `stopped`.
     fn part(
         &mut self,
-        params: &mut Params,
+        params: &Params,
         part: &Batch,
         share: Option<f64>,
         images: usize,
@@ -230,7 +231,7 @@ impl Learner {
     /// If the size of the input does not fit, or there are no images.
     pub fn measure(
         &mut self,
-        params: &mut Params,
+        params: &Params,
         input: &[f32],
         images: usize,
         side: usize,
@@ -257,6 +258,20 @@ impl Learner {
     /// The logits of the last micro-batch, `[images, classes]`.
     pub fn logits(&self) -> &[f32] {
         self.tape.as_ref().map_or(&[], |tape| &tape.logits)
+    }
+}
+
+/// Share of a batch's statistics in the running ones.
+const MOMENTUM: f64 = 0.1;
+
+/// Moves the running statistics of each batch norm towards a micro-batch's.
+fn follow(params: &mut Params, statistics: &[(ConvBn, Statistics)]) {
+    for (conv, batch) in statistics {
+        let [mut mean, mut var] =
+            [conv.running_mean, conv.running_var].map(|id| params.get(id).to_vec());
+        update_running(&mut mean, &mut var, batch, MOMENTUM);
+        params.get_mut(conv.running_mean).copy_from_slice(&mean);
+        params.get_mut(conv.running_var).copy_from_slice(&var);
     }
 }
 

@@ -121,6 +121,19 @@ impl Tape {
         })
     }
 
+    /// The convolutions' statistics of the last forward pass.
+    pub(super) fn statistics(&self) -> Vec<(ConvBn, Statistics)> {
+        let of_blocks = self.blocks.iter().flat_map(|block| {
+            let projection = match &block.shortcut {
+                Shortcut::Project(unit) => Some(&**unit),
+                _ => None,
+            };
+            block.units.iter().chain(projection)
+        });
+        let units = std::iter::once(&self.stem).chain(of_blocks);
+        units.map(|unit| (unit.conv.clone(), unit.batch().0.clone())).collect()
+    }
+
     /// What one direction of the classifier takes.
     pub(super) fn classifier_work(&self) -> Work {
         let (features, logits) = (self.features.len(), self.logits.len());

@@ -17,8 +17,9 @@ use crate::learn::SgdOptions;
 use crate::model::{Downsample, ModelSpec, Options, Shortcut, SpecError, StrideIn};
 
 /// The version of the numerics. It is raised when a change of the program changes the bits of a run.
-/// Configurations of the first version do not state it.
-pub const NUMERICS: u32 = 2;
+/// Configurations of the first version do not state it; 2 brought Winograd's algorithm for the gradients of filters, 3 the
+/// sum of four and more micro-batches by a tree.
+pub const NUMERICS: u32 = 3;
 
 /// How long a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
