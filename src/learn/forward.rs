@@ -7,7 +7,7 @@ use super::tape::{BlockTape, Pool, Shortcut, Tape, Unit};
 use crate::conv;
 use crate::gemm::{Backend, Epilogue, Operand};
 use crate::model::{BN_EPSILON, Network, Params};
-use crate::ops::batch_norm::{BatchMoments, Coefficients, Statistics, normalize};
+use crate::ops::batch_norm::{BatchMoments, Coefficients, Residual, Statistics, normalize};
 use crate::ops::{Linear, global_avg_pool, max_pool_argmax, shortcut_pad};
 use crate::runtime::{AlignedBuf, Team};
 use crate::simd::Isa;
@@ -64,7 +64,7 @@ pub(super) fn forward(
             let activation = tape.stem.activated(machine);
             pool.forward(machine, activation);
         }
-        None => tape.stem.activate(machine, None, true, &mut tape.stem_out),
+        None => tape.stem.activate(machine, None, &mut tape.stem_out),
     }
     let mut x: &[f32] = tape.stem_pool.as_ref().map_or(&tape.stem_out, |pool| &pool.out);
     for block in &mut tape.blocks {
@@ -122,16 +122,10 @@ impl Unit {
         Operand::activated(machine.isa, &self.y, &map.scale, &map.shift)
     }
 
-    /// out = relu(batch norm of y + residual), each part optional.
-    pub(super) fn activate(
-        &self,
-        machine: &mut Machine,
-        residual: Option<&[f32]>,
-        relu: bool,
-        out: &mut [f32],
-    ) {
+    /// out = relu(batch norm of y + residual).
+    fn activate(&self, machine: &mut Machine, residual: Option<Residual>, out: &mut [f32]) {
         let (_, coefficients) = self.batch();
-        normalize(machine.team, machine.isa, &self.y, coefficients, residual, relu, out);
+        normalize(machine.team, machine.isa, &self.y, coefficients, residual, true, out);
         let tensors = if residual.is_some() { 3 } else { 2 };
         machine.done(&self.conv.name, Part::Normalise, Work::moves(tensors * out.len()));
     }
@@ -165,20 +159,19 @@ impl BlockTape {
         let len = self.out.len();
         let residual = match &mut self.shortcut {
             Shortcut::None => None,
-            Shortcut::Identity => Some(x),
+            Shortcut::Identity => Some(Residual { values: x, map: None }),
             Shortcut::Pad(shape) => {
                 shortcut_pad(machine.team, shape, x, &mut shortcut[..len]);
                 machine.done("shortcut", Part::Forward, Work::moves(x.len() + len));
-                Some(&shortcut[..len])
+                Some(Residual { values: &shortcut[..len], map: None })
             }
             Shortcut::Project(unit) => {
                 unit.forward(machine, params, norm, x.into())?;
-                unit.activate(machine, None, false, &mut shortcut[..len]);
-                Some(&shortcut[..len])
+                Some(Residual { values: &unit.y, map: Some(&unit.batch().1) })
             }
         };
         let last = &self.units[self.units.len() - 1];
-        last.activate(machine, residual, true, &mut self.out);
+        last.activate(machine, residual, &mut self.out);
         Ok(())
     }
 }

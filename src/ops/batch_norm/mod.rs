@@ -27,7 +27,7 @@ mod statistics;
 mod tests;
 
 pub use backward::{Backward, BatchProducts, ProductsOf, ReluMask, backward_input};
-pub use normalize::normalize;
+pub use normalize::{Residual, normalize};
 pub use statistics::{BatchMoments, Statistics, statistics, update_running};
 
 use super::narrow;

@@ -69,7 +69,7 @@ impl Case {
                 isa,
                 &self.x,
                 &coefficients,
-                self.residual.as_deref(),
+                self.residual.as_deref().map(|values| Residual { values, map: None }),
                 self.relu,
                 &mut out,
             )
@@ -90,6 +90,22 @@ impl Case {
         let moments = BatchMoments::new(isa, pixels, self.channels);
         seen(&moments, &mut self.x.clone());
         assert!(team(|team| moments.statistics(team, &self.x)) == statistics, "seen before");
+        if let Some(values) = &self.residual {
+            // Of a residual that is normalised on the way, and of one that was before.
+            let Coefficients { scale, shift } = coefficients.clone();
+            let map = Coefficients { scale: shift, shift: scale };
+            let mut normalized = vec![f32::NAN; values.len()];
+            team(|team| normalize(team, isa, values, &map, None, false, &mut normalized));
+            let of_both = Residual { values, map: Some(&map) };
+            let of_one = Residual { values: &normalized, map: None };
+            let [on_the_way, before] = [of_both, of_one].map(|residual| {
+                let mut out = vec![f32::NAN; values.len()];
+                let (x, c, residual) = (&self.x, &coefficients, Some(residual));
+                team(|team| normalize(team, isa, x, c, residual, self.relu, &mut out));
+                out
+            });
+            assert!(on_the_way == before, "{isa}: a residual normalised on the way");
+        }
         if self.relu && self.residual.is_none() {
             let Coefficients { scale, shift } = &coefficients;
             let mut on_load = vec![f32::NAN; self.x.len()];
