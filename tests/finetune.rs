@@ -28,6 +28,8 @@ const STATED: StatedPreprocess = StatedPreprocess {
     pad: None,
     resize: Some(28),
     crop: Some(24),
+    interpolation: None,
+    crop_mode: None,
 };
 
 struct Fixture {

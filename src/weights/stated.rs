@@ -1,6 +1,8 @@
 //! What is said about how images become inputs: by a file's metadata or by flags, all of it or a part.
 //! The complete description is [`data::Preprocess`](crate::data::Preprocess).
 
+use crate::data::{CropMode, Interpolation};
+
 /// Largest side in pixels that `resize`, `crop` and `pad` may have.
 pub(super) const MAX_SIDE: usize = 16_384;
 
@@ -17,6 +19,10 @@ pub struct StatedPreprocess {
     pub resize: Option<usize>,
     /// Pixels of the side of the square crop.
     pub crop: Option<usize>,
+    /// How images are resized.
+    pub interpolation: Option<Interpolation>,
+    /// Which sides are resized, and where the crop lies.
+    pub crop_mode: Option<CropMode>,
 }
 
 impl StatedPreprocess {
@@ -29,18 +35,22 @@ impl StatedPreprocess {
             pad: self.pad.or(other.pad),
             resize: self.resize.or(other.resize),
             crop: self.crop.or(other.crop),
+            interpolation: self.interpolation.or(other.interpolation),
+            crop_mode: self.crop_mode.or(other.crop_mode),
         }
     }
 
-    /// The names of the fields about which nothing is said and whose standard values are assumed.
-    /// (Padding is an exception that is stated, never assumed.)
+    /// The names of the fields about which nothing is said and whose standard values are assumed. (Padding
+    /// and the crop's mode are exceptions that are stated, never assumed. Interpolation is said to be
+    /// assumed only with the sizes: files that state those and not it are older than it, and bilinear.)
     pub fn unstated(&self) -> Vec<&'static str> {
-        let Self { mean, std, resize, crop, pad: _ } = self;
+        let Self { mean, std, resize, crop, interpolation, pad: _, crop_mode: _ } = self;
         [
             ("mean", mean.is_none()),
             ("std", std.is_none()),
             ("resize", resize.is_none()),
             ("crop", crop.is_none()),
+            ("interpolation", interpolation.is_none() && resize.is_none() && crop.is_none()),
         ]
         .into_iter()
         .filter_map(|(name, unstated)| unstated.then_some(name))
