@@ -40,6 +40,22 @@ impl StatedPreprocess {
         }
     }
 
+    /// What is stated here, and for the rest what a publisher says beside the file. Sizes and how they are
+    /// meant belong together: whoever says one of them says all. So do mean and deviation.
+    #[must_use]
+    pub(super) fn or_published(&self, published: &Self) -> Self {
+        let Self { mean, std, pad, resize, crop, interpolation, crop_mode } = *self;
+        let mut all = self.or(published);
+        if mean.is_some() || std.is_some() {
+            (all.mean, all.std) = (mean, std);
+        }
+        let sides = [pad, resize, crop].iter().any(Option::is_some);
+        if sides || interpolation.is_some() || crop_mode.is_some() {
+            all = Self { pad, resize, crop, interpolation, crop_mode, ..all };
+        }
+        all
+    }
+
     /// The names of the fields about which nothing is said and whose standard values are assumed. (Padding
     /// and the crop's mode are exceptions that are stated, never assumed. Interpolation is said to be
     /// assumed only with the sizes: files that state those and not it are older than it, and bilinear.)
@@ -115,6 +131,29 @@ mod tests {
         for wrong in ["-1,0,0", "NaN,0,0", "0,0", "x"] {
             assert_eq!(parse_mean(wrong).unwrap_err(), "three numbers r,g,b from 0 to 1");
         }
+    }
+
+    #[test]
+    fn sizes_of_two_files_are_never_mixed() {
+        let published = StatedPreprocess {
+            mean: Some([0.5; 3]),
+            std: Some([0.5; 3]),
+            resize: Some(303),
+            crop: Some(288),
+            interpolation: Some(Interpolation::Bicubic),
+            ..StatedPreprocess::default()
+        };
+        let silent = StatedPreprocess::default();
+        assert_eq!(silent.or_published(&published), published);
+        // A copy from before there was a choice of interpolation.
+        let old = StatedPreprocess { resize: Some(256), crop: Some(224), ..silent };
+        let both = StatedPreprocess { mean: Some([0.5; 3]), std: Some([0.5; 3]), ..old };
+        assert_eq!(old.or_published(&published), both);
+        let mean = StatedPreprocess { mean: Some([0.0; 3]), ..silent };
+        assert_eq!(
+            mean.or_published(&published),
+            StatedPreprocess { std: None, ..mean.or(&published) }
+        );
     }
 
     #[test]
