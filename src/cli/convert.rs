@@ -11,6 +11,7 @@ use resnet_cpu::runtime::{Disk, NewFiles, Storage};
 use resnet_cpu::weights::{Metadata, PixelMean, WeightsFile, write_weights_to};
 
 use super::error::CliError;
+use super::hub::file_of;
 use super::machine::Machine;
 use super::network::NetworkArgs;
 use super::output::{grouped, one_line};
@@ -22,7 +23,8 @@ const OURS: &str = "resnet_cpu.";
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Weights: a PyTorch file (.pth, .th, .pt) or safetensors; its content decides, not its name
+    /// Weights: a PyTorch file (.pth, .th, .pt) or safetensors, whose content decides, not its name; or a
+    /// name of published ones
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// The safetensors file to write: f32 tensors under torchvision's names, with everything that was
@@ -48,7 +50,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
-    let Args { input, output, .. } = args;
+    let (input, output) = (&file_of(&args.input, machine)?, &args.output);
     let overrides = args.extra.and(args.network.overrides(args.arch.as_deref())?);
     let storage = storage(input, output, args.force)?;
     let weights = WeightsFile::open(input, &overrides).map_err(CliError::failed)?;

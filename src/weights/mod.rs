@@ -41,4 +41,6 @@ pub use write::{
 };
 
 pub(crate) use kind::{START, other};
+#[cfg(feature = "hub")]
+pub(crate) use limits::shown;
 pub(crate) use source::{NotOpened, open_regular};
