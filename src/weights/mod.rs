@@ -13,6 +13,8 @@ mod limits;
 mod load;
 mod metadata;
 mod names;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod published;
 mod publisher;
 mod resolve;
@@ -30,6 +32,8 @@ pub use file::TensorFile;
 pub use load::{PixelMean, WeightsFile};
 pub use metadata::Metadata;
 pub use names::{Canonical, PIXEL_MEAN, canonical};
+#[cfg(feature = "onnx")]
+pub use onnx::write_onnx_to;
 pub use published::Published;
 pub use publisher::DataSet;
 pub use resolve::Overrides;

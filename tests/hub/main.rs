@@ -409,3 +409,21 @@ fn nothing_is_fetched_unasked() {
     assert!(run.code == 0 && run.err.contains("runs/a/best.safetensors"), "{}", run.err);
     assert_eq!(setup.server.requests(""), 1);
 }
+
+/// What speaks to a network is in the program, and not in programs that embed the library without `hub`.
+#[test]
+fn embedders_have_no_http_and_no_tls() {
+    let tree = |features: &[&str]| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["tree", "--offline", "--locked", "-e", "normal", "--prefix", "none"]);
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-p", "resnet-cpu"]).args(features);
+        let output = cargo.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let speaks = |tree: &str| {
+        ["ureq", "rustls", "ring", "http"].map(|name| tree.contains(&format!("\n{name} v")))
+    };
+    assert_eq!(speaks(&tree(&[])), [true; 4]);
+    assert_eq!(speaks(&tree(&["--no-default-features"])), [false; 4]);
+}
