@@ -35,6 +35,7 @@
 //! | `model` | what the networks of the paper are |
 //! | `weights` | files of weights and the names in them |
 //! | `data` | images to tensors |
+//! | `hub` | published weights by name: the only part that speaks to a network (feature `hub`) |
 //! | `infer` | prepared networks, sessions, predictions |
 //! | `learn` | a training step: passes, loss, optimiser, moving average |
 //! | `train` | a run: data, recipe, schedule, checkpoints, metrics, report |
@@ -45,6 +46,9 @@ pub mod conv;
 pub mod data;
 #[doc(hidden)]
 pub mod gemm;
+#[cfg(feature = "hub")]
+#[doc(hidden)]
+pub mod hub;
 #[doc(hidden)]
 pub mod infer;
 #[doc(hidden)]

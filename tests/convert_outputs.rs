@@ -43,3 +43,26 @@ fn links_stay_and_only_files_are_written() {
     }
     assert_eq!(fs::read_dir(fixture.path("disk")).unwrap().count(), 2, "nothing is left beside");
 }
+
+/// The name decides what is written, unless a flag does. An ONNX file begins with the version of its format.
+#[test]
+fn onnx_is_written_where_it_is_asked_for() {
+    let fixture = Fixture::new();
+    for (args, onnx) in [
+        (&["a.onnx"][..], true),
+        (&["b.bin", "--to", "onnx"], true),
+        (&["c.ONNX", "--to", "safetensors"], false),
+        (&["d.safetensors"], false),
+    ] {
+        let run = fixture.run(&[&["convert", "weights.safetensors"], args].concat());
+        assert_eq!(run.code, 0, "{}", run.err);
+        let bytes = fs::read(fixture.path(args[0])).unwrap();
+        assert_eq!(bytes.starts_with(&[8, 8, 18, 10]), onnx, "{args:?}");
+        let prepared = b"resnet_cpu.interpolation".as_slice();
+        assert!(bytes.windows(prepared.len()).any(|part| part == prepared), "{args:?}");
+    }
+    // The files that others wrote are not read.
+    fixture
+        .run(&["inspect", "a.onnx"])
+        .fails(1, &["a.onnx: not a readable file of weights", "ONNX"]);
+}

@@ -68,7 +68,7 @@ fn pipelines_are_those_of_torchvision_and_pillow_bit_for_bit() {
     let mut wrong = Vec::new();
     for case in cases {
         let length = |name: &str| case[name].as_u64().unwrap() as usize;
-        let view = View { pad: None, resize: Some(length("resize")), crop: length("crop") };
+        let view = View::of(length("resize"), length("crop"));
         let mut rng = Rng::named(0, "mean");
         let mean = if case["pixel_mean"] == true {
             Mean::Pixel((0..view.input_len()).map(|_| rng.uniform()).collect())

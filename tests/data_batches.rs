@@ -107,7 +107,7 @@ fn assert_uniform(counts: &[usize], epochs: u64) {
 #[test]
 fn padded_crops_and_flips_are_those_of_the_paper() {
     let side = 7;
-    let view = View { pad: None, resize: Some(side), crop: side };
+    let view = View::of(side, side);
     let image = noise(side, side, "square");
     for mean in [channels(), pixels(view.input_len())] {
         let data = Images(vec![Some(image.clone())]);
@@ -132,7 +132,7 @@ fn padded_crops_and_flips_are_those_of_the_paper() {
 
 #[test]
 fn padding_may_be_wider_than_the_image() {
-    let view = View { pad: None, resize: None, crop: 2 };
+    let view = View { resize: None, ..View::of(2, 2) };
     let data = Images(vec![Some(noise(2, 2, "small"))]);
     let augment = padded(5, true);
     let batches = Batches::training(&data, view, &channels(), augment, 0).unwrap();
@@ -146,7 +146,7 @@ fn padding_may_be_wider_than_the_image() {
 #[test]
 fn crops_of_photographs_are_uniform() {
     let image = noise(14, 9, "photograph");
-    let view = View { pad: None, resize: Some(5), crop: 4 };
+    let view = View::of(5, 4);
     // The shorter side becomes 6, the longer 6 * 14 / 9 = 9: six places across, three down.
     let resized = resize(&image, 9, 6);
     for mean in [channels(), pixels(view.input_len())] {
@@ -190,7 +190,7 @@ fn evaluation_is_the_preprocessing_of_inference() {
 fn scale_and_colour_are_random_crops_with_one_shift_a_channel() {
     let image = noise(30, 25, "scales");
     let data = Images(vec![Some(image.clone()); 40]);
-    let view = View { pad: None, resize: Some(20), crop: 16 };
+    let view = View::of(20, 16);
     let mean = Mean::Channel { mean: [0.0; 3], std: [1.0; 3] };
     let augment = scaled(17, 19);
     let batches = Batches::training(&data, view, &mean, augment, 1).unwrap();
@@ -262,7 +262,7 @@ fn the_first_image_that_fails_is_named() {
     images[60] = None;
     images[150] = None;
     let data = Images(images);
-    let view = View { pad: None, resize: Some(8), crop: 8 };
+    let view = View::of(8, 8);
     for threads in [1, 4] {
         for (indices, failed) in
             [((0..200).collect::<Vec<_>>(), 60), ((0..200).rev().collect(), 150)]
@@ -281,7 +281,7 @@ fn the_first_image_that_fails_is_named() {
 
 #[test]
 fn means_are_exact() {
-    let view = View { pad: None, resize: None, crop: 5 };
+    let view = View { resize: None, ..View::of(5, 5) };
     // The channel blue is always 7.
     let images: Vec<RgbImage> = (0..300)
         .map(|i| {

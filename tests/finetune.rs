@@ -3,7 +3,7 @@
 mod common;
 
 use common::program::{Run, finish, program};
-use resnet_cpu::data::{self, demo};
+use resnet_cpu::data::{self, CropMode, Interpolation, demo};
 use resnet_cpu::gemm::Backend;
 use resnet_cpu::infer::Classifier;
 use resnet_cpu::model::{InitOptions, ModelSpec, Network, Options, Params, Role, initialize};
@@ -28,6 +28,8 @@ const STATED: StatedPreprocess = StatedPreprocess {
     pad: None,
     resize: Some(28),
     crop: Some(24),
+    interpolation: Some(Interpolation::Bilinear),
+    crop_mode: Some(CropMode::Center),
 };
 
 struct Fixture {

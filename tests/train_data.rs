@@ -232,7 +232,7 @@ fn a_set_of_bad_images_alone_is_an_error() {
 fn a_packed_set_is_not_read_before_the_first_step() {
     let fixture = Fixture::shards();
     let plain = fixture.done("plain", "");
-    let view = View { pad: None, resize: Some(32), crop: 32 };
+    let view = View::of(32, 32);
     let splits = data::open(Some(&fixture.path("data"))).unwrap();
     let statistics = Statistics::of(&*splits.train, view, &Unwatched).unwrap();
     let mut manifest = resnet_cpu::data::shards::Manifest::read(&fixture.path("data")).unwrap();

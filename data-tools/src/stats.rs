@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> Result<(), ToolError> {
         )));
     };
     let mut manifest = manifest.clone();
-    let view = View { pad: None, resize: Some(args.resize.into()), crop: args.crop.into() };
+    let view = View::of(args.resize.into(), args.crop.into());
     let data = set.open("train", machine.limits, &machine.cache, &progress)?;
     let statistics = Statistics::of(&data, view, &progress)?;
     let measured = store_measured(&statistics, view, path)?;

@@ -14,13 +14,13 @@ use super::error::CliError;
 use super::machine::Machine;
 use super::network::NetworkArgs;
 use super::preprocessing::PreprocessingArgs;
-use super::weights::{ExtraArgs, explains, find_weights, weights_notes};
+use super::weights::{ExtraArgs, Offer, explains, find_weights, weights_notes};
 
 #[derive(clap::Args)]
 pub(super) struct ClassifierArgs {
-    /// Weights: a safetensors or PyTorch file [default: $RESNET_CPU_WEIGHTS, else the newest
-    /// runs/*/best.safetensors]
-    #[arg(short, long, value_name = "FILE")]
+    /// Weights: a safetensors or PyTorch file, or a name of published ones, which are fetched once (see
+    /// `resnet-cpu weights`) [default: $RESNET_CPU_WEIGHTS, else the newest runs/*/best.safetensors]
+    #[arg(short, long, value_name = "FILE|NAME")]
     weights: Option<PathBuf>,
     /// Network that the weights belong to [default: as the file says]
     #[arg(long, value_name = "NAME")]
@@ -59,10 +59,10 @@ pub(super) struct Weights {
 }
 
 impl ClassifierArgs {
-    /// Finds and opens the weights.
-    pub(super) fn read(&self) -> Result<Weights, CliError> {
+    /// Finds and opens the weights; those that nobody named as `offer` says.
+    pub(super) fn read(&self, offer: Offer, machine: &Machine) -> Result<Weights, CliError> {
         let overrides = self.extra.and(self.network.overrides(self.arch.as_deref())?);
-        let path = find_weights(self.weights.as_deref())?;
+        let path = find_weights(self.weights.as_deref(), offer, machine)?;
         let names = self.labels.as_ref().map(labels::read_labels).transpose();
         let names = names.map_err(CliError::failed)?;
         let file = WeightsFile::open(&path, &overrides).map_err(CliError::failed)?;

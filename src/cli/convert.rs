@@ -1,4 +1,4 @@
-//! `resnet-cpu convert`: weights of any readable format to safetensors that need no assumptions.
+//! `resnet-cpu convert`: weights of any readable format to safetensors that need no assumptions, or to ONNX.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use resnet_cpu::data::Preprocess;
 use resnet_cpu::infer::{InferError, class_names, labels};
 use resnet_cpu::runtime::{Disk, NewFiles, Storage};
-use resnet_cpu::weights::{Metadata, PixelMean, WeightsFile, write_weights_to};
+use resnet_cpu::weights::{Metadata, PixelMean, WeightsFile, write_onnx_to, write_weights_to};
 
 use super::error::CliError;
+use super::hub::file_of;
 use super::machine::Machine;
 use super::network::NetworkArgs;
 use super::output::{grouped, one_line};
@@ -22,13 +23,18 @@ const OURS: &str = "resnet_cpu.";
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Weights: a PyTorch file (.pth, .th, .pt) or safetensors; its content decides, not its name
+    /// Weights: a PyTorch file (.pth, .th, .pt) or safetensors, whose content decides, not its name; or a
+    /// name of published ones
     #[arg(value_name = "IN")]
     input: PathBuf,
-    /// The safetensors file to write: f32 tensors under torchvision's names, with everything that was
-    /// stated or assumed as metadata
+    /// The file to write: f32 tensors under torchvision's names (which timm has, too), with everything that
+    /// was stated or assumed as metadata
     #[arg(value_name = "OUT")]
     output: PathBuf,
+    /// What to write: safetensors, or onnx, the network for other runtimes [default: onnx if OUT ends in
+    /// .onnx, else safetensors]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    to: Option<Format>,
     /// Replace OUT if it exists; if it is a symbolic link, replace the file it points to
     #[arg(long)]
     force: bool,
@@ -47,8 +53,21 @@ pub(super) struct Args {
     labels: Option<PathBuf>,
 }
 
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Format {
+    Safetensors,
+    Onnx,
+}
+
+impl Args {
+    fn format(&self) -> Format {
+        let onnx = self.output.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx"));
+        self.to.unwrap_or(if onnx { Format::Onnx } else { Format::Safetensors })
+    }
+}
+
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
-    let Args { input, output, .. } = args;
+    let (input, output) = (&file_of(&args.input, machine)?, &args.output);
     let overrides = args.extra.and(args.network.overrides(args.arch.as_deref())?);
     let storage = storage(input, output, args.force)?;
     let weights = WeightsFile::open(input, &overrides).map_err(CliError::failed)?;
@@ -67,8 +86,11 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         foreign.map(|(key, value)| (key.clone(), value.clone())).collect();
     entries.extend(metadata.entries());
     let (network, mean) = (weights.network(), pixel_mean.as_ref());
-    write_weights_to(storage, output, network, &weights, mean, &entries)
-        .map_err(CliError::failed)?;
+    let write = match args.format() {
+        Format::Safetensors => write_weights_to,
+        Format::Onnx => write_onnx_to,
+    };
+    write(storage, output, network, &weights, mean, &entries).map_err(CliError::failed)?;
 
     let bytes = std::fs::metadata(output).map_or(0, |attributes| attributes.len());
     let (path, spec) = (output.to_string_lossy(), weights.spec());

@@ -45,7 +45,8 @@ pub(super) fn man(args: &ManArgs) -> Result<(), CliError> {
     };
     std::fs::create_dir_all(folder).map_err(|error| failed("create", folder, &error))?;
     let commands: Vec<Command> = command.get_subcommands().cloned().collect();
-    for command in commands.into_iter().chain([command]) {
+    let inner: Vec<Command> = commands.iter().flat_map(Command::get_subcommands).cloned().collect();
+    for command in commands.into_iter().chain(inner).chain([command]) {
         let page = page(command);
         let path = folder.join(page.get_filename());
         write_durably(&Disk, &path, |mut file| page.render(&mut file))

@@ -12,6 +12,7 @@ use super::error::CliError;
 use super::layer_times::print_warm_layer_times;
 use super::limits::{LimitArgs, reason};
 use super::machine::Machine;
+use super::weights::Offer;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -28,6 +29,9 @@ pub(super) struct Args {
     /// divided by the number of images
     #[arg(long)]
     json: bool,
+    /// Where there are no weights yet, fetch published ones without a question
+    #[arg(short, long)]
+    yes: bool,
     #[command(flatten)]
     limits: LimitArgs,
     /// Crops per batch; changes speed and memory, and at most the last digits of results
@@ -47,7 +51,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     if args.paths.iter().filter(|path| is_stdin(path)).count() > 1 {
         return Err(CliError::usage("stdin (-) can be given only once"));
     }
-    let weights = args.classifier.read()?;
+    let offer = if args.yes { Offer::Allowed } else { Offer::Ask };
+    let weights = args.classifier.read(offer, machine)?;
     let mut notes = Vec::new();
     let classifier = args.classifier.classifier(weights, None, machine, &mut notes)?;
     let found = find(&args.paths, &mut notes)?;

@@ -9,6 +9,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use super::error::CliError;
+use super::hub::file_of;
 use super::machine::Machine;
 use super::network::NetworkArgs;
 use super::output::{grouped, one_line, write_json};
@@ -16,7 +17,8 @@ use super::weights::ExtraArgs;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// A safetensors or PyTorch file, or the name of a network, e.g. resnet50
+    /// A safetensors or PyTorch file, the name of a network, e.g. resnet50, or that of published weights, e.g.
+    /// torchvision:resnet50
     #[arg(value_name = "FILE|NAME")]
     what: String,
     /// Network that a file's weights belong to [default: as the file says]
@@ -93,10 +95,13 @@ struct TensorRow {
 
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let mut out = BufWriter::new(std::io::stdout());
+    // A network's name alone means the network, not weights.
+    let named = ["hf:", "torchvision:"].iter().any(|prefix| args.what.starts_with(prefix));
     let path = Path::new(&args.what);
+    let path = if named { &file_of(path, machine)? } else { path };
     let is_name = ModelSpec::names().contains(&args.what.as_str());
     let is_name = is_name || (ModelSpec::name_of(&args.what).is_some() && !path.exists());
-    if is_name || !(path.exists() || args.what.contains(['/', '\\', '.'])) {
+    if !named && (is_name || !(path.exists() || args.what.contains(['/', '\\', '.']))) {
         if args.arch.is_some() {
             return Err(CliError::usage(
                 "--arch is for weights files; a network is given by its name alone",

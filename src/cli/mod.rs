@@ -15,6 +15,7 @@ mod convolutions;
 mod docs;
 mod error;
 mod eval;
+mod hub;
 mod infer;
 mod inspect;
 mod layer_times;
@@ -59,6 +60,8 @@ enum Verb {
     Inspect(inspect::Args),
     /// Convert a weights file to safetensors, with the network and its preprocessing stored in it
     Convert(convert::Args),
+    /// Published weights by name: list them, fetch them, say where they are
+    Weights(hub::Args),
     /// Measure speed, also as a percentage of this CPU's peak
     Bench(bench::Args),
     /// Print a completion script for your shell
@@ -90,6 +93,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Eval(args) => machine()?.install(|machine| eval::run(args, machine)),
         Verb::Inspect(args) => machine()?.install(|machine| inspect::run(args, machine)),
         Verb::Convert(args) => machine()?.install(|machine| convert::run(args, machine)),
+        Verb::Weights(args) => hub::run(args, &machine()?),
         Verb::Bench(args) => machine()?.install(|machine| bench::run(args, machine)),
         Verb::Completions(args) => docs::completions(args),
         Verb::Man(args) => docs::man(args),

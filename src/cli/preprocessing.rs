@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use resnet_cpu::data::{Mean, Preprocess, View};
+use resnet_cpu::data::{CropMode, Interpolation, Mean, Preprocess, View};
 use resnet_cpu::infer::preprocess;
 use resnet_cpu::weights::{StatedPreprocess, WeightsFile, parse_mean, parse_std};
 
@@ -26,6 +26,15 @@ pub(super) struct PreprocessingArgs {
     /// 224 (ImageNet) or 32 (CIFAR)]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     crop: Option<u32>,
+    /// How images are resized: bilinear, bicubic, nearest or lanczos, each as Pillow does it [default: as
+    /// the file says, else bilinear]
+    #[arg(long, value_name = "HOW")]
+    interpolation: Option<Interpolation>,
+    /// Which sides are resized: center (the shorter, then a centre crop; center_floor drops half a pixel as
+    /// transformers does), squash (both) or border (the longer, the rest filled with the mean) [default:
+    /// as the file says, else center]
+    #[arg(long, value_name = "MODE")]
+    crop_mode: Option<CropMode>,
 }
 
 impl PreprocessingArgs {
@@ -47,12 +56,16 @@ impl PreprocessingArgs {
             resize: self.resize.map(|n| n as usize),
             crop: self.crop.map(|n| n as usize),
             pad: pad.filter(|_| !sized),
+            interpolation: self.interpolation,
+            crop_mode: self.crop_mode,
         };
         let (used, assumed) = preprocess(weights, &asked)
             .map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
-        let View { resize, crop, .. } = used.view;
+        let View { resize, crop, mode, .. } = used.view;
         let given = self.resize.is_some() || self.crop.is_some();
-        if let Some(resize) = resize.filter(|&resize| given && resize < crop) {
+        if let Some(resize) =
+            resize.filter(|&resize| given && resize < crop && mode != CropMode::Border)
+        {
             return Err(CliError::usage(format!(
                 "--resize: expected at least the crop of {crop}, found {resize}; give both --resize and \
                  --crop"
@@ -65,9 +78,17 @@ impl PreprocessingArgs {
 
 fn note(used: &Preprocess, assumed: &[&str]) -> String {
     let triple = |[r, g, b]: [f32; 3]| format!("{r},{g},{b}");
-    let View { pad, resize, crop } = used.view;
+    let View { pad, resize, crop, interpolation, mode, fill: _ } = used.view;
     let pad = pad.map_or(String::new(), |side| format!("pad to {side}, "));
-    let resize = resize.map_or("no resize".to_owned(), |side| format!("resize {side}"));
+    let which = if mode == CropMode::Center { String::new() } else { format!("{mode} ") };
+    let resize = resize.map_or("no resize".to_owned(), |side| {
+        let how = if interpolation == Interpolation::Bilinear {
+            ""
+        } else {
+            &format!(" {interpolation}")
+        };
+        format!("{which}resize {side}{how}")
+    });
     let mean = match &used.mean {
         Mean::Channel { mean, std } => format!("mean {}, std {}", triple(*mean), triple(*std)),
         Mean::Pixel(_) => "the file's per-pixel mean".to_owned(),

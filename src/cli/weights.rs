@@ -1,11 +1,14 @@
 //! Which file of weights is meant when none is named, and what is said of the one that is used.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use resnet_cpu::hub::{DEFAULT, PublishedWeights};
 use resnet_cpu::weights::{Overrides, WeightsFile};
 
 use super::error::CliError;
+use super::hub::{file_of, is_cached, published};
 use super::machine::Machine;
 
 const VARIABLE: &str = "RESNET_CPU_WEIGHTS";
@@ -27,22 +30,67 @@ impl ExtraArgs {
     }
 }
 
-/// The file given, else that of the environment, else the newest `runs/*/best.safetensors`.
-pub(super) fn find_weights(given: Option<&Path>) -> Result<PathBuf, CliError> {
+/// Whether published weights may be fetched that nobody named.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// Only if they are in the cache.
+    No,
+    /// If whoever sits at the terminal says so.
+    Ask,
+    /// It has been allowed.
+    Allowed,
+}
+
+/// The file or name given, else that of the environment, else the newest `runs/*/best.safetensors`, else
+/// published weights, as `offer` says.
+pub(super) fn find_weights(
+    given: Option<&Path>,
+    offer: Offer,
+    machine: &Machine,
+) -> Result<PathBuf, CliError> {
     if let Some(path) = given {
-        return Ok(path.to_owned());
+        return file_of(path, machine);
     }
     if let Some(path) = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
-        return Ok(path.into());
+        return file_of(Path::new(&path), machine);
     }
-    newest_run(Path::new("runs")).ok_or_else(|| {
-        CliError::usage(format!(
-            "no weights: give --weights FILE, set {VARIABLE}, or train a network with `resnet-cpu \
-             train`; torchvision's .pth and timm's .safetensors files of ResNets can be used as they \
-             are (for example \
-             https://huggingface.co/timm/resnet18.tv_in1k/resolve/main/model.safetensors)"
-        ))
-    })
+    if let Some(path) = newest_run(Path::new("runs")) {
+        return Ok(path);
+    }
+    let agreed = match offer {
+        _ if is_cached(&DEFAULT) => true,
+        Offer::No => false,
+        Offer::Ask => asked(),
+        Offer::Allowed => true,
+    };
+    if agreed {
+        return published(&DEFAULT, machine);
+    }
+    let PublishedWeights { name, mebibytes, .. } = DEFAULT;
+    let yes = match offer {
+        Offer::No => "",
+        _ => ", or -y to have it fetched",
+    };
+    Err(CliError::usage(format!(
+        "no weights: give --weights FILE or a name (--weights {name} fetches torchvision's, {mebibytes} MiB, \
+         once{yes}; `resnet-cpu weights list` prints others), set {VARIABLE}, or train a network with \
+         `resnet-cpu train`"
+    )))
+}
+
+/// Whether whoever sits at the terminal wants the default network. Nobody there has not said yes.
+fn asked() -> bool {
+    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return false;
+    }
+    let PublishedWeights { name, mebibytes, top1, .. } = DEFAULT;
+    eprint!(
+        "resnet-cpu: no weights yet. Fetch torchvision's {name} ({top1:.1} % top-1 on ImageNet, {mebibytes} \
+         MiB, once)? [y/N] "
+    );
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    read.is_ok() && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
 }
 
 /// Which network the file at `path` holds, and what had to be assumed for that.

@@ -25,8 +25,9 @@ pub use decode::{
 pub use error::{Error, SettingError};
 pub(crate) use hash::Hash;
 pub use inputs::{
-    Augmentation, Batches, ColourShift, Colours, Crop, Crops, Jitter, Mean, Mixing, Normalizer,
-    Preprocess, Square, Statistics, Sums, View, Window, resize, resize_window,
+    Augmentation, Batches, ColourShift, Colours, Crop, CropMode, Crops, Interpolation, Jitter,
+    Mean, Mixing, Normalizer, Preprocess, Square, Statistics, Sums, View, Window, resize,
+    resize_window,
 };
 pub use rgb::{RgbImage, RgbView};
 pub use sampler::{Picked, Sampler, epoch_order};

@@ -192,10 +192,14 @@ impl Scan<'_> {
         hash.text(env!("CARGO_PKG_VERSION").as_bytes());
         hash.number(data.stamp()?);
         hash.text(data.fingerprint().as_bytes());
-        if let Some(View { pad, resize, crop }) = view {
+        if let Some(view @ View { pad, resize, crop, .. }) = view {
             // No side has the length 0.
             for side in [pad.unwrap_or(0), resize.unwrap_or(0), crop] {
                 hash.number(side as u64);
+            }
+            if view != (View { pad, resize, crop, ..View::imagenet() }) {
+                let View { interpolation, mode, fill, .. } = view;
+                hash.text(format!("{interpolation} {mode} {fill:?}").as_bytes());
             }
         }
         let images = data.len().min(SAMPLE);

@@ -163,5 +163,5 @@ pub(super) fn view(side: usize, family: Family, data: &dyn Dataset) -> View {
         Family::Cifar => View::cifar(),
     };
     let resize = standard.resize.map(|resize| resize * side / standard.crop);
-    View { pad: data.pad(), resize, crop: side }
+    View { pad: data.pad(), resize, crop: side, ..View::imagenet() }
 }

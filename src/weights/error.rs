@@ -48,6 +48,18 @@ pub enum WeightsError {
         /// The value.
         found: String,
     },
+    /// A publisher's configuration beside the file has a value that cannot be followed.
+    #[error("{}: {field}: expected {expected}, found {found}", path.display())]
+    Beside {
+        /// The configuration.
+        path: PathBuf,
+        /// Which field.
+        field: String,
+        /// What the value should have been.
+        expected: String,
+        /// The value.
+        found: String,
+    },
     /// Two statements about the network cannot both be true.
     #[error(
         "{}: {field} '{asked}' ({asked_by}) contradicts '{found}' ({found_by})",

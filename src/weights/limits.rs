@@ -16,7 +16,7 @@ pub(super) const MAX_TEXT: usize = 4 << 20;
 pub(super) const MAX_ENTRIES: usize = 10_000;
 
 /// Text of a file, fit for an error: short, and without what would steer a terminal.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     shortened(text, 100)
 }
 

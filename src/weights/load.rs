@@ -8,6 +8,7 @@ use super::error::listed;
 use super::file::TensorFile;
 use super::metadata::{CLASSES, Metadata};
 use super::names::PIXEL_MEAN;
+use super::published::Published;
 use super::publisher::{DataSet, data_set};
 use super::resolve::{Overrides, resolve};
 use super::sort::{Sorted, is_extra, sort};
@@ -47,7 +48,8 @@ pub struct PixelMean<'a> {
 
 impl WeightsFile {
     /// Opens the file at `path`, finds out which network it holds, and checks names, shapes and values of all
-    /// tensors. Values are read again when a network needs them. [`TensorFile::open`] says what happens if the
+    /// tensors. What its publisher says beside it about preparation and classes counts where its metadata say
+    /// nothing ([`Published`]). Values are read again when a network needs them. [`TensorFile::open`] says what happens if the
     /// file changes in the meantime.
     ///
     /// # Errors
@@ -55,7 +57,8 @@ impl WeightsFile {
     /// `overrides`; tensors are missing, unexpected or wrong (one error lists all); values are not
     /// finite, or a running variance is negative.
     pub fn open(path: impl AsRef<Path>, overrides: &Overrides) -> Result<Self, WeightsError> {
-        Self::of_file(TensorFile::open(path)?, overrides)
+        let file = TensorFile::open(&path)?;
+        Self::assemble(file, overrides, |spec| Published::beside(path.as_ref(), spec))
     }
 
     /// As [`open`](Self::open), of a file's content. Errors call it `name`.
@@ -70,13 +73,22 @@ impl WeightsFile {
         Self::of_file(TensorFile::from_bytes(bytes, name)?, overrides)
     }
 
-    /// As [`open`](Self::open), of a file that is open.
+    /// As [`open`](Self::open), of a file that is open, whatever lies beside it.
     ///
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn of_file(file: TensorFile, overrides: &Overrides) -> Result<Self, WeightsError> {
+        Self::assemble(file, overrides, |_| Ok(Published::default()))
+    }
+
+    /// As [`of_file`](Self::of_file), with what is `published` about the network that it turns out to be.
+    fn assemble(
+        file: TensorFile,
+        overrides: &Overrides,
+        published: impl FnOnce(&ModelSpec) -> Result<Published, WeightsError>,
+    ) -> Result<Self, WeightsError> {
         let path = file.path();
-        let stated = Metadata::parse(path, file.metadata())?;
+        let mut stated = Metadata::parse(path, file.metadata())?;
         let mut sorted = sort(file.tensors(), &overrides.ignore_extra)
             .map_err(|reason| WeightsError::Unrecognised { path: path.to_owned(), reason })?;
         let (spec, assumed) = resolve(path, overrides, &stated, &sorted.tensors, file.tensors())?;
@@ -86,6 +98,15 @@ impl WeightsFile {
             let tensors = if count == 1 { "tensor" } else { "tensors" };
             notes.push(format!("{count} {tensors} of training state ignored"));
         }
+        let said = published(&spec)?;
+        let own = stated.preprocess;
+        stated.preprocess = own.or_published(&said.preprocess);
+        let silent = own == StatedPreprocess::default();
+        let named = stated.classes.is_none() && said.classes.is_some();
+        if silent || stated.preprocess != own || named {
+            notes.extend(said.notes);
+        }
+        stated.classes = stated.classes.or(said.classes);
         let silent = stated.preprocess.unstated();
         if !silent.is_empty() {
             notes
@@ -132,7 +153,7 @@ impl WeightsFile {
         &self.notes
     }
 
-    /// How images were prepared in training, where the metadata say so.
+    /// How images were prepared in training, where the metadata or the publisher say so.
     pub fn preprocess(&self) -> &StatedPreprocess {
         &self.metadata.preprocess
     }
@@ -143,7 +164,7 @@ impl WeightsFile {
         Some(PixelMean { height: *height, width: *width, values: Cow::Borrowed(values) })
     }
 
-    /// Class names in index order, if the metadata have them; as many as the network has classes.
+    /// Class names in index order, if the metadata or the publisher have them; as many as the network has classes.
     pub fn classes(&self) -> Option<&[String]> {
         self.metadata.classes.as_deref()
     }

@@ -10,6 +10,9 @@
 //! | `resnet_cpu.resize` | pixels of the shorter side before cropping |
 //! | `resnet_cpu.pad` | pixels of the black square in whose middle smaller images stand before resizing |
 //! | `resnet_cpu.crop` | pixels of the square crop's side |
+//! | `resnet_cpu.interpolation` | `bilinear` (as files without it), `bicubic`, `nearest` or `lanczos` |
+//! | `resnet_cpu.crop_mode` | `center` (as files without it), `center_floor`, `squash` or `border` |
+//! | `resnet_cpu.input_channels` | `3` |
 //! | `resnet_cpu.classes` | JSON array of class names in index order |
 //!
 //! All are optional; other keys are left alone.
@@ -31,6 +34,9 @@ const STD: &str = "resnet_cpu.std";
 const RESIZE: &str = "resnet_cpu.resize";
 const CROP: &str = "resnet_cpu.crop";
 const PAD: &str = "resnet_cpu.pad";
+const INTERPOLATION: &str = "resnet_cpu.interpolation";
+const CROP_MODE: &str = "resnet_cpu.crop_mode";
+const INPUT_CHANNELS: &str = "resnet_cpu.input_channels";
 pub(super) const CLASSES: &str = "resnet_cpu.classes";
 
 /// What a file says about its network.
@@ -68,6 +74,7 @@ impl Metadata {
     /// An entry's value is not what the table above says.
     pub fn parse(path: &Path, entries: &BTreeMap<String, String>) -> Result<Self, WeightsError> {
         let fields = Fields { path, entries };
+        fields.read(INPUT_CHANNELS, "3", |text| (text == "3").then_some(()))?;
         Ok(Self {
             arch: entries.get(ARCH).cloned(),
             shortcut: fields.option(SHORTCUT)?,
@@ -79,6 +86,8 @@ impl Metadata {
                 resize: fields.side(RESIZE)?,
                 crop: fields.side(CROP)?,
                 pad: fields.side(PAD)?,
+                interpolation: fields.option(INTERPOLATION)?,
+                crop_mode: fields.option(CROP_MODE)?,
             },
             classes: fields
                 .read(CLASSES, "a JSON array of strings", |text| serde_json::from_str(text).ok())?,
@@ -88,7 +97,8 @@ impl Metadata {
     /// The entries that [`Metadata::parse`] reads back.
     pub fn entries(&self) -> BTreeMap<String, String> {
         let triple = |v: [f32; 3]| format!("{},{},{}", v[0], v[1], v[2]);
-        let StatedPreprocess { mean, std, pad, resize, crop } = self.preprocess;
+        let StatedPreprocess { mean, std, pad, resize, crop, interpolation, crop_mode } =
+            self.preprocess;
         let classes = self.classes.as_ref().map(|names| serde_json::json!(names).to_string());
         [
             (ARCH, self.arch.clone()),
@@ -100,6 +110,8 @@ impl Metadata {
             (RESIZE, resize.map(|x| x.to_string())),
             (CROP, crop.map(|x| x.to_string())),
             (PAD, pad.map(|x| x.to_string())),
+            (INTERPOLATION, interpolation.map(|x| x.to_string())),
+            (CROP_MODE, crop_mode.map(|x| x.to_string())),
             (CLASSES, classes),
         ]
         .into_iter()
@@ -135,6 +147,8 @@ impl Fields<'_> {
         let expected = match key {
             SHORTCUT => "a, b or c",
             STRIDE_IN => "1x1 or 3x3",
+            INTERPOLATION => "bilinear, bicubic, nearest or lanczos",
+            CROP_MODE => "center, center_floor, squash or border",
             _ => "conv or maxpool",
         };
         self.read(key, expected, |text| text.parse().ok())

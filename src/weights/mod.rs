@@ -13,6 +13,9 @@ mod limits;
 mod load;
 mod metadata;
 mod names;
+#[cfg(feature = "onnx")]
+mod onnx;
+mod published;
 mod publisher;
 mod resolve;
 mod safetensors;
@@ -29,6 +32,9 @@ pub use file::TensorFile;
 pub use load::{PixelMean, WeightsFile};
 pub use metadata::Metadata;
 pub use names::{Canonical, PIXEL_MEAN, canonical};
+#[cfg(feature = "onnx")]
+pub use onnx::write_onnx_to;
+pub use published::Published;
 pub use publisher::DataSet;
 pub use resolve::Overrides;
 pub use stated::{StatedPreprocess, parse_mean, parse_std};
@@ -39,4 +45,6 @@ pub use write::{
 };
 
 pub(crate) use kind::{START, other};
+#[cfg(feature = "hub")]
+pub(crate) use limits::shown;
 pub(crate) use source::{NotOpened, open_regular};

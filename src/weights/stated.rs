@@ -1,6 +1,8 @@
 //! What is said about how images become inputs: by a file's metadata or by flags, all of it or a part.
 //! The complete description is [`data::Preprocess`](crate::data::Preprocess).
 
+use crate::data::{CropMode, Interpolation};
+
 /// Largest side in pixels that `resize`, `crop` and `pad` may have.
 pub(super) const MAX_SIDE: usize = 16_384;
 
@@ -17,6 +19,10 @@ pub struct StatedPreprocess {
     pub resize: Option<usize>,
     /// Pixels of the side of the square crop.
     pub crop: Option<usize>,
+    /// How images are resized.
+    pub interpolation: Option<Interpolation>,
+    /// Which sides are resized, and where the crop lies.
+    pub crop_mode: Option<CropMode>,
 }
 
 impl StatedPreprocess {
@@ -29,18 +35,38 @@ impl StatedPreprocess {
             pad: self.pad.or(other.pad),
             resize: self.resize.or(other.resize),
             crop: self.crop.or(other.crop),
+            interpolation: self.interpolation.or(other.interpolation),
+            crop_mode: self.crop_mode.or(other.crop_mode),
         }
     }
 
-    /// The names of the fields about which nothing is said and whose standard values are assumed.
-    /// (Padding is an exception that is stated, never assumed.)
+    /// What is stated here, and for the rest what a publisher says beside the file. Sizes and how they are
+    /// meant belong together: whoever says one of them says all. So do mean and deviation.
+    #[must_use]
+    pub(super) fn or_published(&self, published: &Self) -> Self {
+        let Self { mean, std, pad, resize, crop, interpolation, crop_mode } = *self;
+        let mut all = self.or(published);
+        if mean.is_some() || std.is_some() {
+            (all.mean, all.std) = (mean, std);
+        }
+        let sides = [pad, resize, crop].iter().any(Option::is_some);
+        if sides || interpolation.is_some() || crop_mode.is_some() {
+            all = Self { pad, resize, crop, interpolation, crop_mode, ..all };
+        }
+        all
+    }
+
+    /// The names of the fields about which nothing is said and whose standard values are assumed. (Padding
+    /// and the crop's mode are exceptions that are stated, never assumed. Interpolation is said to be
+    /// assumed only with the sizes: files that state those and not it are older than it, and bilinear.)
     pub fn unstated(&self) -> Vec<&'static str> {
-        let Self { mean, std, resize, crop, pad: _ } = self;
+        let Self { mean, std, resize, crop, interpolation, pad: _, crop_mode: _ } = self;
         [
             ("mean", mean.is_none()),
             ("std", std.is_none()),
             ("resize", resize.is_none()),
             ("crop", crop.is_none()),
+            ("interpolation", interpolation.is_none() && resize.is_none() && crop.is_none()),
         ]
         .into_iter()
         .filter_map(|(name, unstated)| unstated.then_some(name))
@@ -105,6 +131,29 @@ mod tests {
         for wrong in ["-1,0,0", "NaN,0,0", "0,0", "x"] {
             assert_eq!(parse_mean(wrong).unwrap_err(), "three numbers r,g,b from 0 to 1");
         }
+    }
+
+    #[test]
+    fn sizes_of_two_files_are_never_mixed() {
+        let published = StatedPreprocess {
+            mean: Some([0.5; 3]),
+            std: Some([0.5; 3]),
+            resize: Some(303),
+            crop: Some(288),
+            interpolation: Some(Interpolation::Bicubic),
+            ..StatedPreprocess::default()
+        };
+        let silent = StatedPreprocess::default();
+        assert_eq!(silent.or_published(&published), published);
+        // A copy from before there was a choice of interpolation.
+        let old = StatedPreprocess { resize: Some(256), crop: Some(224), ..silent };
+        let both = StatedPreprocess { mean: Some([0.5; 3]), std: Some([0.5; 3]), ..old };
+        assert_eq!(old.or_published(&published), both);
+        let mean = StatedPreprocess { mean: Some([0.0; 3]), ..silent };
+        assert_eq!(
+            mean.or_published(&published),
+            StatedPreprocess { std: None, ..mean.or(&published) }
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-"""Writes pillow.json: what Pillow's antialiased bilinear resize, and torchvision's preprocessing on
-top of it, give for images of noise.
+"""Writes pillow.json: what Pillow's antialiased resize with each kernel, and torchvision's preprocessing
+on top of the bilinear one, give for images of noise.
 
 The images come from an integer formula that tests/data_pillow.rs repeats; of large results only
 the FNV-1a hash is kept. Usage: python pillow.py > pillow.json (needs numpy and Pillow 12.1 or
@@ -63,13 +63,16 @@ def preprocess(image, short, crop):
     return (x - MEAN) / STD
 
 
+KERNELS = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC, "nearest": Image.NEAREST, "lanczos": Image.LANCZOS}
+
 cases = []
-for w, h, nw, nh in CASES:
-    out = np.asarray(Image.fromarray(noise(w, h)).resize((nw, nh), Image.BILINEAR)).tobytes()
-    case = {"from": [w, h], "to": [nw, nh], "fnv1a": fnv1a(out)}
-    if len(out) <= 48:
-        case["pixels"] = list(out)
-    cases.append(case)
+for kernel, number in KERNELS.items():
+    for w, h, nw, nh in CASES:
+        out = np.asarray(Image.fromarray(noise(w, h)).resize((nw, nh), number)).tobytes()
+        case = {"interpolation": kernel, "from": [w, h], "to": [nw, nh], "fnv1a": fnv1a(out)}
+        if len(out) <= 48:
+            case["pixels"] = list(out)
+        cases.append(case)
 preprocessed = []
 for w, h, short, crop in PREPROCESS:
     out = preprocess(noise(w, h), short, crop)

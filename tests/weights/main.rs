@@ -9,6 +9,7 @@ mod files;
 mod foreign;
 mod headers;
 mod kinds;
+mod published;
 mod rules;
 
 use std::collections::BTreeMap;

@@ -161,7 +161,7 @@ impl Args {
             quality: self.quality,
             shard_size: self.shard_size,
             seed: self.seed,
-            view: View { pad: None, resize, crop },
+            view: View { resize, ..View::of(crop, crop) },
         }
     }
 }

@@ -62,7 +62,8 @@ impl Rule {
                 // What a network would see of it; shards have no padding of their own.
                 let image = match data.pad() {
                     Some(side) if image.width().max(image.height()) <= side => {
-                        View { pad: Some(side), resize: None, crop: side }.center(&image)
+                        View { pad: Some(side), resize: None, ..View::of(side, side) }
+                            .center(&image)
                     }
                     _ => image,
                 };

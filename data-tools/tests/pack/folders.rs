@@ -46,7 +46,7 @@ fn a_folder_becomes_shards_that_hold_its_images() {
         assert_eq!((label, flags), (val.label(i), Record::UNTOUCHED));
     }
     // What was measured on the way is what the library finds in the shards.
-    let view = View { pad: None, resize: Some(24), crop: 20 };
+    let view = View::of(24, 20);
     let expected = Statistics::of(&train, view, &Unwatched).unwrap();
     let found = train.measured(view).unwrap().unwrap();
     assert_eq!(found, expected);
@@ -136,7 +136,7 @@ fn pixels_stay_what_they_are() {
         run(root.path(), &["verify", &out]).succeeds();
         let source = open_set(Some(&root.path().join(set))).unwrap().train;
         let train = open(&root.path().join(&out), "train");
-        let view = View { pad: source.pad(), resize: None, crop: 32 };
+        let view = View { pad: source.pad(), resize: None, ..View::of(32, 32) };
         for (i, index) in epoch_order(0, 0, source.len()).into_iter().enumerate() {
             assert_eq!(train.image(i).unwrap(), view.center(&source.image(index).unwrap()));
             assert_eq!(train.label(i), source.label(index));

@@ -11,7 +11,8 @@ pub fn run(bytes: &[u8]) {
     let Ok(image) = decode(bytes, Path::new("fuzz"), &LIMITS) else { return };
     assert!(image.width().max(image.height()) <= LIMITS.side as usize);
     for (pad, resize) in [(None, None), (None, Some(36)), (Some(32), Some(36))] {
-        let how = Preprocess { view: View { pad, resize, crop: 32 }, mean: Mean::IMAGENET };
+        let how =
+            Preprocess { view: View { pad, resize, ..View::of(32, 32) }, mean: Mean::IMAGENET };
         let normalizer = Normalizer::new(&how.mean);
         for crop in how.view.crops(&image, Crops::Ten) {
             let mut input = vec![f32::NAN; how.input_len()];

@@ -18,6 +18,7 @@ use super::classifier::{ClassifierArgs, Weights, check_batch, say};
 use super::error::CliError;
 use super::limits::{LimitArgs, advice};
 use super::machine::Machine;
+use super::weights::Offer;
 use progress::Progress;
 use results::Results;
 
@@ -73,7 +74,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     if let Some(page) = &args.html {
         check_page(page)?;
     }
-    let weights = args.classifier.read()?;
+    let weights = args.classifier.read(Offer::No, machine)?;
     if args.data.is_none() {
         check_demo(&weights)?;
     }

@@ -25,10 +25,10 @@ pub(in crate::cli) struct Args {
     /// fast-cifar]
     #[arg(long, value_name = "NAME")]
     pub(super) recipe: Option<Recipe>,
-    /// Weights to start from, a safetensors or PyTorch file. Recipe finetune gives the network a new classifier
+    /// Weights to start from: a safetensors or PyTorch file, or a name of published ones. Recipe finetune gives the network a new classifier
     /// for the data's classes; other recipes go on with the one it has. A run that is continued does not need
     /// the file
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE|NAME")]
     pub(super) weights: Option<PathBuf>,
     /// Network [default: that of --weights; as the recipe says; resnet18 for class folders whose first image is larger
     /// than 64 pixels]

@@ -6,6 +6,7 @@ use resnet_cpu::weights::WeightsFile;
 use std::path::{Path, PathBuf};
 
 use super::super::error::CliError;
+use super::super::hub::file_of;
 use super::super::machine::Machine;
 use super::super::weights::note_weights;
 use super::args::Args;
@@ -38,6 +39,7 @@ impl Origin {
                 None => Ok(Self::Random),
             };
         };
+        let path = &file_of(path, machine)?;
         let overrides = args.extra.and(args.network.overrides(args.arch.as_deref())?);
         let failed = match WeightsFile::open(path, &overrides) {
             Ok(weights) => {

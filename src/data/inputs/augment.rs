@@ -91,7 +91,7 @@ impl Augmentation {
     /// Draws what happens to an image of `size` (width, height).
     pub(super) fn draw(&self, view: View, size: [usize; 2], rng: &mut Rng) -> Drawn {
         let corner = |resize: usize, rng: &mut Rng| {
-            let sides = View { resize: Some(resize), ..view }.resized_size(size);
+            let sides = view.cut(resize).resized_size(size);
             Place::Cut { resize, corner: sides.map(|side| rng.below(side - view.crop + 1)) }
         };
         let place = match self.crop {
@@ -134,9 +134,7 @@ impl Place {
     fn square(self, view: View, size: [usize; 2]) -> Square {
         match self {
             Self::Moved(_) => view.center_square(size),
-            Self::Cut { resize, corner } => {
-                View { resize: Some(resize), ..view }.square(size, corner)
-            }
+            Self::Cut { resize, corner } => view.cut(resize).square(size, corner),
             Self::Part(part) => view.area_square(size, part),
         }
     }

@@ -1,8 +1,10 @@
-//! The weights of a resizing along one axis, as Pillow computes them: a triangle as wide as the scale
-//! (never narrower than one input each side), in f64, normalised, rounded to 22 binary places.
+//! The weights of a resizing along one axis, as Pillow computes them: a kernel as wide as the scale (never
+//! narrower than it is), in f64, normalised, rounded to 22 binary places.
 //!
 //! Every output of a [`Filter`] has as many taps: those that would have fewer have some of weight 0, which
 //! changes nothing. So loops over taps have one length.
+
+use super::Interpolation;
 
 /// Binary places of a weight: 32 bits less 8 of the pixel and 2 of headroom.
 pub(super) const PRECISION: u32 = 32 - 8 - 2;
@@ -16,73 +18,111 @@ pub(super) struct Filter {
     taps: usize,
 }
 
-/// Where an output's triangle lies.
-struct Triangle {
+/// What resizing along an axis is: its pixels before and after, and the kernel.
+#[derive(Clone, Copy)]
+pub(super) struct Axis {
+    /// Pixels before.
+    pub(super) from: usize,
+    /// Pixels after.
+    pub(super) to: usize,
+    /// The kernel.
+    pub(super) interpolation: Interpolation,
+}
+
+/// Where an output's kernel lies.
+struct Place {
     center: f64,
-    support: f64,
+    /// Pixels of one unit of the kernel.
+    scale: f64,
     /// Inputs under it, `first..last`.
     first: usize,
     last: usize,
 }
 
-impl Triangle {
-    fn new(from: usize, to: usize, output: usize) -> Self {
-        if from == to {
-            // A pass that changes nothing is left out.
-            return Self { center: 0.0, support: 1.0, first: output, last: output + 1 };
-        }
-        let scale = from as f64 / to as f64;
-        let support = scale.max(1.0);
-        let center = (output as f64 + 0.5) * scale;
-        let first = (center - support + 0.5).max(0.0) as usize;
-        let last = ((center + support + 0.5) as usize).min(from);
-        Self { center, support, first, last }
+impl Axis {
+    /// Whether a pass along it changes nothing, or moves whole pixels: one input an output.
+    fn is_one_to_one(self) -> bool {
+        self.from == self.to || self.interpolation == Interpolation::Nearest
     }
 
+    /// The inputs of outputs `start..start + count` where each has one.
+    fn inputs_one_to_one(self, start: usize, count: usize) -> Vec<usize> {
+        let Self { from, to, .. } = self;
+        if from == to {
+            return (start..start + count).collect();
+        }
+        // Pillow adds the scale from pixel to pixel, so its rounding is that of the sum.
+        let scale = from as f64 / to as f64;
+        let mut position = scale * 0.5;
+        (0..start).for_each(|_| position += scale);
+        let next = |_| {
+            let input = (position as usize).min(from - 1);
+            position += scale;
+            input
+        };
+        (0..count).map(next).collect()
+    }
+
+    fn place(self, output: usize) -> Place {
+        let Self { from, to, interpolation } = self;
+        let exact = from as f64 / to as f64;
+        let scale = exact.max(1.0);
+        let support = interpolation.support() * scale;
+        let center = (output as f64 + 0.5) * exact;
+        let first = (center - support + 0.5).max(0.0) as usize;
+        let last = ((center + support + 0.5) as usize).min(from);
+        Place { center, scale, first, last }
+    }
+}
+
+impl Place {
     /// Appends the weights of its inputs to `weights`.
-    fn weights(&self, exact: &mut Vec<f64>, weights: &mut Vec<i32>) {
+    fn weights(&self, kind: Interpolation, exact: &mut Vec<f64>, weights: &mut Vec<i32>) {
         exact.clear();
-        exact.extend((self.first..self.last).map(|input| {
-            let distance = (input as f64 - self.center + 0.5) * (1.0 / self.support);
-            (1.0 - distance.abs()).max(0.0)
-        }));
+        exact.extend(
+            (self.first..self.last)
+                .map(|input| kind.weight((input as f64 - self.center + 0.5) * (1.0 / self.scale))),
+        );
         let sum: f64 = exact.iter().sum();
         weights.extend(exact.iter().map(|weight| {
             let normalised = if sum == 0.0 { *weight } else { weight / sum };
-            (0.5 + normalised * f64::from(1 << PRECISION)) as i32
+            let half = if normalised < 0.0 { -0.5 } else { 0.5 };
+            (half + normalised * f64::from(1 << PRECISION)) as i32
         }));
     }
 }
 
 impl Filter {
-    /// Outputs `start..start + count` of an axis resized from `from` to `to` pixels.
-    pub(super) fn new(from: usize, to: usize, start: usize, count: usize) -> Self {
-        if from == to {
-            let starts = (start..start + count).collect();
+    /// Outputs `start..start + count` of an axis.
+    pub(super) fn new(axis: Axis, start: usize, count: usize) -> Self {
+        if axis.is_one_to_one() {
+            let starts = axis.inputs_one_to_one(start, count);
             return Self { starts, weights: vec![1 << PRECISION; count], taps: 1 };
         }
-        let triangle = |output| Triangle::new(from, to, output);
+        let place = |output| axis.place(output);
         let outputs = start..start + count;
-        let taps = outputs.clone().map(triangle).map(|t| t.last - t.first).max().unwrap_or(1);
+        let taps = outputs.clone().map(place).map(|p| p.last - p.first).max().unwrap_or(1);
         let mut starts = Vec::with_capacity(count);
         let mut weights = Vec::with_capacity(count * taps);
         let mut exact = Vec::new();
-        for triangle in outputs.map(triangle) {
-            let first = triangle.first.min(from - taps);
+        for place in outputs.map(place) {
+            let first = place.first.min(axis.from - taps);
             let end = weights.len() + taps;
-            weights.extend((first..triangle.first).map(|_| 0));
-            triangle.weights(&mut exact, &mut weights);
+            weights.extend((first..place.first).map(|_| 0));
+            place.weights(axis.interpolation, &mut exact, &mut weights);
             weights.resize(end, 0);
             starts.push(first);
         }
         Self { starts, weights, taps }
     }
 
-    /// The range of inputs that count for outputs `start..start + count` of an axis resized from `from` to `to`
-    /// pixels, without the filter.
-    pub(super) fn inputs(from: usize, to: usize, start: usize, count: usize) -> (usize, usize) {
-        let last = Triangle::new(from, to, start + count - 1).last;
-        (Triangle::new(from, to, start).first, last)
+    /// The range of inputs that count for outputs `start..start + count` of an axis, without the filter.
+    pub(super) fn inputs(axis: Axis, start: usize, count: usize) -> (usize, usize) {
+        if axis.is_one_to_one() {
+            let inputs = axis.inputs_one_to_one(start, count);
+            return (inputs[0], inputs[count - 1] + 1);
+        }
+        (axis.place(start).first, axis.place(start + count - 1).last)
     }
 
     /// Taps of each output.
@@ -112,15 +152,21 @@ mod tests {
         for (from, to) in
             [(500, 341), (375, 256), (375, 480), (3, 7), (7, 3), (9000, 32), (1, 5), (5, 1)]
         {
-            let filter = Filter::new(from, to, 0, to);
-            let (first, last) = filter.reach();
-            assert!(last <= from, "{from} to {to}: {first}..{last}");
-            for (start, weights) in filter.outputs() {
-                assert!(first <= start && start + weights.len() <= last);
-                assert_eq!(weights.len(), filter.taps());
-                let sum: i32 = weights.iter().sum();
-                let off = (sum - (1 << PRECISION)).unsigned_abs() as usize;
-                assert!(off <= weights.len(), "{from} to {to}: off by {off}");
+            for interpolation in ["nearest", "bilinear", "bicubic", "lanczos"] {
+                let interpolation = interpolation.parse().unwrap();
+                let axis = Axis { from, to, interpolation };
+                let filter = Filter::new(axis, 0, to);
+                let (first, last) = filter.reach();
+                assert!(last <= from, "{from} to {to}: {first}..{last}");
+                let counted = Filter::inputs(axis, 0, to);
+                assert!(first <= counted.0 && counted.1 <= last);
+                for (start, weights) in filter.outputs() {
+                    assert!(first <= start && start + weights.len() <= last);
+                    assert_eq!(weights.len(), filter.taps());
+                    let sum: i32 = weights.iter().sum();
+                    let off = (sum - (1 << PRECISION)).unsigned_abs() as usize;
+                    assert!(off <= weights.len(), "{from} to {to}: off by {off}");
+                }
             }
         }
     }

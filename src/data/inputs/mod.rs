@@ -2,7 +2,9 @@
 
 mod augment;
 mod batches;
+mod crop_mode;
 mod filter;
+mod interpolation;
 mod mix;
 mod normalize;
 mod preprocess;
@@ -12,6 +14,8 @@ mod view;
 
 pub use augment::{Augmentation, ColourShift, Crop, Jitter};
 pub use batches::Batches;
+pub use crop_mode::CropMode;
+pub use interpolation::Interpolation;
 pub use mix::Mixing;
 pub use normalize::{Mean, Normalizer};
 pub use preprocess::Preprocess;

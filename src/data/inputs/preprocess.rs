@@ -8,7 +8,7 @@
 //! integers truncate and round as Python does, and normalisation is (value / 255 - mean) / std in
 //! f32. The layout is NHWC.
 
-use super::{Mean, Normalizer, View};
+use super::{CropMode, Mean, Normalizer, View};
 use crate::data::RgbImage;
 use crate::model::Family;
 use crate::weights::StatedPreprocess;
@@ -59,7 +59,13 @@ impl Preprocess {
                 Mean::Channel { mean: stated.mean.unwrap_or(mean), std: stated.std.unwrap_or(std) }
             }
         };
-        Self { view: View { pad: stated.pad, resize, crop }, mean }
+        let mode = stated.crop_mode.unwrap_or_default();
+        let fill = match &mean {
+            Mean::Channel { mean, .. } if mode == CropMode::Border => mean.map(colour),
+            _ => [0; 3],
+        };
+        let interpolation = stated.interpolation.unwrap_or_default();
+        Self { view: View { pad: stated.pad, resize, crop, interpolation, mode, fill }, mean }
     }
 
     /// What a file has to state so that [`complete`](Self::complete) returns this. A per-pixel mean is a tensor
@@ -69,8 +75,16 @@ impl Preprocess {
             Mean::Channel { mean, std } => (*mean, *std),
             Mean::Pixel(_) => ([0.0; 3], [1.0; 3]),
         };
-        let View { pad, resize, crop } = self.view;
-        StatedPreprocess { mean: Some(mean), std: Some(std), pad, resize, crop: Some(crop) }
+        let View { pad, resize, crop, interpolation, mode, fill: _ } = self.view;
+        StatedPreprocess {
+            mean: Some(mean),
+            std: Some(std),
+            pad,
+            resize,
+            crop: Some(crop),
+            interpolation: Some(interpolation),
+            crop_mode: Some(mode),
+        }
     }
 
     /// The mean of each pixel, `[crop, crop, 3]`, if that is what is subtracted.
@@ -96,14 +110,35 @@ impl Preprocess {
     }
 }
 
+/// The byte of a mean, as timm's borders have it: halves go to the even neighbour, of the number as it is
+/// written.
+fn colour(mean: f32) -> u8 {
+    let written: f64 = mean.to_string().parse().unwrap_or(mean.into());
+    (written * 255.0).round_ties_even() as u8
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Interpolation;
+
+    #[test]
+    fn a_border_has_the_mean_colour() {
+        let stated = |mean| StatedPreprocess {
+            mean: Some(mean),
+            crop_mode: Some(CropMode::Border),
+            ..Default::default()
+        };
+        let fill = |mean| Preprocess::complete(Family::ImageNet, &stated(mean), None).view.fill;
+        assert_eq!(fill([0.485, 0.456, 0.406]), [124, 116, 104]);
+        // 127.5, 76.5 and 25.5: to the even neighbour.
+        assert_eq!(fill([0.5, 0.3, 0.1]), [128, 76, 26]);
+    }
 
     #[test]
     fn black_surrounds_an_image_smaller_than_the_crop() {
         let mean = Mean::Channel { mean: [0.5; 3], std: [0.5; 3] };
-        let how = Preprocess { view: View { pad: None, resize: None, crop: 6 }, mean };
+        let how = Preprocess { view: View { resize: None, ..View::of(6, 6) }, mean };
         let mut out = vec![f32::NAN; how.input_len()];
         how.apply(&RgbImage::new(1, 2, vec![255; 6]), &mut out);
         let white: Vec<usize> = (0..36).filter(|i| out[i * 3..][..3] == [1.0; 3]).collect();
@@ -115,7 +150,7 @@ mod tests {
     #[test]
     fn padding_comes_before_resizing_and_spares_larger_images() {
         let how = |pad, resize| Preprocess {
-            view: View { pad, resize: Some(resize), crop: 32 },
+            view: View { pad, ..View::of(resize, 32) },
             mean: Mean::IMAGENET,
         };
         let input = |how: Preprocess, image: &RgbImage| {
@@ -132,7 +167,7 @@ mod tests {
         for side in [32, 33, 50] {
             assert_eq!(input(how(Some(32), 32), &image(side)), input(how(None, 32), &image(side)));
         }
-        let small = View { pad: Some(20), resize: None, crop: 20 }.center(&image(9));
+        let small = View { pad: Some(20), resize: None, ..View::of(20, 20) }.center(&image(9));
         assert_eq!(input(how(Some(20), 40), &image(9)), input(how(None, 40), &small));
     }
 
@@ -150,7 +185,7 @@ mod tests {
         let stated =
             StatedPreprocess { crop: Some(288), mean: Some([0.5; 3]), ..Default::default() };
         let expected = Preprocess {
-            view: View { pad: None, resize: Some(288), crop: 288 },
+            view: View::of(288, 288),
             mean: Mean::Channel { mean: [0.5; 3], std: [0.229, 0.224, 0.225] },
         };
         assert_eq!(Preprocess::complete(Family::ImageNet, &stated, None), expected);
@@ -162,7 +197,11 @@ mod tests {
     fn what_is_stated_of_it_gives_it_back() {
         for family in [Family::ImageNet, Family::Cifar] {
             for mean in [Mean::IMAGENET, Mean::Pixel(vec![0.5; 40 * 40 * 3])] {
-                let view = View { pad: Some(32), resize: Some(48), crop: 40 };
+                let view = View {
+                    pad: Some(32),
+                    interpolation: Interpolation::Lanczos,
+                    ..View::of(48, 40)
+                };
                 let how = Preprocess { view, mean };
                 let pixels = how.pixel_mean().map(<[f32]>::to_vec);
                 assert_eq!(Preprocess::complete(family, &how.stated(), pixels), how);

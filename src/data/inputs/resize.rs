@@ -1,7 +1,7 @@
-//! Antialiased bilinear resizing, bit for bit as Pillow does it for 8-bit RGB.
+//! Antialiased resizing, bit for bit as Pillow does it for 8-bit RGB.
 //!
 //! Weights were trained on images resized by Pillow, so the reference is its arithmetic: each
-//! output is a weighted mean of the inputs under a triangle ([`Filter`]); columns are resized first, rows
+//! output is a weighted mean of the inputs under a kernel ([`Interpolation`], [`Filter`]); columns are resized first, rows
 //! second, each pass rounding to 8 bits; a pass that changes nothing is left out. (Pillow up to 12.1. Later
 //! versions take the rows first where that is cheaper, which moves some pixels by one; published weights
 //! are older than that.)
@@ -10,7 +10,8 @@
 //! the result, which whoever wants it takes while it is in the cache. All of it are sums of integers, so
 //! every instruction set gives the same.
 
-use super::filter::{Filter, PRECISION};
+use super::Interpolation;
+use super::filter::{Axis, Filter, PRECISION};
 use crate::data::{RgbImage, RgbView};
 use crate::simd::{Isa, Simd, SimdOp};
 
@@ -50,12 +51,12 @@ impl Window {
     }
 }
 
-/// `image` resized to `width` x `height`.
+/// `image` resized to `width` x `height`, bilinearly.
 ///
 /// # Panics
 /// If `width` or `height` is zero.
 pub fn resize(image: &RgbImage, width: usize, height: usize) -> RgbImage {
-    resize_window(image, width, height, Window::all(width, height))
+    Interpolation::Bilinear.resize(image, width, height)
 }
 
 /// The part of `resize(image, width, height)` that lies in `window`; only that part is computed.
@@ -63,8 +64,27 @@ pub fn resize(image: &RgbImage, width: usize, height: usize) -> RgbImage {
 /// # Panics
 /// If `window` is empty or reaches beyond `width` x `height`.
 pub fn resize_window(image: &RgbImage, width: usize, height: usize, window: Window) -> RgbImage {
+    window_of(image, [width, height], window, Interpolation::Bilinear)
+}
+
+impl Interpolation {
+    /// `image` resized to `width` x `height` with this.
+    ///
+    /// # Panics
+    /// If `width` or `height` is zero.
+    pub fn resize(self, image: &RgbImage, width: usize, height: usize) -> RgbImage {
+        window_of(image, [width, height], Window::all(width, height), self)
+    }
+}
+
+fn window_of(
+    image: &RgbImage,
+    size: [usize; 2],
+    window: Window,
+    interpolation: Interpolation,
+) -> RgbImage {
     let area = Window::all(image.width(), image.height());
-    let part = Part::new(area, [width, height], window);
+    let part = Part::new(area, size, window, interpolation);
     let mut pixels = vec![0; window.width * window.height * 3];
     let len = window.width * 3;
     part.rows(image.view(), &mut vec![0; part.room()], |y, row| {
@@ -82,6 +102,7 @@ pub(super) struct Part {
     size: [usize; 2],
     /// Which part of that is wanted.
     window: Window,
+    interpolation: Interpolation,
 }
 
 impl Part {
@@ -89,10 +110,15 @@ impl Part {
     ///
     /// # Panics
     /// If `window` is empty or reaches beyond `size`, or `area` is empty.
-    pub(super) fn new(area: Window, size: [usize; 2], window: Window) -> Self {
+    pub(super) fn new(
+        area: Window,
+        size: [usize; 2],
+        window: Window,
+        interpolation: Interpolation,
+    ) -> Self {
         assert!(window.is_inside(size[0], size[1]), "{window:?} of {size:?}");
         assert!(area.width > 0 && area.height > 0, "{area:?}");
-        Self { area, size, window }
+        Self { area, size, window, interpolation }
     }
 
     fn is_resized(self) -> bool {
@@ -118,12 +144,12 @@ impl Part {
 
     /// The part of the image that is read.
     pub(super) fn reach(self) -> Window {
-        let Self { area, size, window } = self;
+        let Self { area, window, .. } = self;
         if !self.is_resized() {
             return Window { left: area.left + window.left, top: area.top + window.top, ..window };
         }
-        let columns = Filter::inputs(area.width, size[0], window.left, window.width);
-        let rows = Filter::inputs(area.height, size[1], window.top, window.height);
+        let columns = Filter::inputs(self.axes()[0], window.left, window.width);
+        let rows = Filter::inputs(self.axes()[1], window.top, window.height);
         Window {
             left: area.left + columns.0,
             top: area.top + rows.0,
@@ -132,8 +158,18 @@ impl Part {
         }
     }
 
+    /// The resizing of columns, and of rows.
+    fn axes(self) -> [Axis; 2] {
+        let Self { area, size, interpolation, .. } = self;
+        [(area.width, size[0]), (area.height, size[1])].map(|(from, to)| Axis {
+            from,
+            to,
+            interpolation,
+        })
+    }
+
     fn filter_of_rows(self) -> Filter {
-        Filter::new(self.area.height, self.size[1], self.window.top, self.window.height)
+        Filter::new(self.axes()[1], self.window.top, self.window.height)
     }
 
     /// Computes it: calls `see` with the number and the bytes, `[width, 3]`, of one row after another.
@@ -147,7 +183,7 @@ impl Part {
         room: &mut [u8],
         mut see: impl FnMut(usize, &[u8]),
     ) {
-        let Self { area, size, window } = self;
+        let Self { area, window, .. } = self;
         assert!(area.is_inside(image.width(), image.height()), "{area:?} of {image:?}");
         let len = window.width * 3;
         if !self.is_resized() {
@@ -158,7 +194,7 @@ impl Part {
             return;
         }
         let isa = Isa::best();
-        let columns = Filter::new(area.width, size[0], window.left, window.width);
+        let columns = Filter::new(self.axes()[0], window.left, window.width);
         let rows = self.filter_of_rows();
         let (first, last) = rows.reach();
         let stride = self.stride();
@@ -318,10 +354,10 @@ impl Row<'_> {
     }
 }
 
-/// Weights are not negative, but a great many of them may sum to a little more than 1.
+/// Weights may be negative, and those that are not may sum to more than 1.
 #[inline(always)]
 fn to_u8(sum: i32) -> u8 {
-    (sum >> PRECISION).min(255) as u8
+    (sum >> PRECISION).clamp(0, 255) as u8
 }
 
 #[cfg(test)]
@@ -337,10 +373,18 @@ mod tests {
         )
     }
 
+    const KINDS: [Interpolation; 4] = [
+        Interpolation::Nearest,
+        Interpolation::Bilinear,
+        Interpolation::Bicubic,
+        Interpolation::Lanczos,
+    ];
+
     /// The definition, in plain loops over all of the image.
-    fn reference(image: &RgbImage, width: usize, height: usize) -> Vec<u8> {
-        let columns = Filter::new(image.width(), width, 0, width);
-        let rows = Filter::new(image.height(), height, 0, height);
+    fn reference(image: &RgbImage, width: usize, height: usize, kind: Interpolation) -> Vec<u8> {
+        let axis = |from, to| Axis { from, to, interpolation: kind };
+        let columns = Filter::new(axis(image.width(), width), 0, width);
+        let rows = Filter::new(axis(image.height(), height), 0, height);
         let weigh = |weights: &[i32], byte: &dyn Fn(usize) -> u8| {
             let terms = weights.iter().enumerate().map(|(t, w)| i64::from(byte(t)) * i64::from(*w));
             ((terms.sum::<i64>() + i64::from(HALF)) >> PRECISION).clamp(0, 255) as u8
@@ -377,9 +421,12 @@ mod tests {
         for (width, to_width) in sides {
             for (height, to_height) in sides {
                 let image = noise(width, height, &mut rng);
-                let expected = reference(&image, to_width, to_height);
-                let found = resize(&image, to_width, to_height);
-                assert_eq!(found.pixels(), expected, "{width}x{height} to {to_width}x{to_height}");
+                for kind in KINDS {
+                    let expected = reference(&image, to_width, to_height, kind);
+                    let found = kind.resize(&image, to_width, to_height);
+                    let what = format!("{kind}, {width}x{height} to {to_width}x{to_height}");
+                    assert_eq!(found.pixels(), expected, "{what}");
+                }
             }
         }
     }
@@ -399,7 +446,11 @@ mod tests {
             };
             let image = noise(50 * taps, 5, &mut rng);
             let area = Window::all(50 * taps, 5);
-            let columns = Filter::new(50 * taps, 50, 3, 40);
+            let columns = Filter::new(
+                Axis { from: 50 * taps, to: 50, interpolation: KINDS[taps % 4] },
+                3,
+                40,
+            );
             let band = |isa: Isa| {
                 let mut band = vec![0; STRIDE * 2 * 5];
                 isa.dispatch(Columns {
@@ -435,7 +486,8 @@ mod tests {
             };
             let area = inside(width, height, &mut rng);
             let size = [side(&mut rng), side(&mut rng)];
-            let part = Part::new(area, size, inside(size[0], size[1], &mut rng));
+            let kind = KINDS[rng.below(4)];
+            let part = Part::new(area, size, inside(size[0], size[1], &mut rng), kind);
             let image = noise(width, height, &mut rng);
             let rows = |image: &RgbImage| {
                 let mut all = Vec::new();
@@ -445,11 +497,11 @@ mod tests {
                 all
             };
             // The area as an image of its own.
-            let cut = Part::new(Window::all(width, height), [width, height], area);
+            let cut = Part::new(Window::all(width, height), [width, height], area, kind);
             let mut pixels = Vec::new();
             cut.rows(image.view(), &mut [], |_, row| pixels.extend(row.to_vec()));
             let alone = RgbImage::new(area.width, area.height, pixels);
-            let expected = resize_window(&alone, size[0], size[1], part.window);
+            let expected = window_of(&alone, size, part.window, kind);
             assert_eq!(rows(&image), expected.pixels(), "{part:?}");
         }
     }

@@ -1,9 +1,10 @@
 //! The squares that a network sees of an image: padded, shorter side resized, then one crop or ten.
 //!
-//! The arithmetic of sides is torchvision's `Resize` and `CenterCrop` to the pixel. Inference,
+//! The arithmetic of sides is that of `CropMode`, by default torchvision's to the pixel. Inference,
 //! evaluation and the means of a training set share it, so they see the same pixels.
 
 use super::resize::{Part, Window};
+use super::{CropMode, Interpolation};
 use crate::data::{RgbImage, RgbView};
 
 /// Which crops of an image are used.
@@ -33,22 +34,46 @@ pub struct View {
     /// Side of a black square. Before all else, an image that fits into it is put in its middle. With `None`,
     /// and for larger images, nothing happens. (So idx images of 28 x 28 become 32 x 32.)
     pub pad: Option<usize>,
-    /// Length to which the shorter side is resized (the longer in proportion, rounded down). With `None`, the
-    /// image is not resized.
+    /// Length to which the shorter side is resized (the longer in proportion, rounded down), or what `mode`
+    /// says instead. With `None`, the image is not resized.
     pub resize: Option<usize>,
-    /// Side of the crop. What lies outside the image is black.
+    /// Side of the crop. What lies outside the image has the colour `fill`.
     pub crop: usize,
+    /// How it is resized.
+    pub interpolation: Interpolation,
+    /// Which sides are resized, and where the crop lies.
+    pub mode: CropMode,
+    /// Red, green and blue of what lies outside the image.
+    pub fill: [u8; 3],
 }
 
 impl View {
     /// 32 x 32 images as they are, anything else to shorter side 32 and its centre.
     pub const fn cifar() -> Self {
-        Self { pad: None, resize: Some(32), crop: 32 }
+        Self::of(32, 32)
     }
 
     /// Shorter side 256, centre 224.
     pub const fn imagenet() -> Self {
-        Self { pad: None, resize: Some(256), crop: 224 }
+        Self::of(256, 224)
+    }
+
+    /// Shorter side `resize`, centre `crop`, bilinearly.
+    pub const fn of(resize: usize, crop: usize) -> Self {
+        Self {
+            pad: None,
+            resize: Some(resize),
+            crop,
+            interpolation: Interpolation::Bilinear,
+            mode: CropMode::Center,
+            fill: [0; 3],
+        }
+    }
+
+    /// The same view for crops at random places of an image whose shorter side is `resize`: shape kept, no
+    /// borders.
+    pub(super) fn cut(self, resize: usize) -> Self {
+        Self { resize: Some(resize), mode: CropMode::Center, ..self }
     }
 
     /// Numbers in one input: `crop * crop * 3`.
@@ -84,8 +109,8 @@ impl View {
         // The centre of the mirrored image, as torchvision takes it: of an odd difference its halves change
         // sides.
         let [width, height] = self.resized_size(size);
-        let left = right - center(width, self.crop).min(right);
-        mirrored.push(square([left, center(height, self.crop)]));
+        let left = right - self.mode.center(width, self.crop).min(right);
+        mirrored.push(square([left, self.mode.center(height, self.crop)]));
         mirrored.iter_mut().for_each(RgbImage::mirror);
         squares.append(&mut mirrored);
         squares
@@ -102,13 +127,8 @@ impl View {
 
     /// Width and height of an image of `size` after padding and resizing.
     pub fn resized_size(&self, size: [usize; 2]) -> [usize; 2] {
-        let [width, height] = self.padded_size(size);
-        // As Python's int(short * long / short_side): exact for any size an image can have.
-        match self.resize {
-            None => [width, height],
-            Some(short) if width <= height => [short, short * height / width],
-            Some(short) => [short * width / height, short],
-        }
+        let padded = self.padded_size(size);
+        self.resize.map_or(padded, |side| self.mode.resized(padded, side))
     }
 
     /// The square in the middle of an image of `size` (width, height).
@@ -116,12 +136,12 @@ impl View {
     /// # Panics
     /// If `resize` or `crop` is zero.
     pub fn center_square(&self, size: [usize; 2]) -> Square {
-        self.square(size, self.resized_size(size).map(|side| center(side, self.crop)))
+        self.square(size, self.resized_size(size).map(|side| self.mode.center(side, self.crop)))
     }
 
     /// The square whose corner is `[left, top]` of an image of `size` (width, height) after padding and
     /// resizing. Along an axis where that is smaller than the crop (the corner is then 0) it stands in
-    /// the middle of black.
+    /// the middle of `fill`.
     ///
     /// # Panics
     /// If `resize` or `crop` is zero, or the square reaches beyond an image that is larger than it.
@@ -131,13 +151,19 @@ impl View {
         let crop = self.crop;
         let window =
             Window { left, top, width: (width - left).min(crop), height: (height - top).min(crop) };
-        let part = Part::new(Window::all(padded[0], padded[1]), [width, height], window);
+        let part = Part::new(
+            Window::all(padded[0], padded[1]),
+            [width, height],
+            window,
+            self.interpolation,
+        );
         Square {
             size,
             pad: (padded != size).then_some(padded[0]),
             part,
-            place: [in_middle(window.width, crop), in_middle(window.height, crop)],
+            place: [window.width, window.height].map(|len| self.mode.in_middle(len, crop)),
             window: [window.width, window.height],
+            fill: self.fill,
             side: crop,
         }
     }
@@ -153,9 +179,10 @@ impl View {
         Square {
             size,
             pad: (padded != size).then_some(padded[0]),
-            part: Part::new(area, [side; 2], Window::all(side, side)),
+            part: Part::new(area, [side; 2], Window::all(side, side), self.interpolation),
             place: [0; 2],
             window: [side; 2],
+            fill: self.fill,
             side,
         }
     }
@@ -169,10 +196,11 @@ pub struct Square {
     /// Side of the black square in whose middle the image stands before it is resized.
     pad: Option<usize>,
     part: Part,
-    /// Left and top of the part in the square; the rest is black.
+    /// Left and top of the part in the square; the rest has the colour `fill`.
     place: [usize; 2],
     /// Width and height of the part.
     window: [usize; 2],
+    fill: [u8; 3],
     side: usize,
 }
 
@@ -220,13 +248,16 @@ impl Square {
         }
         let ([left, top], [width, height]) = (self.place, self.window);
         let (line, room) = room.split_at_mut(self.side * 3);
-        line.fill(0);
+        let fill = |line: &mut [u8]| {
+            line.as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| *pixel = self.fill);
+        };
+        fill(line);
         (0..top).for_each(|y| see(y, line));
         self.part.rows(image, room, |y, row| {
             line[left * 3..(left + width) * 3].copy_from_slice(row);
             see(top + y, line);
         });
-        line.fill(0);
+        fill(line);
         (top + height..self.side).for_each(|y| see(y, line));
     }
 
@@ -260,12 +291,6 @@ fn put_in_middle(image: RgbView<'_>, side: usize, out: &mut [u8]) {
     }
 }
 
-/// Where a centred crop starts along an axis of `side` pixels.
-fn center(side: usize, crop: usize) -> usize {
-    // Python's round() takes halves to the even neighbour.
-    (side.saturating_sub(crop) as f64 / 2.0).round_ties_even() as usize
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,7 +304,7 @@ mod tests {
 
     #[test]
     fn ten_crops_are_corners_centre_and_mirrors() {
-        let view = View { pad: None, resize: Some(20), crop: 13 };
+        let view = View::of(20, 13);
         let image = gradient(31, 43);
         let ten = view.crops(&image, Crops::Ten);
         assert_eq!(ten.len(), Crops::Ten.count());
@@ -305,7 +330,7 @@ mod tests {
     #[test]
     fn crops_of_a_image_of_their_size_or_smaller_coincide() {
         for side in [13, 9] {
-            let view = View { pad: None, resize: None, crop: 13 };
+            let view = View { resize: None, ..View::of(13, 13) };
             let ten = view.crops(&gradient(side, side), Crops::Ten);
             assert!(ten[..5].iter().all(|square| *square == ten[4]), "{side}");
             assert!(ten[5..].iter().all(|square| *square == ten[9] && *square != ten[4]), "{side}");
@@ -318,7 +343,10 @@ mod tests {
         for _ in 0..300 {
             let size = [0; 2].map(|_| 1 + rng.below(60));
             let resize = (rng.below(3) > 0).then(|| 1 + rng.below(50));
-            let view = View { pad: None, resize, crop: 1 + rng.below(40) };
+            let interpolation = [Interpolation::Nearest, Interpolation::Bicubic][rng.below(2)];
+            let mode = [CropMode::Center, CropMode::Squash][rng.below(2)];
+            let crop = 1 + rng.below(40);
+            let view = View { resize, interpolation, mode, ..View::of(crop, crop) };
             let [right, bottom] =
                 view.resized_size(size).map(|side| side.saturating_sub(view.crop));
             let corner = [rng.below(right + 1), rng.below(bottom + 1)];

@@ -109,7 +109,7 @@ impl Dataset for MemoryDataset {
 
     /// The hash is over all (padded) pixels and labels.
     fn fingerprint(&self) -> String {
-        let padded = View { pad: self.pad(), resize: None, crop: SIDE };
+        let padded = View { pad: self.pad(), resize: None, ..View::of(SIDE, SIDE) };
         let hash = |index| {
             let square = padded.center_square([self.width, self.height]);
             Hash::of(square.image(self.rgb(index)).pixels())

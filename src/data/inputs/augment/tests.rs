@@ -8,7 +8,7 @@ use crate::data::Colours;
 const N: u64 = 40_000;
 
 fn draw(augment: &Augmentation, size: [usize; 2], crop: usize) -> impl Iterator<Item = Drawn> {
-    let view = View { pad: None, resize: Some(crop), crop };
+    let view = View::of(crop, crop);
     (0..N).map(move |i| augment.draw(view, size, &mut Rng::new(9, &[i])))
 }
 

@@ -46,7 +46,7 @@ pub struct MeanFile {
 impl Measured {
     /// The view that it was measured through.
     pub fn view(&self) -> View {
-        View { pad: self.pad, resize: self.resize, crop: self.crop }
+        View { pad: self.pad, resize: self.resize, crop: self.crop, ..View::imagenet() }
     }
 
     /// What is to be kept of `statistics`, measured through `view`, as the bytes of the file of means
@@ -64,7 +64,7 @@ impl Measured {
         bytes.extend(header.as_bytes());
         bytes.extend(statistics.pixel_mean.iter().flat_map(|value| value.to_le_bytes()));
         let pixel_mean = MeanFile { file: file.to_owned(), crc32c: crc32c::crc32c(&bytes) };
-        let View { pad, resize, crop } = view;
+        let View { pad, resize, crop, .. } = view;
         let Statistics { mean, std, colours, .. } = *statistics;
         (Self { pad, resize, crop, mean, std, colours, pixel_mean }, bytes)
     }

@@ -1,0 +1,99 @@
+//! timm's `config.json`: `pretrained_cfg`, with the preparation for testing where it differs from that of
+//! training, since the published accuracy is that of testing.
+
+use serde_json::Value;
+
+use super::fields::{Fields, resize_of, side};
+use super::{Object, Published};
+use crate::model::ModelSpec;
+use crate::weights::stated::{parse_mean, parse_std};
+use crate::weights::{StatedPreprocess, WeightsError};
+
+/// The share of the resized image that the crop is, where nothing is said.
+const CROP_PCT: f64 = 0.875;
+
+/// Whether a `config.json` is timm's: older ones have at the top what newer ones have in `pretrained_cfg`.
+pub(super) fn is_it(config: &Object) -> bool {
+    config.get("pretrained_cfg").is_some_and(Value::is_object)
+        || (config.contains_key("architecture") && config.contains_key("input_size"))
+}
+
+/// What it says about a network like `spec`.
+pub(super) fn read(
+    config: Fields<'_>,
+    spec: &ModelSpec,
+    found: &mut Published,
+) -> Result<(), WeightsError> {
+    let inner = config.get("pretrained_cfg").and_then(Value::as_object);
+    let fields = Fields { path: config.path, object: inner.unwrap_or(config.object) };
+    let theirs = config.get("architecture").or(fields.get("architecture")).and_then(Value::as_str);
+    // The paper's networks have the same names here and there.
+    if let Some(theirs) = theirs.filter(|theirs| ModelSpec::name_of(theirs) != Some(&spec.name)) {
+        found.pass(config.path, &crate::weights::limits::shown(theirs), spec);
+        return Ok(());
+    }
+    let square = "[3, side, side], three channels and a square";
+    let of_size = |value: &Value| match value.as_array().map(Vec::as_slice) {
+        Some([channels, height, width]) if channels.as_u64() == Some(3) && height == width => {
+            side(height)
+        }
+        _ => None,
+    };
+    let training = fields.read("input_size", square, of_size)?;
+    let crop = fields.read("test_input_size", square, of_size)?.or(training).unwrap_or(224);
+    let share = fields.positive("test_crop_pct")?.or(fields.positive("crop_pct")?);
+    let share = share.unwrap_or(CROP_PCT);
+    let Some(resize) = resize_of(crop, share) else {
+        let expected = format!("a share of the resized image that a crop of {crop} can be");
+        return Err(fields.wrong("crop_pct", &expected, &share.into()));
+    };
+    let word = |field, expected| fields.read(field, expected, |v| Some(v.as_str()?.to_owned()));
+    let kinds = "bilinear, bicubic, nearest or lanczos";
+    let interpolation = fields.read("interpolation", kinds, |v| v.as_str()?.parse().ok())?;
+    let modes = "center, squash or border";
+    let crop_mode = match word("crop_mode", modes)?.as_deref() {
+        None | Some("") => None,
+        Some(mode @ ("center" | "squash" | "border")) => mode.parse().ok(),
+        Some(other) => return Err(fields.wrong("crop_mode", modes, &other.into())),
+    };
+    found.preprocess = StatedPreprocess {
+        mean: fields.triple("mean", parse_mean)?,
+        std: fields.triple("std", parse_std)?,
+        pad: None,
+        resize: Some(resize),
+        crop: Some(crop),
+        // timm's own defaults.
+        interpolation: Some(interpolation.unwrap_or(crate::data::Interpolation::Bicubic)),
+        crop_mode: Some(crop_mode.unwrap_or_default()),
+    };
+    found.classes = classes(config, fields, spec)?;
+    found.follow(config.path, "timm");
+    if training.is_some_and(|training| training != crop) {
+        let last = found.notes.last_mut().into_iter();
+        last.for_each(|note| *note += &format!(", for testing at {crop} pixels"));
+    }
+    Ok(())
+}
+
+/// The names of the classes: descriptions of labels where there are any, as those of ImageNet's ids.
+fn classes(
+    config: Fields<'_>,
+    inner: Fields<'_>,
+    spec: &ModelSpec,
+) -> Result<Option<Vec<String>>, WeightsError> {
+    let holders = [(config, "label_names"), (inner, "label_names"), (inner, "labels")];
+    let Some((fields, field)) = holders.into_iter().find(|(f, name)| f.get(name).is_some()) else {
+        return Ok(None);
+    };
+    let Some(names) = fields.names(field)? else { return Ok(None) };
+    if names.len() != spec.classes {
+        let expected = format!("{} names, one for each class", spec.classes);
+        return Err(fields.wrong(field, &expected, &names.len().into()));
+    }
+    let described = fields.get("label_descriptions").and_then(Value::as_object);
+    let describe = |name: String| {
+        let described = described.and_then(|all| all.get(&name)?.as_str());
+        described.filter(|text| !text.is_empty()).map_or(name.clone(), str::to_owned)
+    };
+    Ok(Some(names.into_iter().map(describe).collect()))
+}
