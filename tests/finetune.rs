@@ -535,7 +535,7 @@ fn what_does_not_fit_is_one_line_before_images_are_read() {
         ),
         ("data --freeze backbone", 2, &["freeze: expected none, or --weights FILE"]),
         // Reads no image to say so, either.
-        ("data -w weights.safetensors --val-split 10", 2, &["val-split: expected fewer images"]),
+        ("data -w weights.safetensors --val-split 12", 2, &["val-split: expected fewer images"]),
     ] {
         let run = fixture.run(&format!("train {line} --out new"));
         run.fails(code, parts);

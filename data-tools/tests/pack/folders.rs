@@ -107,6 +107,10 @@ fn what_is_held_out_is_what_training_would_hold_out() {
     assert_eq!(manifest(&root.path().join("none")).splits.len(), 1);
     pack("seven", &["--val-split", "7"]).succeeds();
     assert_eq!((images("seven", "train"), images("seven", "val")), (23, 7));
+    let val = records(&open(&root.path().join("seven"), "val"));
+    let of_class = |class| val.iter().filter(|(_, label, _)| *label == class).count();
+    assert_eq!([0, 1, 2].map(of_class).iter().max(), Some(&3), "of each class in proportion");
+    assert_eq!([0, 1, 2].map(of_class).iter().min(), Some(&2));
     pack("all", &["--val-split", "30"]).fails(2, &["--val-split", "1 to 29"]);
     // Shards can be packed again, with all their parts.
     run(root.path(), &["pack", "seven", "again", "--crop", "16"]).succeeds();

@@ -44,8 +44,11 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let origin = Origin::find(args, machine)?;
     let (path, limits) = (args.data.as_deref(), args.limits.limits());
     let cache = args.cache.cache();
-    let mut splits = data::open_cached(path, limits, &cache, &activity)
-        .map_err(|error| data_failure(error, &activity))?;
+    let splits = match held_out {
+        0 => data::open_cached(path, limits, &cache, &activity),
+        _ => data::open_whole(path, limits, &cache, &activity),
+    };
+    let mut splits = splits.map_err(|error| data_failure(error, &activity))?;
     activity.check()?;
     machine.note_itself();
     splits.notes.iter().for_each(|note| machine.note(note));

@@ -98,9 +98,10 @@ impl ImageFolder {
     /// names have the smallest hashes.
     pub(super) fn hold_out_a_tenth(&self) -> (Vec<usize>, Vec<usize>) {
         let (mut training, mut validation) = (Vec::new(), Vec::new());
-        for label in 0..self.classes.len() {
-            let of_class = |&index: &usize| self.files[index].label == label;
-            let mut class: Vec<usize> = (0..self.files.len()).filter(of_class).collect();
+        // Files stand in the order of their classes, none of which is empty.
+        for files in self.files.chunk_by(|a, b| a.label == b.label) {
+            let first = training.len() + validation.len();
+            let mut class: Vec<usize> = (first..first + files.len()).collect();
             class.sort_by_key(|&index| (self.files[index].name, index));
             let held_out = ((class.len() + 5) / 10).max(1).min(class.len() - 1);
             validation.extend_from_slice(&class[..held_out]);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::image_folder::ImageFolder;
 use super::memory::MemoryDataset;
-use super::parts::{Parts, hold_out};
+use super::parts::{Parts, Unsplit};
 use super::paths::Search;
 use super::splits::{Kind, Splits, ValidationOrigin};
 use super::{CifarRecords, CifarSplit, idx, kinds, shards};
@@ -52,6 +52,30 @@ pub fn open_cached(
     cache: &Cache,
     watch: &dyn Watch,
 ) -> Result<Splits, Error> {
+    open_as(path, Unsplit::Tenth, limits, cache, watch)
+}
+
+/// As [`open_cached`], for those who hold images out themselves: class folders that nobody has split come
+/// whole, all of them to train on.
+///
+/// # Errors
+/// As for [`open_cached`].
+pub fn open_whole(
+    path: Option<&Path>,
+    limits: Limits,
+    cache: &Cache,
+    watch: &dyn Watch,
+) -> Result<Splits, Error> {
+    open_as(path, Unsplit::Whole, limits, cache, watch)
+}
+
+fn open_as(
+    path: Option<&Path>,
+    unsplit: Unsplit,
+    limits: Limits,
+    cache: &Cache,
+    watch: &dyn Watch,
+) -> Result<Splits, Error> {
     let Some(path) = path else { return Ok(open_demo()) };
     if let Some(splits) = open_files(path, limits, cache, watch)? {
         return Ok(splits);
@@ -61,11 +85,11 @@ pub fn open_cached(
     let [train, test] = ["train", "test"].map(|prefix| binaries(path, prefix));
     let (train, test) = (train?, test?);
     let mut splits = if let Some(parts) = parts {
-        parts.open(path, limits, &mut search)?
+        parts.open(path, unsplit, limits, &mut search)?
     } else if !train.is_empty() {
         return open_cifar(path, &train, &test, watch);
     } else if !search.quietly(|search| search.subfolders(path))?.is_empty() {
-        hold_out(ImageFolder::search(path, limits, &mut search)?, path, Vec::new())
+        unsplit.splits(ImageFolder::search(path, limits, &mut search)?, path, Vec::new())
     } else {
         return Err(unknown(path, &mut search)?);
     };

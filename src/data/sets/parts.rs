@@ -126,13 +126,14 @@ impl Parts {
     pub(super) fn open(
         self,
         folder: &Path,
+        unsplit: Unsplit,
         limits: Limits,
         search: &mut Search<'_>,
     ) -> Result<Splits, Error> {
         let Self { train, val, notes } = self;
         search.subfolders(folder)?;
         let train = ImageFolder::search(&train, limits, search)?;
-        let Some((path, origin)) = val else { return Ok(hold_out(train, folder, notes)) };
+        let Some((path, origin)) = val else { return Ok(unsplit.splits(train, folder, notes)) };
         let val = ImageFolder::search(&path, limits, search)?;
         if let Some(difference) = difference(train.class_names(), val.class_names()) {
             return Err(Error::ClassesDiffer { path, difference });
@@ -143,8 +144,30 @@ impl Parts {
     }
 }
 
+/// What becomes of class folders that come without images for validation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unsplit {
+    /// A tenth of each class is held out.
+    Tenth,
+    /// All are trained on.
+    Whole,
+}
+
+impl Unsplit {
+    pub(super) fn splits(self, data: ImageFolder, folder: &Path, notes: Vec<String>) -> Splits {
+        match self {
+            Self::Tenth => hold_out(data, folder, notes),
+            Self::Whole => {
+                let notes = [notes, alike(data.class_names())].concat();
+                let (origin, kind) = (ValidationOrigin::HeldOut, Kind::ClassFolders);
+                Splits { train: Box::new(data), val: None, origin, kind, notes }
+            }
+        }
+    }
+}
+
 /// Splits class folders that come without images for validation.
-pub(super) fn hold_out(data: ImageFolder, folder: &Path, mut notes: Vec<String>) -> Splits {
+fn hold_out(data: ImageFolder, folder: &Path, mut notes: Vec<String>) -> Splits {
     let (train, val) = data.hold_out_a_tenth();
     let folder = folder.display();
     notes.push(if val.is_empty() {

@@ -54,7 +54,7 @@ pub(super) fn open(
         notes.push(format!("{}: no such file, so there are no validation images", val.display()));
     }
     let kind = "ImageNet's tars".to_owned();
-    Ok(Some(Source { kind, parts, classes, notes, of_pixels: false }))
+    Ok(Some(Source { kind, parts, classes, notes, of_pixels: false, unsplit: false }))
 }
 
 /// The images of a tar of tars.
