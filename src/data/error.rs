@@ -242,7 +242,7 @@ pub enum SettingError {
     },
     /// Images are to be held out of a set of which a part is held out already: those would be lost.
     #[error(
-        "expected a set that was opened whole (open_whole), since a part of it is held out already: found \
+        "expected a set that was opened whole, since a part of it is held out already: found \
          {train} images for training and {val} for validation"
     )]
     HeldOutTwice {

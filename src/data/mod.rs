@@ -34,7 +34,7 @@ pub use sampler::{Picked, Sampler, epoch_order};
 pub use scan::{BadImages, Scan};
 pub use sets::{
     CifarRecords, CifarSplit, ImageFolder, ImageList, Kind, Labelled, MemoryDataset, Split, Splits,
-    ValidationOrigin, cifar, collect_images, demo, open, open_cached, open_split, open_whole,
+    ValidationOrigin, Wanted, cifar, collect_images, demo, open, open_as, open_cached, open_split,
     open_with, shards,
 };
 pub use subset::Subset;

@@ -31,7 +31,7 @@ pub struct TrainData {
 impl TrainData {
     /// The data set `splits`. If `held_out` is more than 0, that many training images are held out for
     /// validation, instead of the set's own validation images: of class folders that nobody has split
-    /// ([`open_whole`](data::open_whole)), of each class in proportion.
+    /// ([`Wanted::whole`](data::Wanted::whole)), of each class in proportion.
     ///
     /// # Errors
     /// As many are to be held out as there are, or more, or a part of the set is held out already.

@@ -5,7 +5,8 @@ use resnet_cpu::runtime::{Cache, Unwatched};
 use resnet_cpu::train::TrainData;
 
 fn open_whole(folder: &Path) -> Result<Splits, Error> {
-    data::open_whole(Some(folder), Limits::default(), &Cache::none(), &Unwatched)
+    let wanted = data::Wanted { whole: true, test: false };
+    data::open_as(Some(folder), wanted, Limits::default(), &Cache::none(), &Unwatched)
 }
 
 #[test]
@@ -210,6 +211,39 @@ fn a_test_folder_beside_validation_is_left_alone() {
     let splits = open(root.path()).unwrap();
     assert_eq!(splits.origin, ValidationOrigin::Val);
     assert!(splits.notes[0].ends_with("not used: test"), "{:?}", splits.notes);
+    assert!(splits.test.is_none());
+}
+
+#[test]
+fn a_test_folder_beside_validation_can_be_wanted() {
+    let root = tempfile::tempdir().unwrap();
+    for image in ["train/a/1", "train/b/1", "train/c/1", "val/a/2", "val/b/2", "val/c/2"] {
+        put_image(root.path(), &format!("{image}.png"), 1);
+    }
+    let wanted = || {
+        let wanted = data::Wanted { whole: false, test: true };
+        data::open_as(Some(root.path()), wanted, Limits::default(), &Cache::none(), &Unwatched)
+    };
+    assert!(wanted().unwrap().test.is_none());
+    // Of some of the classes: their labels are those of training.
+    put_image(root.path(), "test/c/3.png", 7);
+    put_image(root.path(), "test/b/3.png", 8);
+    let splits = wanted().unwrap();
+    assert_eq!((splits.origin, splits.val.unwrap().len()), (ValidationOrigin::Val, 3));
+    assert!(splits.notes.is_empty(), "{:?}", splits.notes);
+    let test = splits.test.unwrap();
+    assert_eq!(
+        (test.len(), test.classes(), test.class_names()),
+        (2, 3, splits.train.class_names())
+    );
+    assert_eq!([test.label(0), test.label(1)], [1, 2]);
+    assert_eq!(first_bytes(&*test), [8, 7]);
+    put_image(root.path(), "test/dog/3.png", 1);
+    let error = wanted().err().unwrap().to_string();
+    assert!(
+        error.ends_with("test: expected the classes of the training folder, found also dog"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -120,6 +120,38 @@ fn what_is_held_out_is_what_training_would_hold_out() {
 }
 
 #[test]
+fn all_of_train_val_and_test_are_packed() {
+    let root = tempfile::tempdir().unwrap();
+    class_folders(&root.path().join("in"), &[("train", 12), ("val", 6), ("test", 9)]);
+    // A test set may lack a class.
+    fs::remove_dir_all(root.path().join("in/test/ant")).unwrap();
+    let args = ["pack", "in", "out", "--crop", "16"];
+    let packed = run(root.path(), &args).succeeds();
+    assert!(packed.out.contains("test: 6 images in 1 shard"), "{}", packed.out);
+    assert!(!packed.err.contains("not used"), "{}", packed.err);
+    let test = records(&open(&root.path().join("out"), "test"));
+    assert_eq!(test.iter().map(|record| record.1).collect::<Vec<_>>(), [1, 1, 1, 2, 2, 2]);
+    for (i, (bytes, _, flags)) in test.into_iter().enumerate() {
+        let (class, number) = [("bee", 1), ("cat", 2)][i / 3];
+        let path = root.path().join(format!("in/test/{class}/{:03}.jpg", number + i % 3 * 3));
+        assert_eq!((bytes, flags), (fs::read(path).unwrap(), Record::UNTOUCHED));
+    }
+    run(root.path(), &["verify", "out"]).succeeds();
+    // All of them again from shards, and beside images that are held out.
+    run(root.path(), &["pack", "out", "again", "--crop", "16"]).succeeds();
+    assert_eq!(manifest(&root.path().join("again")).splits["test"].images, 6);
+    fs::remove_dir_all(root.path().join("in/val")).unwrap();
+    run(root.path(), &["pack", "in", "split", "--crop", "16", "--val-split", "3"]).succeeds();
+    let splits = manifest(&root.path().join("split")).splits;
+    assert_eq!(["train", "val", "test"].map(|part| splits[part].images), [9, 3, 6]);
+    // Nothing is left out without a word.
+    class_folders(&root.path().join("in"), &[("val", 6)]);
+    write(&root.path().join("in/test/dog/1.jpg"), &jpeg(&photo(1, 20, 20)));
+    run(root.path(), &["pack", "in", "other", "--crop", "16"])
+        .fails(1, &["in/test: expected the classes of the training folder, found also dog"]);
+}
+
+#[test]
 fn pixels_stay_what_they_are() {
     let root = tempfile::tempdir().unwrap();
     let mut idx = [&[0, 0, 8, 3], &6_u32.to_be_bytes()[..]].concat();

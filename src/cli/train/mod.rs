@@ -9,7 +9,7 @@ mod result;
 pub(super) use args::Args;
 
 use indicatif::{DecimalBytes, HumanCount};
-use resnet_cpu::data::{self, Kind, Scan};
+use resnet_cpu::data::{self, Kind, Scan, Wanted};
 use resnet_cpu::model::Options;
 use resnet_cpu::runtime::Disk;
 use resnet_cpu::train::{
@@ -44,10 +44,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let origin = Origin::find(args, machine)?;
     let (path, limits) = (args.data.as_deref(), args.limits.limits());
     let cache = args.cache.cache();
-    let splits = match held_out {
-        0 => data::open_cached(path, limits, &cache, &activity),
-        _ => data::open_whole(path, limits, &cache, &activity),
-    };
+    let wanted = Wanted { whole: held_out > 0, test: false };
+    let splits = data::open_as(path, wanted, limits, &cache, &activity);
     let mut splits = splits.map_err(|error| data_failure(error, &activity))?;
     activity.check()?;
     machine.note_itself();

@@ -93,6 +93,21 @@ impl ImageFolder {
         Ok(Self { classes, files, limits, stamp })
     }
 
+    /// The same with the labels of `classes`, which may be more; else those of its own that are not among them.
+    pub(super) fn with_classes(mut self, classes: &[String]) -> Result<Self, Vec<String>> {
+        let label = |class: &String| classes.iter().position(|other| other == class);
+        let labels: Vec<Option<usize>> = self.classes.iter().map(label).collect();
+        let unknown = self.classes.iter().zip(&labels).filter(|(_, label)| label.is_none());
+        let unknown: Vec<String> = unknown.map(|(class, _)| class.clone()).collect();
+        if !unknown.is_empty() {
+            return Err(unknown);
+        }
+        let labels: Vec<usize> = labels.into_iter().flatten().collect();
+        self.files.iter_mut().for_each(|file| file.label = labels[file.label]);
+        self.classes = classes.to_vec();
+        Ok(self)
+    }
+
     /// The numbers of the images for training and for validation, where nobody has split them: a
     /// tenth of each class (rounded, at least one image if it has two) is held out, those whose
     /// names have the smallest hashes.

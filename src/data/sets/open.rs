@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::image_folder::ImageFolder;
 use super::memory::MemoryDataset;
-use super::parts::{Parts, Unsplit};
+use super::parts::{Parts, hold_out, whole};
 use super::paths::Search;
 use super::splits::{Kind, Splits, ValidationOrigin};
 use super::{CifarRecords, CifarSplit, idx, kinds, shards};
@@ -52,26 +52,26 @@ pub fn open_cached(
     cache: &Cache,
     watch: &dyn Watch,
 ) -> Result<Splits, Error> {
-    open_as(path, Unsplit::Tenth, limits, cache, watch)
+    open_as(path, Wanted::default(), limits, cache, watch)
 }
 
-/// As [`open_cached`], for those who hold images out themselves: class folders that nobody has split come
-/// whole, all of them to train on.
+/// What is wanted of class folders, if not what training takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Those that nobody has split whole, all of them to train on: for who holds images out himself.
+    pub whole: bool,
+    /// Of those with images for validation and for a test, the latter, too: [`Splits::test`].
+    pub test: bool,
+}
+
+/// As [`open_cached`], for who wants something else of class folders.
 ///
 /// # Errors
-/// As for [`open_cached`].
-pub fn open_whole(
+/// As for [`open_cached`]. Of the test images that are wanted, a class that there are no training images of is an
+/// error; one that is missing is none.
+pub fn open_as(
     path: Option<&Path>,
-    limits: Limits,
-    cache: &Cache,
-    watch: &dyn Watch,
-) -> Result<Splits, Error> {
-    open_as(path, Unsplit::Whole, limits, cache, watch)
-}
-
-fn open_as(
-    path: Option<&Path>,
-    unsplit: Unsplit,
+    wanted: Wanted,
     limits: Limits,
     cache: &Cache,
     watch: &dyn Watch,
@@ -85,11 +85,12 @@ fn open_as(
     let [train, test] = ["train", "test"].map(|prefix| binaries(path, prefix));
     let (train, test) = (train?, test?);
     let mut splits = if let Some(parts) = parts {
-        parts.open(path, unsplit, limits, &mut search)?
+        parts.open(path, wanted, limits, &mut search)?
     } else if !train.is_empty() {
         return open_cifar(path, &train, &test, watch);
     } else if !search.quietly(|search| search.subfolders(path))?.is_empty() {
-        unsplit.splits(ImageFolder::search(path, limits, &mut search)?, path, Vec::new())
+        let data = ImageFolder::search(path, limits, &mut search)?;
+        if wanted.whole { whole(data, Vec::new()) } else { hold_out(data, path, Vec::new()) }
     } else {
         return Err(unknown(path, &mut search)?);
     };
@@ -154,6 +155,7 @@ fn open_demo() -> Splits {
     Splits {
         train: set(0..DEMO_TRAIN),
         val: Some(set(DEMO_TRAIN..DEMO_TRAIN + DEMO_VAL)),
+        test: None,
         origin: ValidationOrigin::Val,
         kind: Kind::Demo,
         notes: Vec::new(),
@@ -208,7 +210,8 @@ fn in_memory(
     };
     let val = test.map(|test| Box::new(test) as Box<dyn Dataset>);
     // Both kinds come with a test set and nothing else.
-    Ok(Splits { train: Box::new(train), val, origin: ValidationOrigin::Test, kind, notes })
+    let origin = ValidationOrigin::Test;
+    Ok(Splits { train: Box::new(train), val, test: None, origin, kind, notes })
 }
 
 /// The `.bin` files of `folder` whose names begin with `prefix`, sorted.

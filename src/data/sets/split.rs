@@ -100,7 +100,7 @@ pub fn open_split(
 
 /// The split of a set that was opened as a whole.
 fn of_splits(splits: Splits, path: &Path, split: Option<Split>) -> Result<Labelled, Error> {
-    let Splits { train, val, origin, kind, notes } = splits;
+    let Splits { train, val, origin, kind, notes, .. } = splits;
     let measured = match origin {
         ValidationOrigin::Test => Split::Test,
         ValidationOrigin::Val | ValidationOrigin::HeldOut => Split::Val,

@@ -55,6 +55,9 @@ pub struct Splits {
     pub train: Box<dyn Dataset>,
     /// Images to validate on, of the same classes, if there are any (it is never an empty set).
     pub val: Option<Box<dyn Dataset>>,
+    /// The images of a test set beside those for validation, of the same classes, if they were wanted
+    /// ([`Wanted::test`](super::Wanted::test)).
+    pub test: Option<Box<dyn Dataset>>,
     /// Where those come from, or would.
     pub origin: ValidationOrigin,
     /// What it is.

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use resnet_cpu::data::shards::ShardSet;
-use resnet_cpu::data::{Dataset, Kind, Splits, Subset, ValidationOrigin, open_cached, open_whole};
+use resnet_cpu::data::{Dataset, Kind, Splits, Subset, ValidationOrigin, Wanted, open_as};
 use resnet_cpu::runtime::Watch;
 
 use crate::error::ToolError;
@@ -76,9 +76,9 @@ fn by_library(
     machine: &Machine,
     watch: &dyn Watch,
 ) -> Result<Source, ToolError> {
-    let open = if hold_out == HoldOut::Usual { open_cached } else { open_whole };
-    let Splits { train, val, origin, kind, notes } =
-        open(Some(path), machine.limits, &machine.cache, watch)?;
+    let wanted = Wanted { whole: hold_out != HoldOut::Usual, test: true };
+    let Splits { train, val, test, origin, kind, notes } =
+        open_as(Some(path), wanted, machine.limits, &machine.cache, watch)?;
     if kind == Kind::Shards {
         return shards(path, machine, watch);
     }
@@ -87,6 +87,7 @@ fn by_library(
     let unsplit = kind == Kind::ClassFolders && origin == ValidationOrigin::HeldOut;
     let mut parts: Vec<(&'static str, Arc<dyn Dataset>)> = vec![("train", Arc::from(train))];
     parts.extend(val.map(|val| (name, Arc::from(val))));
+    parts.extend(test.map(|test| ("test", Arc::from(test))));
     let of_pixels = matches!(kind, Kind::Cifar10 | Kind::Idx | Kind::Demo);
     Ok(Source { kind: kind.to_string(), parts, classes, notes, of_pixels, unsplit })
 }

@@ -61,5 +61,5 @@ pub(in crate::data::sets) fn open_splits(
     };
     let val = val.map(|val| Box::new(val) as Box<dyn Dataset>);
     let (train, kind) = (Box::new(train), Kind::Shards);
-    Ok(Some(Splits { train, val, origin, kind, notes }))
+    Ok(Some(Splits { train, val, test: None, origin, kind, notes }))
 }
