@@ -92,6 +92,11 @@ pub trait Dataset: Send + Sync {
         None
     }
 
+    /// Whether a mirrored image is of the same class, which is not so for digits.
+    fn may_flip(&self) -> bool {
+        true
+    }
+
     /// One line that says which data this is: kind, counts, and a hash over the contents of small
     /// sets, over names, sizes and labels of the files of others. It does not depend on where the
     /// data lies, so a run may be continued where the same data has another path.

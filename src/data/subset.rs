@@ -164,6 +164,10 @@ impl Dataset for Subset {
         self.data.pad()
     }
 
+    fn may_flip(&self) -> bool {
+        self.data.may_flip()
+    }
+
     fn fingerprint(&self) -> String {
         format!("{} of {}; {}", self.len(), self.chosen(), self.data.fingerprint())
     }

@@ -79,7 +79,7 @@ impl TrainData {
             val_images: val.map_or(0, |val| val.len() as u64),
             test: val.is_some() && self.origin == ValidationOrigin::Test,
         };
-        if !self.kind.may_flip() && config.flip() {
+        if !self.train.may_flip() && config.flip() {
             match config.augment {
                 Augment::CropFlip => config.augment = Augment::Crop,
                 _ => config.images.flip = Some(false),

@@ -97,11 +97,12 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> Result<(), ToolError> {
     let source =
         source::open(&args.input, args.val_labels.as_deref(), hold_out, machine, &progress)?;
     source.notes.iter().for_each(|note| progress.note(note));
-    if source.classes.is_empty() || source.parts.is_empty() {
+    let Some((_, first)) = source.parts.first().filter(|_| !source.classes.is_empty()) else {
         let path = args.input.display();
         return Err(ToolError::failed(format!("{path}: expected images, found none")));
-    }
-    let choices = args.choices(source.of_pixels);
+    };
+    let (pad, flip) = (first.pad(), first.may_flip());
+    let choices = args.choices(source.of_pixels, pad);
     let parts = PartPlan::of(&source, choices.seed);
     if args.plan {
         progress.end();
@@ -120,6 +121,7 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> Result<(), ToolError> {
     let total = parts.iter().map(|part| part.order.len() as u64).sum();
     let prefix = prefix(&args.input);
     let mut manifest = Manifest::new(source.classes);
+    (manifest.pad, manifest.flip) = (pad, flip);
     manifest.pack = settings;
     let (mut before, mut measured) = (0, None);
     for part in &parts {
@@ -149,7 +151,7 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> Result<(), ToolError> {
 }
 
 impl Args {
-    fn choices(&self, of_pixels: bool) -> Choices {
+    fn choices(&self, of_pixels: bool, pad: Option<usize>) -> Choices {
         let default = if of_pixels { View::cifar() } else { View::imagenet() };
         let crop = self.crop.unwrap_or(default.crop);
         let in_proportion = if of_pixels && crop == SMALL { crop } else { (crop * 8 + 3) / 7 };
@@ -161,7 +163,7 @@ impl Args {
             quality: self.quality,
             shard_size: self.shard_size,
             seed: self.seed,
-            view: View { pad: None, resize, crop },
+            view: View { pad, resize, crop },
         }
     }
 }

@@ -178,7 +178,17 @@ fn pixels_stay_what_they_are() {
             assert_eq!(train.label(i), source.label(index));
             assert_eq!(train.entry(i).flags, Record::RAW);
         }
-        assert!(train.measured(View::cifar()).unwrap().is_some());
+        // What training has to know of digits, wherever they come from.
+        assert_eq!((train.pad(), train.may_flip()), (source.pad(), source.may_flip()));
+        assert_eq!(train.may_flip(), set == "cifar");
+        let view = View { pad: source.pad(), ..View::cifar() };
+        assert!(train.measured(view).unwrap().is_some());
+        let again = format!("{set}-again");
+        let args = ["pack", &out, &again, "--format", "raw", "--crop", "32", "--resize", "32"];
+        run(root.path(), &args).succeeds();
+        let again = open(&root.path().join(again), "train");
+        assert_eq!((again.pad(), again.may_flip()), (source.pad(), source.may_flip()));
+        assert!(again.measured(view).unwrap().is_some());
     }
 }
 

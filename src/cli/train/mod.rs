@@ -137,7 +137,7 @@ fn configure(args: &Args, origin: &Origin, data: &TrainData) -> Result<(Config, 
     let mut config = recipe.config(&spec);
     data.fit(&mut config);
     origin.fit(&mut config);
-    config.fit_finetuning(args.is_frozen(), data.kind.may_flip());
+    config.fit_finetuning(args.is_frozen(), data.train.may_flip());
     let mut changed = config.clone();
     args.apply(&mut changed)?;
     changed.validate().map_err(CliError::usage)?;

@@ -19,13 +19,6 @@ pub enum Kind {
     Shards,
 }
 
-impl Kind {
-    /// Whether a mirrored image is of the same class, which is not so for digits.
-    pub fn may_flip(self) -> bool {
-        self != Self::Idx
-    }
-}
-
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::measured::Measured;
 use crate::data::Error;
-use crate::data::decode::regular;
+use crate::data::decode::{Limits, regular};
 use crate::runtime::{Storage, write_durably};
 
 /// The name of the file in the folder of the shards.
@@ -43,6 +43,13 @@ pub struct Manifest {
     pub classes: Vec<String>,
     /// The parts of the set by name: `train`, `val`, `test`.
     pub splits: BTreeMap<String, Split>,
+    /// [`Dataset::pad`](crate::data::Dataset::pad) of the set that was packed. Images stand in the middle of that square
+    /// already; those that a network sees later should, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pad: Option<usize>,
+    /// [`Dataset::may_flip`](crate::data::Dataset::may_flip) of the set that was packed.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub flip: bool,
     /// How it was packed: settings of `resnet-data pack`, which reading does not need.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pack: BTreeMap<String, serde_json::Value>,
@@ -108,6 +115,8 @@ impl Manifest {
             version: VERSION,
             classes,
             splits: BTreeMap::new(),
+            pad: None,
+            flip: true,
             pack: BTreeMap::new(),
             statistics: Vec::new(),
         }
@@ -220,6 +229,10 @@ impl Manifest {
             let (most, found) = (super::MOST_CLASSES, self.classes.len());
             return Err(format!("expected at most {most} classes, found {found}"));
         }
+        let most = Limits::default().side as usize;
+        if let Some(pad) = self.pad.filter(|pad| !(1..=most).contains(pad)) {
+            return Err(format!("pad: expected a side of 1 to {most}, found {pad}"));
+        }
         let shards = self.splits.values().flat_map(|split| &split.shards).map(|shard| &shard.name);
         let means = self.statistics.iter().map(|measured| &measured.pixel_mean.file);
         for name in shards.clone().chain(means) {
@@ -242,6 +255,14 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 /// A checksum as eight hexadecimal digits.
@@ -312,6 +333,17 @@ mod tests {
     }
 
     #[test]
+    fn what_was_written_before_means_what_it_meant() {
+        // Neither key was there.
+        let text = String::from_utf8(manifest().to_bytes().unwrap()).unwrap();
+        assert!(!text.contains("\"flip\"") && !text.contains("\n  \"pad\""), "{text}");
+        let before = parse(text.as_bytes()).unwrap();
+        assert_eq!((before.pad, before.flip), (None, true));
+        let digits = Manifest { pad: Some(32), flip: false, ..manifest() };
+        assert_eq!(parse(&digits.to_bytes().unwrap()).unwrap(), digits);
+    }
+
+    #[test]
     fn every_change_and_every_cut_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let whole = manifest().to_bytes().unwrap();
@@ -342,6 +374,9 @@ mod tests {
         let shards = |manifest: &mut Manifest, name: &str| {
             manifest.splits.get_mut("train").unwrap().shards[0].name = name.to_owned();
         };
+        assert!(
+            change(&|m| m.pad = Some(0)).contains("pad: expected a side of 1 to 16384, found 0")
+        );
         assert!(change(&|m| m.version = 2).contains("expected version 1, found 2"));
         assert!(change(&|m| m.format = "x".to_owned()).contains("expected the format"));
         for name in ["", "../a.tar", "/a.tar", "a\\b.tar", ".hidden"] {

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::MOST_CLASSES;
 use super::find::ShardSet;
 use super::index::{Index, Record};
-use super::manifest::{MANIFEST, ShardInfo};
+use super::manifest::{MANIFEST, Manifest, ShardInfo};
 use super::map::MappedTar;
 use super::scan::scan;
 use super::set::{Packed, Shard, Shards};
@@ -77,7 +77,8 @@ impl ShardSet {
             true => manifest.statistics.clone(),
             false => Vec::new(),
         };
-        Some(Packed { folder: self.folder.clone(), statistics })
+        let (folder, &Manifest { pad, flip, .. }) = (self.folder.clone(), manifest);
+        Some(Packed { folder, statistics, pad, may_flip: flip })
     }
 
     /// What the description says about a tar.

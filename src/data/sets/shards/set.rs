@@ -29,6 +29,9 @@ pub(super) struct Packed {
     pub(super) folder: PathBuf,
     /// What was measured on exactly these images.
     pub(super) statistics: Vec<Measured>,
+    /// What their source said of them ([`Dataset::pad`], [`Dataset::may_flip`]).
+    pub(super) pad: Option<usize>,
+    pub(super) may_flip: bool,
 }
 
 /// A tar and what is in it.
@@ -215,6 +218,14 @@ impl Dataset for Shards {
         self.limits.decoder
     }
 
+    fn pad(&self) -> Option<usize> {
+        self.packed.as_ref()?.pad
+    }
+
+    fn may_flip(&self) -> bool {
+        self.packed.as_ref().is_none_or(|packed| packed.may_flip)
+    }
+
     fn stamp(&self) -> Option<u64> {
         let mut hash = Hash::new();
         for Shard { tar, .. } in &self.shards {
@@ -238,7 +249,7 @@ impl Dataset for Shards {
     fn measured(&self, view: View) -> Result<Option<Statistics>, Error> {
         // Another decoder's pixels have other statistics.
         let usual = self.limits.decoder == JpegDecoder::default();
-        let Some(Packed { folder, statistics }) = self.packed.as_ref().filter(|_| usual) else {
+        let Some(Packed { folder, statistics, .. }) = self.packed.as_ref().filter(|_| usual) else {
             return Ok(None);
         };
         let found = statistics.iter().find(|measured| measured.view() == view);
