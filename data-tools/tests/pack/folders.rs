@@ -141,9 +141,10 @@ fn all_of_train_val_and_test_are_packed() {
     run(root.path(), &["pack", "out", "again", "--crop", "16"]).succeeds();
     assert_eq!(manifest(&root.path().join("again")).splits["test"].images, 6);
     fs::remove_dir_all(root.path().join("in/val")).unwrap();
+    class_folders(&root.path().join("in"), &[("test", 9)]);
     run(root.path(), &["pack", "in", "split", "--crop", "16", "--val-split", "3"]).succeeds();
     let splits = manifest(&root.path().join("split")).splits;
-    assert_eq!(["train", "val", "test"].map(|part| splits[part].images), [9, 3, 6]);
+    assert_eq!(["train", "val", "test"].map(|part| splits[part].images), [9, 3, 9]);
     // Nothing is left out without a word.
     class_folders(&root.path().join("in"), &[("val", 6)]);
     write(&root.path().join("in/test/dog/1.jpg"), &jpeg(&photo(1, 20, 20)));

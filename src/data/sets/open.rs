@@ -7,6 +7,7 @@ use super::image_folder::ImageFolder;
 use super::memory::MemoryDataset;
 use super::parts::{Parts, hold_out, whole};
 use super::paths::Search;
+use super::shards::ShardSet;
 use super::splits::{Kind, Splits, ValidationOrigin};
 use super::{CifarRecords, CifarSplit, idx, kinds, shards};
 use crate::data::decode::{Limits, regular};
@@ -77,8 +78,10 @@ pub fn open_as(
     watch: &dyn Watch,
 ) -> Result<Splits, Error> {
     let Some(path) = path else { return Ok(open_demo()) };
-    if let Some(splits) = open_files(path, limits, cache, watch)? {
-        return Ok(splits);
+    match open_files(path, watch)? {
+        Some(Files::Splits(splits)) => return Ok(splits),
+        Some(Files::Shards(set)) => return shards::open_splits(&set, path, limits, cache, watch),
+        None => {}
     }
     let mut search = Search::new(watch);
     let parts = Parts::find(path, &mut search)?;
@@ -98,19 +101,22 @@ pub fn open_as(
     Ok(splits)
 }
 
+/// A data set of files that hold many images each.
+pub(super) enum Files {
+    /// It is opened.
+    Splits(Splits),
+    /// Its parts can be opened.
+    Shards(ShardSet),
+}
+
 /// The data set of `path` if it is one of files that hold many images each; `None` if it is not, or there is
 /// none.
-pub(super) fn open_files(
-    path: &Path,
-    limits: Limits,
-    cache: &Cache,
-    watch: &dyn Watch,
-) -> Result<Option<Splits>, Error> {
+pub(super) fn open_files(path: &Path, watch: &dyn Watch) -> Result<Option<Files>, Error> {
     let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
     if !metadata.is_dir() {
         regular::check(path, &metadata)?;
-        if let Some(splits) = shards::open_splits(path, limits, cache, watch)? {
-            return Ok(Some(splits));
+        if let Some(set) = ShardSet::find(path, watch)? {
+            return Ok(Some(Files::Shards(set)));
         }
         return Err(Error::IsFile { path: path.to_path_buf(), found: kinds::describe(path) });
     }
@@ -118,13 +124,16 @@ pub(super) fn open_files(
         let [train, test] = [CifarSplit::Train, CifarSplit::Test].map(|split| split.files(&folder));
         if train.iter().chain(&test).any(|file| file.is_file()) {
             let test = if test[0].is_file() { test } else { Vec::new() };
-            return open_cifar(&folder, &train, &test, watch).map(Some);
+            let splits = open_cifar(&folder, &train, &test, watch)?;
+            return Ok(Some(Files::Splits(splits)));
         }
     }
     kinds::refuse_other_cifar(path)?;
     match idx::locate(path)? {
-        Some((folder, images)) => open_idx(&folder, &images, watch).map(Some),
-        None => shards::open_splits(path, limits, cache, watch),
+        Some((folder, images)) => {
+            open_idx(&folder, &images, watch).map(|splits| Some(Files::Splits(splits)))
+        }
+        None => Ok(ShardSet::find(path, watch)?.map(Files::Shards)),
     }
 }
 

@@ -74,6 +74,11 @@ impl ShardSet {
         self.manifest.as_ref()
     }
 
+    /// Whether a description names the classes; else they are numbers, up to the largest of a part.
+    pub fn has_names(&self) -> bool {
+        self.manifest.is_some() || self.names.is_some()
+    }
+
     /// What the user should know, one sentence each.
     pub fn notes(&self) -> &[String] {
         &self.notes

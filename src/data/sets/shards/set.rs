@@ -65,7 +65,7 @@ impl Shards {
     ///
     /// # Errors
     /// [`Error::Record`] if a label is not below their number.
-    pub(super) fn with_classes(self, classes: &[String]) -> Result<Self, Error> {
+    pub(in crate::data::sets) fn with_classes(self, classes: &[String]) -> Result<Self, Error> {
         self.check_labels(classes.len())?;
         Ok(Self { classes: classes.to_vec(), ..self })
     }
