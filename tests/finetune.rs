@@ -648,6 +648,54 @@ fn stopped_before_the_first_step_it_leaves_nothing() {
     }
 }
 
+/// Counts how often it is asked whether to stop, and says yes from some time on.
+struct Looks {
+    looked: AtomicU64,
+    most: u64,
+}
+
+impl Watch for Looks {
+    fn progress(&self, _: &'static str, _: u64, _: Option<u64>) {}
+
+    fn stopped(&self) -> bool {
+        self.looked.fetch_add(1, Ordering::Relaxed) >= self.most
+    }
+}
+
+/// A batch of features takes seconds for a large network on photographs: it is not waited for.
+#[test]
+fn features_are_stopped_between_layers() {
+    let fixture = Fixture::new(&["circle", "ring"], 34);
+    let weights = WeightsFile::open(fixture.path("weights.safetensors"), &Overrides::default());
+    let weights = StartingWeights::of_file(&weights.unwrap()).unwrap();
+    let data = TrainData::new(data::open(Some(&fixture.path("data"))).unwrap(), 0).unwrap();
+    let options = RunOptions { backend: Backend::Native(Isa::best()), save_every: Duration::MAX };
+    let open = |out: &str, most: u64| {
+        let watch = Looks { looked: AtomicU64::new(0), most };
+        let config = config(&weights, &data, true);
+        let out = fixture.path(out);
+        let run = resnet_cpu::train::Run::open_from(
+            Some(&weights),
+            &out,
+            config,
+            &data,
+            options,
+            &Disk,
+            &watch,
+        );
+        (run.err().map(|error| error.to_string()), watch.looked.into_inner())
+    };
+    let (error, all) = open("whole", u64::MAX);
+    assert_eq!(error, None);
+    // A batch of training images and one of validation: 22 layers each, beside what reads images.
+    assert!(all >= 2 * 22, "{all} looks");
+    for most in [all / 4, all / 2, all * 3 / 4] {
+        let (error, _) = open("stopped", most);
+        assert!(error.is_some_and(|error| error.contains("interrupted")), "{most} of {all}");
+        assert!(!fixture.path("stopped").exists(), "{most} of {all}");
+    }
+}
+
 #[test]
 fn a_plan_says_what_fine_tuning_takes_and_writes_nothing() {
     let fixture = Fixture::new(&["circle", "ring"], 20);
