@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use resnet_cpu::data::View;
-use resnet_cpu::data::shards::Manifest;
+use resnet_cpu::data::shards::{Manifest, Within};
 
 use crate::error::ToolError;
 use crate::machine::Machine;
@@ -122,6 +122,7 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> Result<(), ToolError> {
     let prefix = prefix(&args.input);
     let mut manifest = Manifest::new(source.classes);
     (manifest.pad, manifest.flip) = (pad, flip);
+    manifest.within = Within::of(&machine.limits);
     manifest.pack = settings;
     let (mut before, mut measured) = (0, None);
     for part in &parts {
@@ -136,7 +137,8 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> Result<(), ToolError> {
             before,
             total,
         };
-        let Packed { split, sums } = job.run()?;
+        let Packed { split, sums, within } = job.run()?;
+        manifest.within = manifest.within.or(within);
         manifest.splits.insert(part.name.to_owned(), split);
         measured = measured.or(sums);
         before += part.order.len() as u64;

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use resnet_cpu::data::shards::{RawImage, Record};
-use resnet_cpu::data::{Dataset, Statistics, View, epoch_order, open as open_set};
+use resnet_cpu::data::shards::{RawImage, Record, Within};
+use resnet_cpu::data::{Dataset, Limits, Statistics, View, epoch_order, open as open_set};
 use resnet_cpu::runtime::Unwatched;
 
 use super::support::{
@@ -296,4 +296,25 @@ fn a_single_tar_is_packed_wherever_it_lies() {
     let skipped = &manifest(&root.path().join("near")).splits["train"].skipped;
     assert_eq!(skipped[0].image, "web.tar, record 3 (sample3.jpeg)");
     assert_eq!(open(&root.path().join("near"), "train").classes(), 3);
+}
+
+#[test]
+fn the_limits_of_a_pack_are_kept() {
+    let root = tempfile::tempdir().unwrap();
+    class_folders(&root.path().join("in"), &[("train", 12), ("val", 3)]);
+    let within = |out: &str, flags: &[&str]| {
+        run(root.path(), &[&["pack", "in", out, "--crop", "16"], flags].concat()).succeeds();
+        let text = fs::read_to_string(root.path().join(out).join("dataset.json")).unwrap();
+        (text.contains("within"), manifest(&root.path().join(out)).within)
+    };
+    let usual = Within::of(&Limits::default());
+    assert_eq!(within("usual", &[]), (false, usual));
+    let large = Within { side: 20_000, ..usual };
+    assert_eq!(within("large", &["--max-side", "20000"]), (true, large));
+    assert_eq!(within("small", &["--max-side", "90"]), (true, Within { side: 90, ..usual }));
+    // What was packed before an interruption counts, too: here all of train.
+    write(&root.path().join("in/val/cat/none.png"), b"");
+    run(root.path(), &["pack", "in", "again", "--crop", "16", "--max-side", "20000"])
+        .fails(1, &["none.png"]);
+    assert_eq!(within("again", &["--on-bad-image", "skip"]), (true, large));
 }

@@ -50,12 +50,53 @@ pub struct Manifest {
     /// [`Dataset::may_flip`](crate::data::Dataset::may_flip) of the set that was packed.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub flip: bool,
+    /// How large an image may have been when it was packed: whoever allows as much can read all.
+    #[serde(default, skip_serializing_if = "Within::is_usual")]
+    pub within: Within,
     /// How it was packed: settings of `resnet-data pack`, which reading does not need.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pack: BTreeMap<String, serde_json::Value>,
     /// What was measured on the images of `train`, one entry for each view of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub statistics: Vec<Measured>,
+}
+
+/// How large images were allowed to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Within {
+    /// [`Limits::side`].
+    pub side: u32,
+    /// [`Limits::bytes`].
+    pub bytes: u64,
+}
+
+impl Within {
+    /// That of `limits`.
+    pub fn of(limits: &Limits) -> Self {
+        Self { side: limits.side, bytes: limits.bytes }
+    }
+
+    /// What allows all that either does.
+    pub fn or(self, other: Self) -> Self {
+        Self { side: self.side.max(other.side), bytes: self.bytes.max(other.bytes) }
+    }
+
+    /// Whether whatever is within these is within `limits`.
+    pub fn fits(self, limits: &Limits) -> bool {
+        self.side <= limits.side && self.bytes <= limits.bytes
+    }
+
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Within {
+    /// The usual limits.
+    fn default() -> Self {
+        Self::of(&Limits::default())
+    }
 }
 
 /// A part of a packed set.
@@ -117,6 +158,7 @@ impl Manifest {
             splits: BTreeMap::new(),
             pad: None,
             flip: true,
+            within: Within::default(),
             pack: BTreeMap::new(),
             statistics: Vec::new(),
         }
@@ -339,6 +381,7 @@ mod tests {
         assert!(!text.contains("\"flip\"") && !text.contains("\n  \"pad\""), "{text}");
         let before = parse(text.as_bytes()).unwrap();
         assert_eq!((before.pad, before.flip), (None, true));
+        assert_eq!(before.within, Within::of(&Limits::default()));
         let digits = Manifest { pad: Some(32), flip: false, ..manifest() };
         assert_eq!(parse(&digits.to_bytes().unwrap()).unwrap(), digits);
     }

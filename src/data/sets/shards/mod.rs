@@ -22,7 +22,7 @@ mod write;
 
 pub use find::ShardSet;
 pub use index::{Index, Record};
-pub use manifest::{MANIFEST, Manifest, ShardInfo, Skipped, Split};
+pub use manifest::{MANIFEST, Manifest, ShardInfo, Skipped, Split, Within};
 pub use measured::{MeanFile, Measured};
 pub use open::{check_shard, scan_shard};
 pub use raw::RawImage;

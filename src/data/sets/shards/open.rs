@@ -77,8 +77,8 @@ impl ShardSet {
             true => manifest.statistics.clone(),
             false => Vec::new(),
         };
-        let (folder, &Manifest { pad, flip, .. }) = (self.folder.clone(), manifest);
-        Some(Packed { folder, statistics, pad, may_flip: flip })
+        let (folder, &Manifest { pad, flip, within, .. }) = (self.folder.clone(), manifest);
+        Some(Packed { folder, statistics, pad, may_flip: flip, within })
     }
 
     /// What the description says about a tar.

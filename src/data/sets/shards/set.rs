@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::index::{Index, Record};
+use super::manifest::Within;
 use super::map::MappedTar;
 use super::measured::Measured;
 use super::raw::RawImage;
@@ -32,6 +33,8 @@ pub(super) struct Packed {
     /// What their source said of them ([`Dataset::pad`], [`Dataset::may_flip`]).
     pub(super) pad: Option<usize>,
     pub(super) may_flip: bool,
+    /// What they were decoded within.
+    pub(super) within: Within,
 }
 
 /// A tar and what is in it.
@@ -239,11 +242,10 @@ impl Dataset for Shards {
         Some(hash.value())
     }
 
-    /// Whatever is packed was decoded, within the usual limits and by the usual decoder.
+    /// Whatever is packed was decoded, within the limits of that time and by the usual decoder.
     fn is_verified(&self) -> bool {
-        let usual = Limits::default();
-        let within = self.limits.side >= usual.side && self.limits.bytes >= usual.bytes;
-        self.packed.is_some() && within && self.limits.decoder == usual.decoder
+        let fits = |packed: &Packed| packed.within.fits(&self.limits);
+        self.packed.as_ref().is_some_and(fits) && self.limits.decoder == JpegDecoder::default()
     }
 
     fn measured(&self, view: View) -> Result<Option<Statistics>, Error> {
