@@ -6,6 +6,7 @@
 
 mod encode;
 mod folder;
+mod part;
 mod plan;
 mod settings;
 mod source;
@@ -25,7 +26,7 @@ use crate::output::{grouped, size};
 use crate::progress::Progress;
 use crate::stats::store_measured;
 use folder::OutFolder;
-use plan::PartPlan;
+use part::PartPlan;
 use settings::Choices;
 use source::HoldOut;
 use store::Format;

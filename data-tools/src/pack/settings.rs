@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::plan::PartPlan;
+use super::part::PartPlan;
 use super::source::Source;
 use super::store::{Format, Rule};
 use resnet_cpu::data::View;

@@ -9,7 +9,7 @@ use resnet_cpu::data::{self, Limits, Sums};
 use resnet_cpu::runtime::{Disk, Team, Watch, team};
 
 use super::folder::{Done, OutFolder};
-use super::plan::PartPlan;
+use super::part::PartPlan;
 use super::settings::Choices;
 use super::store::{Rule, Stored, is_bad_image};
 use crate::error::ToolError;

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::manifest::{Found, MANIFEST, Manifest};
+use super::MANIFEST;
+use super::manifest::{Found, Manifest};
 use super::scan::holds_samples;
 use crate::data::Error;
 use crate::data::decode::regular;

@@ -18,12 +18,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::measured::Measured;
+use super::{MANIFEST, hexadecimal};
 use crate::data::Error;
 use crate::data::decode::{Limits, regular};
 use crate::runtime::{Storage, write_durably};
 
-/// The name of the file in the folder of the shards.
-pub const MANIFEST: &str = "dataset.json";
 const FORMAT: &str = "resnet-cpu shards";
 /// The version that is written, and the only one that is read.
 const VERSION: u32 = 1;
@@ -305,28 +304,6 @@ fn yes() -> bool {
 
 fn is_yes(value: &bool) -> bool {
     *value
-}
-
-/// A checksum as eight hexadecimal digits.
-pub(super) mod hexadecimal {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(in super::super) fn serialize<S: Serializer>(
-        crc: &u32,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format!("{crc:08x}"))
-    }
-
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<u32, D::Error> {
-        let text = String::deserialize(from)?;
-        let crc = u32::from_str_radix(&text, 16).ok().filter(|crc| format!("{crc:08x}") == text);
-        crc.ok_or_else(|| {
-            D::Error::custom(format!("expected eight digits of a CRC32C, found {text:?}"))
-        })
-    }
 }
 
 #[cfg(test)]

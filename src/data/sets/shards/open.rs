@@ -4,15 +4,15 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::MOST_CLASSES;
 use super::find::ShardSet;
 use super::index::{Index, Record};
-use super::manifest::{MANIFEST, Manifest, ShardInfo};
+use super::manifest::{Manifest, ShardInfo};
 use super::map::MappedTar;
 use super::scan::scan;
 use super::set::{Packed, Shard, Shards};
 use super::watched::Part;
 use super::write::write_index;
+use super::{MANIFEST, MOST_CLASSES};
 use crate::data::decode::{Limits, regular};
 use crate::data::hash::Hash;
 use crate::data::stamp::Stamp;
