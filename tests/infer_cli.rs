@@ -6,6 +6,8 @@ mod common;
 use common::fixture::Fixture;
 use common::program::{Run, finish};
 use common::schema::violation;
+use resnet_cpu::model::{InitOptions, ModelSpec, Network, Options, initialize};
+use resnet_cpu::weights::{Metadata, PixelMean, StatedPreprocess, write_weights};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -75,6 +77,50 @@ fn ten_crops_are_averaged() {
     let run = fixture.infer(&["--resize", "40", "--top", "10", "--json", "images"]);
     assert_ne!(predictions(&lines(&run)), predictions(&found));
     fixture.infer(&["--crops", "five", "x"]).fails(2, &["--crops", "center, ten"]);
+}
+
+/// A network that was trained with a mean of each pixel sees other sizes with the means of the channels.
+#[test]
+fn at_other_sizes_a_per_pixel_mean_is_one_of_channels() {
+    let fixture = Fixture::new();
+    let network = Network::new(&ModelSpec::new("resnet20", Options::default()).unwrap());
+    let params = initialize(&network, 1, InitOptions::default());
+    // Of each row another; the channels' means are 0.5, 0.25 and 0.75.
+    let row = |y: usize| y as f32 / 31.0 - 0.5;
+    let pixel = |i: usize| [0.5, 0.25, 0.75].map(|mean: f32| mean + row(i / 32) / 2.0);
+    let values: Vec<f32> = (0..32 * 32).flat_map(pixel).collect();
+    let mean = PixelMean { height: 32, width: 32, values: values.into() };
+    let entries = Metadata {
+        preprocess: StatedPreprocess { crop: Some(32), ..Default::default() },
+        ..Metadata::of_spec(&network.spec)
+    };
+    let path = fixture.path("pixels.safetensors");
+    write_weights(path, &network, &params, Some(&mean), &entries.entries()).unwrap();
+    let infer = |args: &str| {
+        let args = format!("infer --weights pixels.safetensors --json --top 10 images {args}");
+        let run = fixture.run(&args.split_whitespace().collect::<Vec<_>>());
+        assert_eq!(run.code, 0, "{}", run.err);
+        let predictions = lines(&run).into_iter().map(|line| line["predictions"].clone());
+        (predictions.collect::<Vec<_>>(), run.err)
+    };
+    let said = "per-pixel mean is one of 32 x 32 inputs: of 40 x 40, its mean of each channel is subtracted";
+    let (other, err) = infer("--resize 44 --crop 40");
+    assert!(err.contains(said), "{err}");
+    assert!(err.contains("mean 0.5,0.25,0.75, std 1,1,1"), "{err}");
+    let (by_hand, err) = infer("--resize 44 --crop 40 --mean 0.5,0.25,0.75 --std 1,1,1");
+    assert_eq!(other, by_hand);
+    assert!(!err.contains("per-pixel"), "{err}");
+    // At its own size it is what it was, and another thing.
+    let (own, err) = infer("");
+    assert!(err.contains("the file's per-pixel mean") && !err.contains("each channel"), "{err}");
+    assert_ne!(own, infer("--mean 0.5,0.25,0.75 --std 1,1,1").0);
+    // A file for the other size can be written.
+    let convert = "convert pixels.safetensors other.safetensors --resize 44 --crop 40";
+    let run = fixture.run(&convert.split_whitespace().collect::<Vec<_>>());
+    assert!(run.code == 0 && run.err.contains(said), "{}", run.err);
+    let converted = ["infer", "-w", "other.safetensors", "--json", "--top", "10", "images"];
+    let predictions = lines(&fixture.run(&converted)).into_iter();
+    assert_eq!(predictions.map(|line| line["predictions"].clone()).collect::<Vec<_>>(), other);
 }
 
 #[test]

@@ -209,6 +209,11 @@ fn class_folders_small_and_large() {
     let run = fixture.run("train shapes --epochs 1 --val-split 6 --out a");
     assert_eq!(run.code, 0, "{}", run.err);
     assert!(run.err.contains("classes           = 3"), "{}", run.err);
+    // All 36 are used, and no more than that is held out.
+    for part in ["training images   = 30", "validation images = 6"] {
+        assert!(run.err.contains(part), "{}", run.err);
+    }
+    assert!(!run.err.contains("a tenth"), "{}", run.err);
     assert!(run.out.starts_with("validation top-1 "), "{}", run.out);
     assert!(run.out.contains(", best ") && run.out.contains(" after epoch 1"), "{}", run.out);
     let large = image::RgbImage::new(300, 200);

@@ -5,9 +5,10 @@ mod common;
 
 use common::program::{Run, finish, program};
 use common::shards::{pack, png};
-use resnet_cpu::data::shards::{Index, Measured};
+use resnet_cpu::data::shards::{Index, Manifest, Measured};
 use resnet_cpu::data::{self, Statistics, View, demo};
 use resnet_cpu::runtime::{Disk, Unwatched};
+use resnet_cpu::weights::WeightsFile;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -78,6 +79,22 @@ impl Fixture {
         images.sort();
         images[4].clone()
     }
+}
+
+/// Digits stay digits where they are packed: not mirrored, and seen in the square that they stood in.
+#[test]
+fn a_packed_set_says_what_its_source_said() {
+    let fixture = Fixture::shards();
+    let plan = |flags: &str| fixture.train("plan", &format!("--plan -v {flags}")).err;
+    assert!(plan("").contains("augment           = crop-flip"), "{}", plan(""));
+    let mut manifest = Manifest::read(&fixture.path("data")).unwrap();
+    (manifest.pad, manifest.flip) = (Some(32), false);
+    manifest.write(&Disk, &fixture.path("data")).unwrap();
+    assert!(plan("").contains("augment           = crop\n"), "{}", plan(""));
+    assert!(plan("--augment crop-flip").contains("augment           = crop-flip"));
+    fixture.done("run", "");
+    let weights = WeightsFile::open(fixture.path("run/best.safetensors"), &Default::default());
+    assert_eq!(weights.unwrap().preprocess().pad, Some(32));
 }
 
 /// Writes a file of the same size and time that is no image.

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use resnet_cpu::data::shards::{MANIFEST, Measured, ShardSet};
-use resnet_cpu::data::{Statistics, View};
+use resnet_cpu::data::{Dataset, Statistics, View};
 use resnet_cpu::runtime::{Disk, write_durably};
 use serde_json::json;
 
@@ -38,8 +38,8 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> Result<(), ToolError> {
         )));
     };
     let mut manifest = manifest.clone();
-    let view = View::of(args.resize.into(), args.crop.into());
     let data = set.open("train", machine.limits, &machine.cache, &progress)?;
+    let view = View { pad: data.pad(), ..View::of(args.resize.into(), args.crop.into()) };
     let statistics = Statistics::of(&data, view, &progress)?;
     let measured = store_measured(&statistics, view, path)?;
     manifest.statistics.retain(|other| other.view() != view);

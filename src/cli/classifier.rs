@@ -85,7 +85,7 @@ impl ClassifierArgs {
         if crops == Crops::Ten {
             notes.push("ten crops of each image, with their probabilities averaged".to_owned());
         }
-        let (preprocess, preparation) = self.preprocessing.resolve(&path, &file, pad)?;
+        let (preprocess, preparation) = self.preprocessing.resolve(&file, pad)?;
         if names.is_none() {
             notes.push(format!(
                 "the names of the {} classes are not known (--labels FILE gives them)",
@@ -95,7 +95,7 @@ impl ClassifierArgs {
         let model = Model::new(&file.network().clone(), file, machine.backend)
             .with_convolutions(self.convolutions.choice());
         let classifier = Classifier::new(model, preprocess, names);
-        notes.push(preparation);
+        notes.extend(preparation);
         let classifier = classifier.map_err(|error| match (&error, &self.labels) {
             (InferError::Labels { .. }, Some(file)) => {
                 CliError::failed(format!("{}: {error}", file.display()))

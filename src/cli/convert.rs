@@ -72,8 +72,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let storage = storage(input, output, args.force)?;
     let weights = WeightsFile::open(input, &overrides).map_err(CliError::failed)?;
     note_weights(machine, input, &weights);
-    let (used, note) = args.preprocessing.resolve(input, &weights, None)?;
-    machine.note(&note);
+    let (used, notes) = args.preprocessing.resolve(&weights, None)?;
+    notes.iter().for_each(|note| machine.note(note));
     let classes = match &args.labels {
         Some(file) => Some(read_labels(file, weights.spec().classes)?),
         None => class_names(&weights),

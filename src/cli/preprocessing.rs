@@ -1,7 +1,5 @@
 //! The options that say how images become inputs.
 
-use std::path::Path;
-
 use resnet_cpu::data::{CropMode, Interpolation, Mean, Preprocess, View};
 use resnet_cpu::infer::preprocess;
 use resnet_cpu::weights::{StatedPreprocess, WeightsFile, parse_mean, parse_std};
@@ -38,15 +36,14 @@ pub(super) struct PreprocessingArgs {
 }
 
 impl PreprocessingArgs {
-    /// The preprocessing that these options and the file at `path` ask for; and a note that says what it
+    /// The preprocessing that these options and the file ask for; and notes that say what it
     /// is and what of it was assumed. Where neither says anything of sizes, images are put in a black square
     /// of `pad`, as the data have it.
     pub(super) fn resolve(
         &self,
-        path: &Path,
         weights: &WeightsFile,
         pad: Option<usize>,
-    ) -> Result<(Preprocess, String), CliError> {
+    ) -> Result<(Preprocess, Vec<String>), CliError> {
         let StatedPreprocess { resize, crop, pad: stated, .. } = *weights.preprocess();
         let sized = [self.resize, self.crop].iter().any(Option::is_some)
             || [resize, crop, stated].iter().any(Option::is_some);
@@ -59,8 +56,7 @@ impl PreprocessingArgs {
             interpolation: self.interpolation,
             crop_mode: self.crop_mode,
         };
-        let (used, assumed) = preprocess(weights, &asked)
-            .map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
+        let (used, assumed) = preprocess(weights, &asked);
         let View { resize, crop, mode, .. } = used.view;
         let given = self.resize.is_some() || self.crop.is_some();
         if let Some(resize) =
@@ -71,8 +67,16 @@ impl PreprocessingArgs {
                  --crop"
             )));
         }
-        let note = note(&used, &assumed);
-        Ok((used, note))
+        let mut notes = vec![note(&used, &assumed)];
+        let of_pixels = weights.pixel_mean().filter(|_| self.mean.is_none() && self.std.is_none());
+        if let (Some(mean), Mean::Channel { .. }) = (of_pixels, &used.mean) {
+            notes.push(format!(
+                "the file's per-pixel mean is one of {} x {} inputs: of {crop} x {crop}, its mean of each channel is \
+                 subtracted",
+                mean.width, mean.height
+            ));
+        }
+        Ok((used, notes))
     }
 }
 

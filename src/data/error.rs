@@ -240,6 +240,17 @@ pub enum SettingError {
         /// Images of the set.
         images: usize,
     },
+    /// Images are to be held out of a set of which a part is held out already: those would be lost.
+    #[error(
+        "expected a set that was opened whole, since a part of it is held out already: found \
+         {train} images for training and {val} for validation"
+    )]
+    HeldOutTwice {
+        /// Images for training.
+        train: usize,
+        /// Images for validation.
+        val: usize,
+    },
     /// A batch that the set cannot fill, or an empty one.
     #[error("batch: expected 1 to {images} (the images of the set), found {batch}")]
     Batch {

@@ -17,8 +17,9 @@ mod sampler;
 mod scan;
 mod sets;
 mod stamp;
+mod subset;
 
-pub use dataset::{Dataset, Subset};
+pub use dataset::Dataset;
 pub use decode::{
     JpegDecoder, Limits, NoDecoder, decode, decode_part, is_plain_jpeg, read_image, read_image_from,
 };
@@ -34,6 +35,7 @@ pub use sampler::{Picked, Sampler, epoch_order};
 pub use scan::{BadImages, Scan};
 pub use sets::{
     CifarRecords, CifarSplit, ImageFolder, ImageList, Kind, Labelled, MemoryDataset, Split, Splits,
-    ValidationOrigin, cifar, collect_images, demo, open, open_cached, open_split, open_with,
-    shards,
+    ValidationOrigin, Wanted, cifar, collect_images, demo, open, open_as, open_cached, open_split,
+    open_with, shards,
 };
+pub use subset::Subset;

@@ -30,10 +30,11 @@ pub struct TrainData {
 
 impl TrainData {
     /// The data set `splits`. If `held_out` is more than 0, that many training images are held out for
-    /// validation, instead of the set's own validation images.
+    /// validation, instead of the set's own validation images: of class folders that nobody has split
+    /// ([`Wanted::whole`](data::Wanted::whole)), of each class in proportion.
     ///
     /// # Errors
-    /// As many are to be held out as there are, or more.
+    /// As many are to be held out as there are, or more, or a part of the set is held out already.
     pub fn new(splits: Splits, held_out: u64) -> Result<Self, SettingError> {
         let Splits { train, val, origin, kind, .. } = splits;
         // An empty set is none, whatever made it.
@@ -41,8 +42,15 @@ impl TrainData {
         if held_out == 0 {
             return Ok(Self { train, val, origin, kind, cache: Cache::none() });
         }
+        if let (ValidationOrigin::HeldOut, Some(val)) = (origin, &val) {
+            return Err(SettingError::HeldOutTwice { train: train.len(), val: val.len() });
+        }
         let held_out = usize::try_from(held_out).unwrap_or(usize::MAX);
-        let (train, val) = Subset::hold_out(Arc::from(train), held_out)?;
+        let unsplit = (kind, origin) == (Kind::ClassFolders, ValidationOrigin::HeldOut);
+        let (train, val) = match unsplit {
+            true => Subset::hold_out_of_each_class(Arc::from(train), held_out)?,
+            false => Subset::hold_out(Arc::from(train), held_out)?,
+        };
         let origin = ValidationOrigin::HeldOut;
         let (train, val) = (Box::new(train), Some(Box::new(val) as Box<dyn Dataset>));
         Ok(Self { train, val, origin, kind, cache: Cache::none() })
@@ -71,7 +79,7 @@ impl TrainData {
             val_images: val.map_or(0, |val| val.len() as u64),
             test: val.is_some() && self.origin == ValidationOrigin::Test,
         };
-        if !self.kind.may_flip() && config.flip() {
+        if !self.train.may_flip() && config.flip() {
             match config.augment {
                 Augment::CropFlip => config.augment = Augment::Crop,
                 _ => config.images.flip = Some(false),

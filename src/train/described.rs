@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::config::Config;
-use super::settings::{SETTINGS, Setting};
+use super::setting::Setting;
+use super::settings::SETTINGS;
 
 impl Config {
     /// All settings as text, by their names on the command line; those that do not apply are left out.

@@ -1,7 +1,7 @@
 //! The part of the table of settings that says what is done to training images.
 
 use super::images::{ColourKind, CropKind, LEAST_AREA, SideEpochs};
-use super::settings::{Heading, Setting};
+use super::setting::{Heading, Setting};
 use super::values::{named, number, parse, put, switch};
 
 pub(super) const CROP: Setting =

@@ -24,6 +24,7 @@ mod recipes;
 mod report;
 mod run;
 mod schedule;
+mod setting;
 mod settings;
 mod spelled;
 mod state;
@@ -50,6 +51,7 @@ pub use schedule::{
     ERROR_WINDOW, LearningRate, Schedule, ScheduleState, UnknownSchedule, Warmup,
     default_milestones,
 };
-pub use settings::{Heading, SETTINGS, Setting};
+pub use setting::{Heading, Setting};
+pub use settings::SETTINGS;
 pub use state::{Best, InferenceInfo, Progress, State};
 pub use trainer::{StepReport, Validation};

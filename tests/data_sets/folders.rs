@@ -1,6 +1,13 @@
 //! Class folders: what is trained on and what validated on, what is held out, what is skipped.
 
 use super::*;
+use resnet_cpu::runtime::{Cache, Unwatched};
+use resnet_cpu::train::TrainData;
+
+fn open_whole(folder: &Path) -> Result<Splits, Error> {
+    let wanted = data::Wanted { whole: true, test: false };
+    data::open_as(Some(folder), wanted, Limits::default(), &Cache::none(), &Unwatched)
+}
 
 #[test]
 fn class_folders_with_validation() {
@@ -116,6 +123,61 @@ fn images_can_be_held_out() {
 }
 
 #[test]
+fn images_are_held_out_of_each_class_in_proportion() {
+    let root = tempfile::tempdir().unwrap();
+    for (class, images) in [("a", 1), ("b", 3), ("c", 16), ("d", 40)] {
+        for i in 0..images {
+            put_image(root.path(), &format!("{class}/{i:02}.png"), 1);
+        }
+    }
+    let splits = open_whole(root.path()).unwrap();
+    assert!(splits.val.is_none() && splits.notes.is_empty(), "{:?}", splits.notes);
+    let data: Arc<dyn Dataset> = Arc::from(splits.train);
+    assert_eq!(data.len(), 60);
+    let counts = |set: &Subset| {
+        let mut counts = [0; 4];
+        (0..set.len()).for_each(|i| counts[set.label(i)] += 1);
+        counts
+    };
+    for (held_out, expected) in [
+        (6, [0, 0, 2, 4]),
+        (15, [0, 1, 4, 10]),
+        (1, [0, 0, 0, 1]),
+        // Each class keeps an image as long as there are enough.
+        (56, [0, 2, 15, 39]),
+    ] {
+        let (train, val) = Subset::hold_out_of_each_class(data.clone(), held_out).unwrap();
+        assert_eq!((train.len(), val.len()), (60 - held_out, held_out));
+        assert_eq!(counts(&val), expected, "{held_out}");
+        let names = |set: &Subset| (0..set.len()).map(|i| set.name(i)).collect::<Vec<_>>();
+        assert!(names(&train).is_sorted() && names(&val).is_sorted());
+        let mut all = [names(&train), names(&val)].concat();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 60);
+        let again = Subset::hold_out_of_each_class(data.clone(), held_out).unwrap();
+        assert_eq!(again.1.fingerprint(), val.fingerprint());
+    }
+    let (_, val) = Subset::hold_out_of_each_class(data.clone(), 58).unwrap();
+    assert_eq!(val.len(), 58);
+    for held_out in [0, 60] {
+        assert!(Subset::hold_out_of_each_class(data.clone(), held_out).is_err());
+    }
+}
+
+#[test]
+fn nothing_is_held_out_twice() {
+    let root = tempfile::tempdir().unwrap();
+    for i in 0..40 {
+        put_image(root.path(), &format!("{}/{i:02}.png", ["a", "b"][i % 2]), 1);
+    }
+    let data = TrainData::new(open_whole(root.path()).unwrap(), 6).unwrap();
+    assert_eq!((data.train.len(), data.val.unwrap().len()), (34, 6));
+    let error = TrainData::new(open(root.path()).unwrap(), 6).err().unwrap().to_string();
+    assert!(error.contains("found 36 images for training and 4 for"), "{error}");
+}
+
+#[test]
 fn parts_have_many_names() {
     for (train, val, origin) in [
         ("Train", "Test", ValidationOrigin::Test),
@@ -149,6 +211,39 @@ fn a_test_folder_beside_validation_is_left_alone() {
     let splits = open(root.path()).unwrap();
     assert_eq!(splits.origin, ValidationOrigin::Val);
     assert!(splits.notes[0].ends_with("not used: test"), "{:?}", splits.notes);
+    assert!(splits.test.is_none());
+}
+
+#[test]
+fn a_test_folder_beside_validation_can_be_wanted() {
+    let root = tempfile::tempdir().unwrap();
+    for image in ["train/a/1", "train/b/1", "train/c/1", "val/a/2", "val/b/2", "val/c/2"] {
+        put_image(root.path(), &format!("{image}.png"), 1);
+    }
+    let wanted = || {
+        let wanted = data::Wanted { whole: false, test: true };
+        data::open_as(Some(root.path()), wanted, Limits::default(), &Cache::none(), &Unwatched)
+    };
+    assert!(wanted().unwrap().test.is_none());
+    // Of some of the classes: their labels are those of training.
+    put_image(root.path(), "test/c/3.png", 7);
+    put_image(root.path(), "test/b/3.png", 8);
+    let splits = wanted().unwrap();
+    assert_eq!((splits.origin, splits.val.unwrap().len()), (ValidationOrigin::Val, 3));
+    assert!(splits.notes.is_empty(), "{:?}", splits.notes);
+    let test = splits.test.unwrap();
+    assert_eq!(
+        (test.len(), test.classes(), test.class_names()),
+        (2, 3, splits.train.class_names())
+    );
+    assert_eq!([test.label(0), test.label(1)], [1, 2]);
+    assert_eq!(first_bytes(&*test), [8, 7]);
+    put_image(root.path(), "test/dog/3.png", 1);
+    let error = wanted().err().unwrap().to_string();
+    assert!(
+        error.ends_with("test: expected the classes of the training folder, found also dog"),
+        "{error}"
+    );
 }
 
 #[test]

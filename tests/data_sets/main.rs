@@ -136,7 +136,7 @@ fn idx_files_plain_and_gzipped() {
     put(path, "train-labels.idx1-ubyte", &idx(&[3], &[2, 0, 1]));
     let splits = open(path).unwrap();
     assert_eq!((splits.kind, splits.train.classes()), (Kind::Idx, 3));
-    assert!(splits.val.is_none() && !splits.kind.may_flip());
+    assert!(splits.val.is_none() && !splits.train.may_flip());
     assert_eq!(labels(&*splits.train), [2, 0, 1]);
     assert_eq!(splits.train.class_names().unwrap(), ["0", "1", "2"]);
     // Two by one pixels; a network sees them in the middle of black.

@@ -1,7 +1,8 @@
 //! Sets that were packed: what is read from them, and by what they are known.
 
 use super::*;
-use resnet_cpu::data::{Kind, ValidationOrigin};
+use resnet_cpu::data::shards::Within;
+use resnet_cpu::data::{JpegDecoder, Kind, ValidationOrigin};
 
 #[test]
 fn a_packed_set_is_read_as_it_was_written() {
@@ -167,5 +168,49 @@ fn what_cannot_be_a_record_is_refused() {
         });
         assert!(written.is_err(), "{key}.{extension}");
         assert!(contents(folder.path()).is_empty());
+    }
+}
+
+/// What only the index knew, that bytes are those of a file, is lost, and nothing depends on it.
+#[test]
+fn an_index_that_is_lost_is_made_again_and_changes_nothing() {
+    let packed = Packed::small();
+    let (tar, index) = (packed.at("train-000000.tar"), packed.at("train-000000.tar.index"));
+    let mut marked = Index::read(&index).unwrap();
+    marked.records.iter_mut().for_each(|record| record.flags |= Record::UNTOUCHED);
+    std::fs::write(&index, marked.to_bytes()).unwrap();
+    let before = open(packed.path()).unwrap().train;
+    assert!(problems(packed.path()).is_empty());
+    std::fs::remove_file(&index).unwrap();
+    let after = open(packed.path()).unwrap().train;
+    assert_eq!(after.fingerprint(), before.fingerprint());
+    assert_eq!((after.stamp(), after.is_verified()), (before.stamp(), true));
+    for i in 0..before.len() {
+        assert_eq!(after.image(i).unwrap(), before.image(i).unwrap());
+    }
+    assert!(problems(packed.path()).is_empty());
+    let made = Index::read(&Index::path(&tar)).unwrap();
+    let flags = |index: &Index| index.records.iter().map(|r| r.flags).collect::<Vec<_>>();
+    assert_eq!((flags(&marked), flags(&made)), (vec![2, 3, 2, 2], vec![0, 1, 0, 0]));
+}
+
+#[test]
+fn all_is_known_to_be_good_within_the_limits_of_the_pack() {
+    let mut packed = Packed::small();
+    let usual = Limits::default();
+    let open = |packed: &Packed, limits: Limits| {
+        let set = ShardSet::find(packed.path(), &Unwatched).unwrap().unwrap();
+        set.open("train", limits, &Cache::none(), &Unwatched).unwrap().is_verified()
+    };
+    assert!(open(&packed, usual));
+    assert!(!open(&packed, Limits { side: usual.side - 1, ..usual }));
+    assert!(!open(&packed, Limits { decoder: JpegDecoder::LibjpegTurbo, ..usual }));
+    for (side, bytes) in [(20_000, usual.bytes), (usual.side, 1 << 30), (100, 5000)] {
+        packed.manifest.within = Within { side, bytes };
+        packed.describe();
+        assert_eq!(open(&packed, usual), side == 100);
+        assert!(open(&packed, Limits { side, bytes, ..usual }));
+        assert!(!open(&packed, Limits { side: side - 1, bytes, ..usual }));
+        assert!(!open(&packed, Limits { side, bytes: bytes - 1, ..usual }));
     }
 }

@@ -5,7 +5,9 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use resnet_cpu::data::shards::{Index, MANIFEST, Manifest, ShardInfo, Skipped, check_shard};
+use resnet_cpu::data::shards::{
+    Index, MANIFEST, Manifest, ShardInfo, Skipped, Within, check_shard,
+};
 use resnet_cpu::runtime::{Disk, Watch, write_durably};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,8 @@ pub(super) struct Done {
     pub(super) end: usize,
     pub(super) shard: ShardInfo,
     pub(super) skipped: Vec<Skipped>,
+    /// How large its images may be.
+    pub(super) within: Within,
     /// The sums over what was measured, if anything was.
     pub(super) sums: Option<Vec<u64>>,
 }

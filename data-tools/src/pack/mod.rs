@@ -6,6 +6,7 @@
 
 mod encode;
 mod folder;
+mod part;
 mod plan;
 mod settings;
 mod source;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use resnet_cpu::data::View;
-use resnet_cpu::data::shards::Manifest;
+use resnet_cpu::data::shards::{Manifest, Within};
 
 use crate::error::ToolError;
 use crate::machine::Machine;
@@ -25,7 +26,7 @@ use crate::output::{grouped, size};
 use crate::progress::Progress;
 use crate::stats::store_measured;
 use folder::OutFolder;
-use plan::PartPlan;
+use part::PartPlan;
 use settings::Choices;
 use source::HoldOut;
 use store::Format;
@@ -97,11 +98,12 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> Result<(), ToolError> {
     let source =
         source::open(&args.input, args.val_labels.as_deref(), hold_out, machine, &progress)?;
     source.notes.iter().for_each(|note| progress.note(note));
-    if source.classes.is_empty() || source.parts.is_empty() {
+    let Some((_, first)) = source.parts.first().filter(|_| !source.classes.is_empty()) else {
         let path = args.input.display();
         return Err(ToolError::failed(format!("{path}: expected images, found none")));
-    }
-    let choices = args.choices(source.of_pixels);
+    };
+    let (pad, flip) = (first.pad(), first.may_flip());
+    let choices = args.choices(source.of_pixels, pad);
     let parts = PartPlan::of(&source, choices.seed);
     if args.plan {
         progress.end();
@@ -120,6 +122,8 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> Result<(), ToolError> {
     let total = parts.iter().map(|part| part.order.len() as u64).sum();
     let prefix = prefix(&args.input);
     let mut manifest = Manifest::new(source.classes);
+    (manifest.pad, manifest.flip) = (pad, flip);
+    manifest.within = Within::of(&machine.limits);
     manifest.pack = settings;
     let (mut before, mut measured) = (0, None);
     for part in &parts {
@@ -134,7 +138,8 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> Result<(), ToolError> {
             before,
             total,
         };
-        let Packed { split, sums } = job.run()?;
+        let Packed { split, sums, within } = job.run()?;
+        manifest.within = manifest.within.or(within);
         manifest.splits.insert(part.name.to_owned(), split);
         measured = measured.or(sums);
         before += part.order.len() as u64;
@@ -149,7 +154,7 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> Result<(), ToolError> {
 }
 
 impl Args {
-    fn choices(&self, of_pixels: bool) -> Choices {
+    fn choices(&self, of_pixels: bool, pad: Option<usize>) -> Choices {
         let default = if of_pixels { View::cifar() } else { View::imagenet() };
         let crop = self.crop.unwrap_or(default.crop);
         let in_proportion = if of_pixels && crop == SMALL { crop } else { (crop * 8 + 3) / 7 };
@@ -161,7 +166,7 @@ impl Args {
             quality: self.quality,
             shard_size: self.shard_size,
             seed: self.seed,
-            view: View { resize, ..View::of(crop, crop) },
+            view: View { pad, resize, ..View::of(crop, crop) },
         }
     }
 }

@@ -1,16 +1,14 @@
-//! What is to be packed, in which order; and how large it will be and how long it will take, by trying some
-//! of the images.
+//! How large a pack will be and how long it will take, by trying some of the images.
 
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Instant;
 
+use resnet_cpu::data::Error;
 use resnet_cpu::data::shards::ShardWriter;
-use resnet_cpu::data::{Dataset, Error, epoch_order};
 use resnet_cpu::runtime::{Watch, team};
 
+use super::part::PartPlan;
 use super::settings::Choices;
-use super::source::Source;
 use super::store::is_bad_image;
 use crate::error::ToolError;
 use crate::machine::Machine;
@@ -19,30 +17,6 @@ use crate::progress::duration;
 
 /// Images of a part that are tried.
 const SAMPLE: usize = 96;
-
-/// A part of a set, and the order in which it is packed.
-pub(super) struct PartPlan {
-    /// `train`, `val` or `test`.
-    pub(super) name: &'static str,
-    pub(super) data: Arc<dyn Dataset>,
-    /// Numbers of the images.
-    pub(super) order: Vec<usize>,
-}
-
-impl PartPlan {
-    /// The parts of `source`. Images to train on are shuffled by `seed`, since neighbours in a shard should not be
-    /// of one class; the others keep their order.
-    pub(super) fn of(source: &Source, seed: u64) -> Vec<Self> {
-        let part = |(name, data): &(&'static str, Arc<dyn Dataset>)| {
-            let order = match *name {
-                "train" => epoch_order(seed, 0, data.len()),
-                _ => (0..data.len()).collect(),
-            };
-            Self { name, data: Arc::clone(data), order }
-        };
-        source.parts.iter().map(part).collect()
-    }
-}
 
 /// Prints what a pack of `parts` would be.
 pub(super) fn print(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::plan::PartPlan;
+use super::part::PartPlan;
 use super::source::Source;
 use super::store::{Format, Rule};
 use resnet_cpu::data::View;
@@ -61,6 +61,9 @@ impl Choices {
         }
         set("shard_size", json!(self.shard_size));
         set("seed", json!(self.seed));
+        if let Some(pad) = self.view.pad {
+            set("pad", json!(pad));
+        }
         set("resize", json!(self.view.resize));
         set("crop", json!(self.view.crop));
         settings

@@ -59,7 +59,7 @@ impl Rule {
             Some(bytes) => self.file(bytes, Path::new(&data.name(index)), limits),
             None => {
                 let image = data.image(index)?;
-                // What a network would see of it; shards have no padding of their own.
+                // What a network would see of it, so that other readers of shards see that, too.
                 let image = match data.pad() {
                     Some(side) if image.width().max(image.height()) <= side => {
                         View { pad: Some(side), resize: None, ..View::of(side, side) }

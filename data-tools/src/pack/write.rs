@@ -4,12 +4,12 @@
 use std::collections::VecDeque;
 use std::io;
 
-use resnet_cpu::data::shards::{ShardInfo, ShardWriter, Skipped, Split, write_shard};
+use resnet_cpu::data::shards::{ShardInfo, ShardWriter, Skipped, Split, Within, write_shard};
 use resnet_cpu::data::{self, Limits, Sums};
 use resnet_cpu::runtime::{Disk, Team, Watch, team};
 
 use super::folder::{Done, OutFolder};
-use super::plan::PartPlan;
+use super::part::PartPlan;
 use super::settings::Choices;
 use super::store::{Rule, Stored, is_bad_image};
 use crate::error::ToolError;
@@ -41,6 +41,8 @@ pub(super) struct Packed {
     pub(super) split: Split,
     /// Sums over the squares that were measured.
     pub(super) sums: Option<Sums>,
+    /// How large its images may be, those of shards that were finished before included.
+    pub(super) within: Within,
 }
 
 impl Job<'_> {
@@ -51,7 +53,7 @@ impl Job<'_> {
 
     fn pack(&self, team: &mut Team<'_>) -> Result<Packed, ToolError> {
         let rule = self.choices.rule(self.part.name);
-        let mut split = Split::default();
+        let (mut split, mut within) = (Split::default(), Within::of(self.limits));
         let mut sums = rule.view.map(|view| Sums::new(view.crop));
         let mut ahead = Ahead { job: self, rule, ready: VecDeque::new() };
         let mut next = 0;
@@ -82,6 +84,7 @@ impl Job<'_> {
                 sums.join(&measured);
             }
             next = done.end;
+            within = within.or(done.within);
             split.images += done.shard.records;
             split.shards.push(done.shard);
             split.skipped.extend(done.skipped);
@@ -93,7 +96,7 @@ impl Job<'_> {
                 "{name}: expected images, found none that can be read: {skipped} are bad"
             )));
         }
-        Ok(Packed { split, sums })
+        Ok(Packed { split, sums, within })
     }
 
     fn tell(&self, done: usize) {
@@ -170,7 +173,8 @@ impl<'a> Ahead<'a> {
         let (records, bytes, crc32c) = (index.records.len() as u64, index.bytes, index.crc);
         let shard = ShardInfo { name, records, bytes, crc32c };
         let numbers = sums.as_ref().map(Sums::numbers);
-        Ok((Done { first, end, shard, skipped, sums: numbers }, sums))
+        let within = Within::of(self.job.limits);
+        Ok((Done { first, end, shard, skipped, within, sums: numbers }, sums))
     }
 
     /// The image at `place` with its place, made ready with some that follow it; none after the last.

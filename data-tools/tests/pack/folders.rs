@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use resnet_cpu::data::shards::{RawImage, Record};
-use resnet_cpu::data::{Dataset, Statistics, View, epoch_order, open as open_set};
+use resnet_cpu::data::shards::{RawImage, Record, Within};
+use resnet_cpu::data::{Dataset, Limits, Statistics, View, epoch_order, open as open_set};
 use resnet_cpu::runtime::Unwatched;
 
 use super::support::{
@@ -107,12 +107,49 @@ fn what_is_held_out_is_what_training_would_hold_out() {
     assert_eq!(manifest(&root.path().join("none")).splits.len(), 1);
     pack("seven", &["--val-split", "7"]).succeeds();
     assert_eq!((images("seven", "train"), images("seven", "val")), (23, 7));
+    let val = records(&open(&root.path().join("seven"), "val"));
+    let of_class = |class| val.iter().filter(|(_, label, _)| *label == class).count();
+    assert_eq!([0, 1, 2].map(of_class).iter().max(), Some(&3), "of each class in proportion");
+    assert_eq!([0, 1, 2].map(of_class).iter().min(), Some(&2));
     pack("all", &["--val-split", "30"]).fails(2, &["--val-split", "1 to 29"]);
     // Shards can be packed again, with all their parts.
     run(root.path(), &["pack", "seven", "again", "--crop", "16"]).succeeds();
     assert_eq!((images("again", "train"), images("again", "val")), (23, 7));
     run(root.path(), &["pack", "seven", "more", "--val-split", "3"])
         .fails(2, &["--val-split", "it has validation images"]);
+}
+
+#[test]
+fn all_of_train_val_and_test_are_packed() {
+    let root = tempfile::tempdir().unwrap();
+    class_folders(&root.path().join("in"), &[("train", 12), ("val", 6), ("test", 9)]);
+    // A test set may lack a class.
+    fs::remove_dir_all(root.path().join("in/test/ant")).unwrap();
+    let args = ["pack", "in", "out", "--crop", "16"];
+    let packed = run(root.path(), &args).succeeds();
+    assert!(packed.out.contains("test: 6 images in 1 shard"), "{}", packed.out);
+    assert!(!packed.err.contains("not used"), "{}", packed.err);
+    let test = records(&open(&root.path().join("out"), "test"));
+    assert_eq!(test.iter().map(|record| record.1).collect::<Vec<_>>(), [1, 1, 1, 2, 2, 2]);
+    for (i, (bytes, _, flags)) in test.into_iter().enumerate() {
+        let (class, number) = [("bee", 1), ("cat", 2)][i / 3];
+        let path = root.path().join(format!("in/test/{class}/{:03}.jpg", number + i % 3 * 3));
+        assert_eq!((bytes, flags), (fs::read(path).unwrap(), Record::UNTOUCHED));
+    }
+    run(root.path(), &["verify", "out"]).succeeds();
+    // All of them again from shards, and beside images that are held out.
+    run(root.path(), &["pack", "out", "again", "--crop", "16"]).succeeds();
+    assert_eq!(manifest(&root.path().join("again")).splits["test"].images, 6);
+    fs::remove_dir_all(root.path().join("in/val")).unwrap();
+    class_folders(&root.path().join("in"), &[("test", 9)]);
+    run(root.path(), &["pack", "in", "split", "--crop", "16", "--val-split", "3"]).succeeds();
+    let splits = manifest(&root.path().join("split")).splits;
+    assert_eq!(["train", "val", "test"].map(|part| splits[part].images), [9, 3, 9]);
+    // Nothing is left out without a word.
+    class_folders(&root.path().join("in"), &[("val", 6)]);
+    write(&root.path().join("in/test/dog/1.jpg"), &jpeg(&photo(1, 20, 20)));
+    run(root.path(), &["pack", "in", "other", "--crop", "16"])
+        .fails(1, &["in/test: expected the classes of the training folder, found also dog"]);
 }
 
 #[test]
@@ -142,7 +179,17 @@ fn pixels_stay_what_they_are() {
             assert_eq!(train.label(i), source.label(index));
             assert_eq!(train.entry(i).flags, Record::RAW);
         }
-        assert!(train.measured(View::cifar()).unwrap().is_some());
+        // What training has to know of digits, wherever they come from.
+        assert_eq!((train.pad(), train.may_flip()), (source.pad(), source.may_flip()));
+        assert_eq!(train.may_flip(), set == "cifar");
+        let view = View { pad: source.pad(), ..View::cifar() };
+        assert!(train.measured(view).unwrap().is_some());
+        let again = format!("{set}-again");
+        let args = ["pack", &out, &again, "--format", "raw", "--crop", "32", "--resize", "32"];
+        run(root.path(), &args).succeeds();
+        let again = open(&root.path().join(again), "train");
+        assert_eq!((again.pad(), again.may_flip()), (source.pad(), source.may_flip()));
+        assert!(again.measured(view).unwrap().is_some());
     }
 }
 
@@ -249,4 +296,25 @@ fn a_single_tar_is_packed_wherever_it_lies() {
     let skipped = &manifest(&root.path().join("near")).splits["train"].skipped;
     assert_eq!(skipped[0].image, "web.tar, record 3 (sample3.jpeg)");
     assert_eq!(open(&root.path().join("near"), "train").classes(), 3);
+}
+
+#[test]
+fn the_limits_of_a_pack_are_kept() {
+    let root = tempfile::tempdir().unwrap();
+    class_folders(&root.path().join("in"), &[("train", 12), ("val", 3)]);
+    let within = |out: &str, flags: &[&str]| {
+        run(root.path(), &[&["pack", "in", out, "--crop", "16"], flags].concat()).succeeds();
+        let text = fs::read_to_string(root.path().join(out).join("dataset.json")).unwrap();
+        (text.contains("within"), manifest(&root.path().join(out)).within)
+    };
+    let usual = Within::of(&Limits::default());
+    assert_eq!(within("usual", &[]), (false, usual));
+    let large = Within { side: 20_000, ..usual };
+    assert_eq!(within("large", &["--max-side", "20000"]), (true, large));
+    assert_eq!(within("small", &["--max-side", "90"]), (true, Within { side: 90, ..usual }));
+    // What was packed before an interruption counts, too: here all of train.
+    write(&root.path().join("in/val/cat/none.png"), b"");
+    run(root.path(), &["pack", "in", "again", "--crop", "16", "--max-side", "20000"])
+        .fails(1, &["none.png"]);
+    assert_eq!(within("again", &["--on-bad-image", "skip"]), (true, large));
 }

@@ -9,7 +9,7 @@ mod result;
 pub(super) use args::Args;
 
 use indicatif::{DecimalBytes, HumanCount};
-use resnet_cpu::data::{self, Kind, Scan};
+use resnet_cpu::data::{self, Kind, Scan, Wanted};
 use resnet_cpu::model::Options;
 use resnet_cpu::runtime::Disk;
 use resnet_cpu::simd::peak_gflops;
@@ -47,8 +47,9 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let origin = Origin::find(args, machine)?;
     let (path, limits) = (args.data.as_deref(), args.limits.limits());
     let cache = args.cache.cache();
-    let mut splits = data::open_cached(path, limits, &cache, &activity)
-        .map_err(|error| data_failure(error, &activity))?;
+    let wanted = Wanted { whole: held_out > 0, test: false };
+    let splits = data::open_as(path, wanted, limits, &cache, &activity);
+    let mut splits = splits.map_err(|error| data_failure(error, &activity))?;
     activity.check()?;
     machine.note_itself();
     splits.notes.iter().for_each(|note| machine.note(note));
@@ -142,7 +143,7 @@ fn configure(args: &Args, origin: &Origin, data: &TrainData) -> Result<(Config, 
     let mut config = recipe.config(&spec);
     data.fit(&mut config);
     origin.fit(&mut config);
-    config.fit_finetuning(args.is_frozen(), data.kind.may_flip());
+    config.fit_finetuning(args.is_frozen(), data.train.may_flip());
     let mut changed = config.clone();
     args.apply(&mut changed)?;
     changed.validate().map_err(CliError::usage)?;

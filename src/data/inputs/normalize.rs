@@ -53,6 +53,20 @@ impl Mean {
     }
 }
 
+impl Mean {
+    /// One mean for each channel, for inputs of any size: of a per-pixel mean it is that over all pixels, summed in
+    /// f64, and nothing is divided.
+    pub fn by_channel(self) -> Self {
+        let Self::Pixel(pixels) = self else { return self };
+        let mut sums = [0.0; 3];
+        for pixel in pixels.as_chunks::<3>().0 {
+            sums.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += f64::from(value));
+        }
+        let count = (pixels.len() / 3).max(1) as f64;
+        Self::Channel { mean: sums.map(|sum| (sum / count) as f32), std: [1.0; 3] }
+    }
+}
+
 /// A [`Mean`] made ready to be applied: a table of what each byte becomes.
 #[derive(Clone, Debug)]
 pub struct Normalizer {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use super::memory::{MemoryDataset, SIDE};
+use super::memory::{IDX, MemoryDataset, SIDE};
 use crate::data::Error;
 use crate::data::decode::regular;
 use crate::runtime::Watch;
@@ -83,7 +83,7 @@ pub(super) fn open(
         let detail = format!("expected labels of 0 to {last}, found {found} (label {at})");
         return Err(wrong(labels, detail));
     }
-    let mut set = MemoryDataset::with_capacity("idx", classes, count, [height, width]);
+    let mut set = MemoryDataset::with_capacity(IDX, classes, count, [height, width]);
     let mut rgb = vec![0; height * width * 3];
     for (&label, image) in bytes.iter().zip(pixels.chunks_exact(height * width)) {
         rgb.chunks_exact_mut(3).zip(image).for_each(|(pixel, &grey)| pixel.fill(grey));

@@ -93,14 +93,30 @@ impl ImageFolder {
         Ok(Self { classes, files, limits, stamp })
     }
 
+    /// The same with the labels of `classes`, which may be more; else those of its own that are not among them.
+    pub(super) fn with_classes(mut self, classes: &[String]) -> Result<Self, Vec<String>> {
+        let label = |class: &String| classes.iter().position(|other| other == class);
+        let labels: Vec<Option<usize>> = self.classes.iter().map(label).collect();
+        let unknown = self.classes.iter().zip(&labels).filter(|(_, label)| label.is_none());
+        let unknown: Vec<String> = unknown.map(|(class, _)| class.clone()).collect();
+        if !unknown.is_empty() {
+            return Err(unknown);
+        }
+        let labels: Vec<usize> = labels.into_iter().flatten().collect();
+        self.files.iter_mut().for_each(|file| file.label = labels[file.label]);
+        self.classes = classes.to_vec();
+        Ok(self)
+    }
+
     /// The numbers of the images for training and for validation, where nobody has split them: a
     /// tenth of each class (rounded, at least one image if it has two) is held out, those whose
     /// names have the smallest hashes.
     pub(super) fn hold_out_a_tenth(&self) -> (Vec<usize>, Vec<usize>) {
         let (mut training, mut validation) = (Vec::new(), Vec::new());
-        for label in 0..self.classes.len() {
-            let of_class = |&index: &usize| self.files[index].label == label;
-            let mut class: Vec<usize> = (0..self.files.len()).filter(of_class).collect();
+        // Files stand in the order of their classes, none of which is empty.
+        for files in self.files.chunk_by(|a, b| a.label == b.label) {
+            let first = training.len() + validation.len();
+            let mut class: Vec<usize> = (first..first + files.len()).collect();
             class.sort_by_key(|&index| (self.files[index].name, index));
             let held_out = ((class.len() + 5) / 10).max(1).min(class.len() - 1);
             validation.extend_from_slice(&class[..held_out]);

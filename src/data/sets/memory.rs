@@ -11,6 +11,9 @@ use crate::runtime::team;
 /// Side of the images of small sets; idx images may be smaller and are then padded to it.
 pub(super) const SIDE: usize = 32;
 
+/// The kind of a set from idx files.
+pub(super) const IDX: &str = "idx";
+
 /// Labelled images of one size in memory, at most 32 x 32.
 pub struct MemoryDataset {
     kind: &'static str,
@@ -105,6 +108,11 @@ impl Dataset for MemoryDataset {
 
     fn pad(&self) -> Option<usize> {
         (self.height.min(self.width) < SIDE).then_some(SIDE)
+    }
+
+    /// Images from idx files are digits and letters, more often than not.
+    fn may_flip(&self) -> bool {
+        self.kind != IDX
     }
 
     /// The hash is over all (padded) pixels and labels.

@@ -19,7 +19,7 @@ mod splits;
 pub use cifar::{CifarRecords, CifarSplit};
 pub use image_folder::ImageFolder;
 pub use memory::MemoryDataset;
-pub use open::{open, open_cached, open_with};
+pub use open::{Wanted, open, open_as, open_cached, open_with};
 pub use paths::{ImageList, collect_images};
 pub use split::{Labelled, Split, open_split};
 pub use splits::{Kind, Splits, ValidationOrigin};

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::image_folder::ImageFolder;
 use super::memory::MemoryDataset;
-use super::parts::{Parts, hold_out};
+use super::parts::{Parts, hold_out, whole};
 use super::paths::Search;
+use super::shards::ShardSet;
 use super::splits::{Kind, Splits, ValidationOrigin};
 use super::{CifarRecords, CifarSplit, idx, kinds, shards};
 use crate::data::decode::{Limits, regular};
@@ -52,20 +53,47 @@ pub fn open_cached(
     cache: &Cache,
     watch: &dyn Watch,
 ) -> Result<Splits, Error> {
+    open_as(path, Wanted::default(), limits, cache, watch)
+}
+
+/// What is wanted of class folders, if not what training takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Those that nobody has split whole, all of them to train on: for who holds images out himself.
+    pub whole: bool,
+    /// Of those with images for validation and for a test, the latter, too: [`Splits::test`].
+    pub test: bool,
+}
+
+/// As [`open_cached`], for who wants something else of class folders.
+///
+/// # Errors
+/// As for [`open_cached`]. Of the test images that are wanted, a class that there are no training images of is an
+/// error; one that is missing is none.
+pub fn open_as(
+    path: Option<&Path>,
+    wanted: Wanted,
+    limits: Limits,
+    cache: &Cache,
+    watch: &dyn Watch,
+) -> Result<Splits, Error> {
     let Some(path) = path else { return Ok(open_demo()) };
-    if let Some(splits) = open_files(path, limits, cache, watch)? {
-        return Ok(splits);
+    match open_files(path, watch)? {
+        Some(Files::Splits(splits)) => return Ok(splits),
+        Some(Files::Shards(set)) => return shards::open_splits(&set, path, limits, cache, watch),
+        None => {}
     }
     let mut search = Search::new(watch);
     let parts = Parts::find(path, &mut search)?;
     let [train, test] = ["train", "test"].map(|prefix| binaries(path, prefix));
     let (train, test) = (train?, test?);
     let mut splits = if let Some(parts) = parts {
-        parts.open(path, limits, &mut search)?
+        parts.open(path, wanted, limits, &mut search)?
     } else if !train.is_empty() {
         return open_cifar(path, &train, &test, watch);
     } else if !search.quietly(|search| search.subfolders(path))?.is_empty() {
-        hold_out(ImageFolder::search(path, limits, &mut search)?, path, Vec::new())
+        let data = ImageFolder::search(path, limits, &mut search)?;
+        if wanted.whole { whole(data, Vec::new()) } else { hold_out(data, path, Vec::new()) }
     } else {
         return Err(unknown(path, &mut search)?);
     };
@@ -73,19 +101,22 @@ pub fn open_cached(
     Ok(splits)
 }
 
+/// A data set of files that hold many images each.
+pub(super) enum Files {
+    /// It is opened.
+    Splits(Splits),
+    /// Its parts can be opened.
+    Shards(ShardSet),
+}
+
 /// The data set of `path` if it is one of files that hold many images each; `None` if it is not, or there is
 /// none.
-pub(super) fn open_files(
-    path: &Path,
-    limits: Limits,
-    cache: &Cache,
-    watch: &dyn Watch,
-) -> Result<Option<Splits>, Error> {
+pub(super) fn open_files(path: &Path, watch: &dyn Watch) -> Result<Option<Files>, Error> {
     let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
     if !metadata.is_dir() {
         regular::check(path, &metadata)?;
-        if let Some(splits) = shards::open_splits(path, limits, cache, watch)? {
-            return Ok(Some(splits));
+        if let Some(set) = ShardSet::find(path, watch)? {
+            return Ok(Some(Files::Shards(set)));
         }
         return Err(Error::IsFile { path: path.to_path_buf(), found: kinds::describe(path) });
     }
@@ -93,13 +124,16 @@ pub(super) fn open_files(
         let [train, test] = [CifarSplit::Train, CifarSplit::Test].map(|split| split.files(&folder));
         if train.iter().chain(&test).any(|file| file.is_file()) {
             let test = if test[0].is_file() { test } else { Vec::new() };
-            return open_cifar(&folder, &train, &test, watch).map(Some);
+            let splits = open_cifar(&folder, &train, &test, watch)?;
+            return Ok(Some(Files::Splits(splits)));
         }
     }
     kinds::refuse_other_cifar(path)?;
     match idx::locate(path)? {
-        Some((folder, images)) => open_idx(&folder, &images, watch).map(Some),
-        None => shards::open_splits(path, limits, cache, watch),
+        Some((folder, images)) => {
+            open_idx(&folder, &images, watch).map(|splits| Some(Files::Splits(splits)))
+        }
+        None => Ok(ShardSet::find(path, watch)?.map(Files::Shards)),
     }
 }
 
@@ -130,6 +164,7 @@ fn open_demo() -> Splits {
     Splits {
         train: set(0..DEMO_TRAIN),
         val: Some(set(DEMO_TRAIN..DEMO_TRAIN + DEMO_VAL)),
+        test: None,
         origin: ValidationOrigin::Val,
         kind: Kind::Demo,
         notes: Vec::new(),
@@ -184,7 +219,8 @@ fn in_memory(
     };
     let val = test.map(|test| Box::new(test) as Box<dyn Dataset>);
     // Both kinds come with a test set and nothing else.
-    Ok(Splits { train: Box::new(train), val, origin: ValidationOrigin::Test, kind, notes })
+    let origin = ValidationOrigin::Test;
+    Ok(Splits { train: Box::new(train), val, test: None, origin, kind, notes })
 }
 
 /// The `.bin` files of `folder` whose names begin with `prefix`, sorted.

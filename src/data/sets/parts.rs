@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::image_folder::ImageFolder;
 use super::names::{Part, name_of, part};
+use super::open::Wanted;
 use super::paths::Search;
 use super::splits::{Kind, Splits, ValidationOrigin};
 use crate::data::decode::Limits;
@@ -17,7 +18,10 @@ pub(super) struct Parts {
     train: PathBuf,
     /// Validation images, or where there are none the test set.
     val: Option<(PathBuf, ValidationOrigin)>,
-    notes: Vec<String>,
+    /// The test set beside validation images.
+    test: Option<PathBuf>,
+    /// What is beside them.
+    others: Vec<PathBuf>,
 }
 
 /// The subfolders of a folder, sorted into parts of a data set and others.
@@ -90,22 +94,14 @@ impl Parts {
                         train.display()
                     )));
                 }
-                let mut notes = Vec::new();
-                let mut unused = others;
-                unused.extend(flat.into_iter().map(|(_, path)| path));
-                let val = match (val, test) {
-                    (Some(val), test) => {
-                        unused.extend(test);
-                        Some((val, ValidationOrigin::Val))
-                    }
-                    (None, Some(test)) => Some((test, ValidationOrigin::Test)),
-                    (None, None) => None,
+                let flat = flat.into_iter().map(|(_, path)| path);
+                let others = others.into_iter().chain(flat).collect();
+                let (val, test) = match (val, test) {
+                    (Some(val), test) => (Some((val, ValidationOrigin::Val)), test),
+                    (None, Some(test)) => (Some((test, ValidationOrigin::Test)), None),
+                    (None, None) => (None, None),
                 };
-                if !unused.is_empty() {
-                    let (folder, names) = (folder.display(), names(&unused, ", "));
-                    notes.push(format!("{folder}: not used: {names}"));
-                }
-                Ok(Some(Self { train, val, notes }))
+                Ok(Some(Self { train, val, test, others }))
             }
             // Images for training without classes, and others to test on.
             (None, Some((_, train))) if flat_others || val.is_some() || test.is_some() => {
@@ -126,21 +122,61 @@ impl Parts {
     pub(super) fn open(
         self,
         folder: &Path,
+        wanted: Wanted,
         limits: Limits,
         search: &mut Search<'_>,
     ) -> Result<Splits, Error> {
-        let Self { train, val, notes } = self;
+        let Self { train, val, mut test, mut others } = self;
+        if !wanted.test {
+            others.extend(test.take());
+        }
+        let mut notes = Vec::new();
+        if !others.is_empty() {
+            notes.push(format!("{}: not used: {}", folder.display(), names(&others, ", ")));
+        }
         search.subfolders(folder)?;
         let train = ImageFolder::search(&train, limits, search)?;
-        let Some((path, origin)) = val else { return Ok(hold_out(train, folder, notes)) };
+        let Some((path, origin)) = val else {
+            return Ok(if wanted.whole {
+                whole(train, notes)
+            } else {
+                hold_out(train, folder, notes)
+            });
+        };
         let val = ImageFolder::search(&path, limits, search)?;
         if let Some(difference) = difference(train.class_names(), val.class_names()) {
             return Err(Error::ClassesDiffer { path, difference });
         }
-        let notes = [notes, alike(train.class_names())].concat();
-        let kind = Kind::ClassFolders;
-        Ok(Splits { train: Box::new(train), val: Some(Box::new(val)), origin, kind, notes })
+        let test = match test {
+            Some(path) => Some(test_images(path, &train, limits, search)?),
+            None => None,
+        };
+        notes.extend(alike(train.class_names()));
+        let (val, kind) = (Some(Box::new(val) as _), Kind::ClassFolders);
+        Ok(Splits { train: Box::new(train), val, test, origin, kind, notes })
     }
+}
+
+/// The test images in `folder`, which may be of some of the classes of `train`.
+fn test_images(
+    path: PathBuf,
+    train: &ImageFolder,
+    limits: Limits,
+    search: &mut Search<'_>,
+) -> Result<Box<dyn Dataset>, Error> {
+    let found = ImageFolder::list(&path, limits, search)?;
+    let labels = found.with_classes(train.class_names().unwrap_or_default());
+    labels.map(|found| Box::new(found) as _).map_err(|unknown| Error::ClassesDiffer {
+        path,
+        difference: format!("also {}", unknown.join(", ")),
+    })
+}
+
+/// Class folders that come without images for validation, all of them to train on.
+pub(super) fn whole(data: ImageFolder, mut notes: Vec<String>) -> Splits {
+    notes.extend(alike(data.class_names()));
+    let (origin, kind) = (ValidationOrigin::HeldOut, Kind::ClassFolders);
+    Splits { train: Box::new(data), val: None, test: None, origin, kind, notes }
 }
 
 /// Splits class folders that come without images for validation.
@@ -166,6 +202,7 @@ pub(super) fn hold_out(data: ImageFolder, folder: &Path, mut notes: Vec<String>)
     Splits {
         train: Box::new(Subset::new(data, train)),
         val: held_out.map(|val| Box::new(val) as Box<dyn Dataset>),
+        test: None,
         origin: ValidationOrigin::HeldOut,
         kind: Kind::ClassFolders,
         notes,

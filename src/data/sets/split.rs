@@ -1,8 +1,8 @@
 //! One split of a data set, to measure a network on: the validation images, else the test images, else
 //! all, or the split that is asked for.
 //!
-//! It differs from [`open`](super::open()) for class folders. Only those that are wanted are listed, a set
-//! may be a validation folder alone, and its classes may be fewer than those of training, even one.
+//! It differs from [`open`](super::open()) for class folders and shards. Only those that are wanted are listed or
+//! opened, a set may be validation images alone, and its classes may be fewer than those of training, even one.
 
 use std::fmt;
 use std::path::Path;
@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use super::image_folder::ImageFolder;
 use super::names::Part;
-use super::open::{binaries, open_cached, open_files};
+use super::open::{Files, binaries, open_cached, open_files};
 use super::parts::Sorted;
 use super::paths::Search;
+use super::shards::ShardSet;
 use super::splits::{Kind, Splits, ValidationOrigin};
 use crate::data::decode::Limits;
 use crate::data::{Dataset, Error, Subset};
@@ -81,8 +82,10 @@ pub fn open_split(
             split,
         );
     };
-    if let Some(splits) = open_files(folder, limits, cache, watch)? {
-        return of_splits(splits, folder, split);
+    match open_files(folder, watch)? {
+        Some(Files::Splits(splits)) => return of_splits(splits, folder, split),
+        Some(Files::Shards(set)) => return of_shards(&set, folder, split, limits, cache, watch),
+        None => {}
     }
     let mut search = Search::new(watch);
     let sorted = Sorted::find(folder, &mut search)?;
@@ -100,7 +103,7 @@ pub fn open_split(
 
 /// The split of a set that was opened as a whole.
 fn of_splits(splits: Splits, path: &Path, split: Option<Split>) -> Result<Labelled, Error> {
-    let Splits { train, val, origin, kind, notes } = splits;
+    let Splits { train, val, origin, kind, notes, .. } = splits;
     let measured = match origin {
         ValidationOrigin::Test => Split::Test,
         ValidationOrigin::Val | ValidationOrigin::HeldOut => Split::Val,
@@ -114,6 +117,35 @@ fn of_splits(splits: Splits, path: &Path, split: Option<Split>) -> Result<Labell
         None if matches!(chosen, Split::Train | Split::All) => labelled(train),
         None => Err(no_split(path, chosen, &[Split::Train])),
     }
+}
+
+/// The split of shards.
+fn of_shards(
+    set: &ShardSet,
+    path: &Path,
+    split: Option<Split>,
+    limits: Limits,
+    cache: &Cache,
+    watch: &dyn Watch,
+) -> Result<Labelled, Error> {
+    let is_there =
+        |split: &Split| set.parts().any(|(name, tars)| name == split.name() && !tars.is_empty());
+    let there: Vec<Split> =
+        [Split::Train, Split::Val, Split::Test].into_iter().filter(is_there).collect();
+    let usual = [Split::Val, Split::Test].into_iter().find(is_there).unwrap_or(Split::All);
+    let chosen = split.unwrap_or(usual);
+    let part = match chosen {
+        Split::All if matches!(there[..], [] | [Split::Train]) => Split::Train,
+        chosen if there.contains(&chosen) => chosen,
+        chosen => return Err(no_split(path, chosen, &there)),
+    };
+    let open = |part: Split| set.open(part.name(), limits, cache, watch);
+    let mut data = open(part)?;
+    if !set.has_names() && part != Split::Train && is_there(&Split::Train) {
+        data = data.with_classes(open(Split::Train)?.class_names().unwrap_or_default())?;
+    }
+    let (data, notes) = (Box::new(data), set.notes().to_vec());
+    Ok(Labelled { data, kind: Kind::Shards, split: chosen, notes })
 }
 
 /// The split of a set whose parts have folders of their own.

@@ -19,13 +19,6 @@ pub enum Kind {
     Shards,
 }
 
-impl Kind {
-    /// Whether a mirrored image is of the same class, which is not so for digits.
-    pub fn may_flip(self) -> bool {
-        self != Self::Idx
-    }
-}
-
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -55,6 +48,9 @@ pub struct Splits {
     pub train: Box<dyn Dataset>,
     /// Images to validate on, of the same classes, if there are any (it is never an empty set).
     pub val: Option<Box<dyn Dataset>>,
+    /// The images of a test set beside those for validation, of the same classes, if they were wanted
+    /// ([`Wanted::test`](super::Wanted::test)).
+    pub test: Option<Box<dyn Dataset>>,
     /// Where those come from, or would.
     pub origin: ValidationOrigin,
     /// What it is.

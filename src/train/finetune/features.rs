@@ -113,10 +113,11 @@ impl Backbone<'_> {
             }
             batches.fill(0, indices, input, &mut labels[..indices.len()])?;
         }
-        if watch.stopped() {
+        let (count, side) = (indices.len(), view.crop);
+        let done = session.run_unless(&input, count, side, side, &|| watch.stopped())?;
+        if done.is_none() {
             return Err(data::Error::Interrupted.into());
         }
-        session.run(&input, indices.len(), view.crop, view.crop)?;
         let found = session.features();
         if !finite(&found) {
             let weights = format!("weights {}", self.digest);

@@ -12,7 +12,7 @@ use super::super::recipe::Recipe;
 use super::super::state::{InferenceInfo, State};
 use crate::data::{self, Batches, Hash, Mean, Preprocess, epoch_order};
 use crate::gemm::Backend;
-use crate::infer::{InferError, class_names, preprocess};
+use crate::infer::{class_names, preprocess};
 use crate::learn::{Learner, Measured, finite};
 use crate::model::{
     BlockKind, Family, InitOptions, ModelSpec, Network, Options, Params, Role, SourceError,
@@ -45,14 +45,6 @@ pub enum StartError {
     /// The file cannot be read any more.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// What the file says about images does not fit together.
-    #[error("{}: {error}", path.display())]
-    Preprocess {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        error: InferError,
-    },
     /// The configuration asks for a start from weights, but there are none.
     #[error(
         "a new run with these settings starts from weights: expected --weights FILE, found none"
@@ -115,11 +107,10 @@ impl StartingWeights {
     /// Reads `weights` whole.
     ///
     /// # Errors
-    /// The file cannot be read, or its per-pixel mean is not of the size of its crop.
+    /// The file cannot be read.
     pub fn of_file(weights: &WeightsFile) -> Result<Self, StartError> {
         let path = weights.file().path().to_owned();
-        let (preprocess, _) = preprocess(weights, &StatedPreprocess::default())
-            .map_err(|error| StartError::Preprocess { path: path.clone(), error })?;
+        let (preprocess, _) = preprocess(weights, &StatedPreprocess::default());
         let network = weights.network().clone();
         let params = Params::from_source(&network, weights)?;
         let digest = digest(&network, &params, &preprocess);

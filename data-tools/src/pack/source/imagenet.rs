@@ -9,7 +9,7 @@ use resnet_cpu::runtime::Watch;
 
 use super::Source;
 use super::tar_images::{Entry, TarImages, list};
-use super::truth::Truth;
+use super::truth::{Truth, is_wnid};
 use crate::error::ToolError;
 use crate::machine::Machine;
 
@@ -54,7 +54,7 @@ pub(super) fn open(
         notes.push(format!("{}: no such file, so there are no validation images", val.display()));
     }
     let kind = "ImageNet's tars".to_owned();
-    Ok(Some(Source { kind, parts, classes, notes, of_pixels: false }))
+    Ok(Some(Source { kind, parts, classes, notes, of_pixels: false, unsplit: false }))
 }
 
 /// The images of a tar of tars.
@@ -111,12 +111,6 @@ fn validation(
     let labels = truth.labels(&names, classes)?;
     let (path, classes, limits) = (path.to_path_buf(), classes.to_vec(), machine.limits);
     Ok(TarImages { path, bytes, entries, labels, classes, limits })
-}
-
-/// Whether a name is a WordNet id: n and eight digits.
-pub(super) fn is_wnid(name: &str) -> bool {
-    let digits = name.strip_prefix('n').unwrap_or_default();
-    digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn length(path: &Path) -> Result<u64, Error> {

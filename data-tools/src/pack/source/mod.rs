@@ -3,7 +3,6 @@
 
 mod devkit;
 mod imagenet;
-mod joined;
 mod matlab;
 mod tar_images;
 mod truth;
@@ -12,12 +11,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use resnet_cpu::data::shards::ShardSet;
-use resnet_cpu::data::{Dataset, Kind, Splits, Subset, ValidationOrigin, open_cached};
+use resnet_cpu::data::{Dataset, Kind, Splits, Subset, ValidationOrigin, Wanted, open_as};
 use resnet_cpu::runtime::Watch;
 
 use crate::error::ToolError;
 use crate::machine::Machine;
-use joined::Joined;
 
 /// The parts of a set, in the order in which they are packed.
 const PARTS: [&str; 3] = ["train", "val", "test"];
@@ -34,6 +32,8 @@ pub(super) struct Source {
     pub(super) notes: Vec<String>,
     /// Whether its images are pixels, not files.
     pub(super) of_pixels: bool,
+    /// Whether it is class folders that nobody has split.
+    pub(super) unsplit: bool,
 }
 
 /// What to hold out of the training images for validation.
@@ -76,27 +76,20 @@ fn by_library(
     machine: &Machine,
     watch: &dyn Watch,
 ) -> Result<Source, ToolError> {
-    let Splits { train, val, origin, kind, mut notes } =
-        open_cached(Some(path), machine.limits, &machine.cache, watch)?;
+    let wanted = Wanted { whole: hold_out != HoldOut::Usual, test: true };
+    let Splits { train, val, test, origin, kind, notes } =
+        open_as(Some(path), wanted, machine.limits, &machine.cache, watch)?;
     if kind == Kind::Shards {
         return shards(path, machine, watch);
     }
     let classes = names(&*train);
-    let mut parts: Vec<(&'static str, Arc<dyn Dataset>)> = Vec::new();
-    match (val, origin) {
-        (Some(val), ValidationOrigin::HeldOut) if hold_out != HoldOut::Usual => {
-            // It is held out otherwise.
-            notes.retain(|note| !note.contains("held out"));
-            parts.push(("train", Arc::new(Joined::new(train, val))));
-        }
-        (val, origin) => {
-            parts.push(("train", Arc::from(train)));
-            let name = if origin == ValidationOrigin::Test { "test" } else { "val" };
-            parts.extend(val.map(|val| (name, Arc::from(val))));
-        }
-    }
+    let name = if origin == ValidationOrigin::Test { "test" } else { "val" };
+    let unsplit = kind == Kind::ClassFolders && origin == ValidationOrigin::HeldOut;
+    let mut parts: Vec<(&'static str, Arc<dyn Dataset>)> = vec![("train", Arc::from(train))];
+    parts.extend(val.map(|val| (name, Arc::from(val))));
+    parts.extend(test.map(|test| ("test", Arc::from(test))));
     let of_pixels = matches!(kind, Kind::Cifar10 | Kind::Idx | Kind::Demo);
-    Ok(Source { kind: kind.to_string(), parts, classes, notes, of_pixels })
+    Ok(Source { kind: kind.to_string(), parts, classes, notes, of_pixels, unsplit })
 }
 
 /// All parts of a set of shards.
@@ -109,6 +102,7 @@ fn shards(path: &Path, machine: &Machine, watch: &dyn Watch) -> Result<Source, T
         classes: Vec::new(),
         notes: set.notes().to_vec(),
         of_pixels: false,
+        unsplit: false,
     };
     for name in PARTS {
         if set.parts().any(|(part, tars)| part == name && !tars.is_empty()) {
@@ -137,7 +131,11 @@ fn held_out(mut source: Source, path: &Path, hold_out: HoldOut) -> Result<Source
         return Err(ToolError::usage(format!("--val-split: {}: {found}", path.display())));
     };
     let train = Arc::clone(&source.parts[position].1);
-    let (train, val) = Subset::hold_out(train, images)
+    let hold_out = match source.unsplit {
+        true => Subset::hold_out_of_each_class,
+        false => Subset::hold_out,
+    };
+    let (train, val) = hold_out(train, images)
         .map_err(|error| ToolError::usage(format!("--val-split: {error}")))?;
     source.parts[position].1 = Arc::new(train);
     source.parts.insert(position + 1, ("val", Arc::new(val)));

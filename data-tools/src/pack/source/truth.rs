@@ -14,7 +14,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::devkit::{Devkit, GROUND_TRUTH};
-use super::imagenet::is_wnid;
 use crate::error::ToolError;
 
 /// Where the labels may be in the folder of the tars, the first that is there.
@@ -136,6 +135,12 @@ fn rank(wnid: &str, classes: &[String]) -> Result<u32, String> {
     let rank = classes.binary_search_by(|class| class.as_str().cmp(wnid));
     rank.map(|rank| rank as u32)
         .map_err(|_| format!("expected a class of the training images, found {wnid:?}"))
+}
+
+/// Whether a name is a WordNet id: n and eight digits.
+pub(super) fn is_wnid(name: &str) -> bool {
+    let digits = name.strip_prefix('n').unwrap_or_default();
+    digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]

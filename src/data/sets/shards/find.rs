@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::manifest::{Found, MANIFEST, Manifest};
+use super::MANIFEST;
+use super::manifest::{Found, Manifest};
 use super::scan::holds_samples;
 use crate::data::Error;
 use crate::data::decode::regular;
@@ -72,6 +73,11 @@ impl ShardSet {
     /// The description of a set that was packed.
     pub fn manifest(&self) -> Option<&Manifest> {
         self.manifest.as_ref()
+    }
+
+    /// Whether a description names the classes; else they are numbers, up to the largest of a part.
+    pub fn has_names(&self) -> bool {
+        self.manifest.is_some() || self.names.is_some()
     }
 
     /// What the user should know, one sentence each.

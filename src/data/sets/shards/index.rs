@@ -37,7 +37,9 @@ pub struct Record {
 impl Record {
     /// A flag: the image is a binary PPM (P6), whose pixels are read without decoding.
     pub const RAW: u32 = 1;
-    /// A flag: the bytes are those of the file that was packed, not encoded anew.
+    /// A flag: the bytes are known to be those of the file that was packed, not encoded anew. It tells people
+    /// where an image is from; nothing that is read depends on it. A tar does not say so, so an index that was
+    /// made again from one has it nowhere.
     pub const UNTOUCHED: u32 = 2;
 
     /// Where its bytes end in the tar.

@@ -18,12 +18,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::measured::Measured;
+use super::{MANIFEST, hexadecimal};
 use crate::data::Error;
-use crate::data::decode::regular;
+use crate::data::decode::{Limits, regular};
 use crate::runtime::{Storage, write_durably};
 
-/// The name of the file in the folder of the shards.
-pub const MANIFEST: &str = "dataset.json";
 const FORMAT: &str = "resnet-cpu shards";
 /// The version that is written, and the only one that is read.
 const VERSION: u32 = 1;
@@ -43,12 +42,60 @@ pub struct Manifest {
     pub classes: Vec<String>,
     /// The parts of the set by name: `train`, `val`, `test`.
     pub splits: BTreeMap<String, Split>,
+    /// [`Dataset::pad`](crate::data::Dataset::pad) of the set that was packed. Images stand in the middle of that square
+    /// already; those that a network sees later should, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pad: Option<usize>,
+    /// [`Dataset::may_flip`](crate::data::Dataset::may_flip) of the set that was packed.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub flip: bool,
+    /// How large an image may have been when it was packed: whoever allows as much can read all.
+    #[serde(default, skip_serializing_if = "Within::is_usual")]
+    pub within: Within,
     /// How it was packed: settings of `resnet-data pack`, which reading does not need.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pack: BTreeMap<String, serde_json::Value>,
     /// What was measured on the images of `train`, one entry for each view of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub statistics: Vec<Measured>,
+}
+
+/// How large images were allowed to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Within {
+    /// [`Limits::side`].
+    pub side: u32,
+    /// [`Limits::bytes`].
+    pub bytes: u64,
+}
+
+impl Within {
+    /// That of `limits`.
+    pub fn of(limits: &Limits) -> Self {
+        Self { side: limits.side, bytes: limits.bytes }
+    }
+
+    /// What allows all that either does.
+    pub fn or(self, other: Self) -> Self {
+        Self { side: self.side.max(other.side), bytes: self.bytes.max(other.bytes) }
+    }
+
+    /// Whether whatever is within these is within `limits`.
+    pub fn fits(self, limits: &Limits) -> bool {
+        self.side <= limits.side && self.bytes <= limits.bytes
+    }
+
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Within {
+    /// The usual limits.
+    fn default() -> Self {
+        Self::of(&Limits::default())
+    }
 }
 
 /// A part of a packed set.
@@ -108,6 +155,9 @@ impl Manifest {
             version: VERSION,
             classes,
             splits: BTreeMap::new(),
+            pad: None,
+            flip: true,
+            within: Within::default(),
             pack: BTreeMap::new(),
             statistics: Vec::new(),
         }
@@ -220,6 +270,10 @@ impl Manifest {
             let (most, found) = (super::MOST_CLASSES, self.classes.len());
             return Err(format!("expected at most {most} classes, found {found}"));
         }
+        let most = Limits::default().side as usize;
+        if let Some(pad) = self.pad.filter(|pad| !(1..=most).contains(pad)) {
+            return Err(format!("pad: expected a side of 1 to {most}, found {pad}"));
+        }
         let shards = self.splits.values().flat_map(|split| &split.shards).map(|shard| &shard.name);
         let means = self.statistics.iter().map(|measured| &measured.pixel_mean.file);
         for name in shards.clone().chain(means) {
@@ -244,26 +298,12 @@ impl Manifest {
     }
 }
 
-/// A checksum as eight hexadecimal digits.
-pub(super) mod hexadecimal {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+fn yes() -> bool {
+    true
+}
 
-    pub(in super::super) fn serialize<S: Serializer>(
-        crc: &u32,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format!("{crc:08x}"))
-    }
-
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<u32, D::Error> {
-        let text = String::deserialize(from)?;
-        let crc = u32::from_str_radix(&text, 16).ok().filter(|crc| format!("{crc:08x}") == text);
-        crc.ok_or_else(|| {
-            D::Error::custom(format!("expected eight digits of a CRC32C, found {text:?}"))
-        })
-    }
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 #[cfg(test)]
@@ -312,6 +352,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_written_before_means_what_it_meant() {
+        // Neither key was there.
+        let text = String::from_utf8(manifest().to_bytes().unwrap()).unwrap();
+        assert!(!text.contains("\"flip\"") && !text.contains("\n  \"pad\""), "{text}");
+        let before = parse(text.as_bytes()).unwrap();
+        assert_eq!((before.pad, before.flip), (None, true));
+        assert_eq!(before.within, Within::of(&Limits::default()));
+        let digits = Manifest { pad: Some(32), flip: false, ..manifest() };
+        assert_eq!(parse(&digits.to_bytes().unwrap()).unwrap(), digits);
+    }
+
+    #[test]
     fn every_change_and_every_cut_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let whole = manifest().to_bytes().unwrap();
@@ -342,6 +394,9 @@ mod tests {
         let shards = |manifest: &mut Manifest, name: &str| {
             manifest.splits.get_mut("train").unwrap().shards[0].name = name.to_owned();
         };
+        assert!(
+            change(&|m| m.pad = Some(0)).contains("pad: expected a side of 1 to 16384, found 0")
+        );
         assert!(change(&|m| m.version = 2).contains("expected version 1, found 2"));
         assert!(change(&|m| m.format = "x".to_owned()).contains("expected the format"));
         for name in ["", "../a.tar", "/a.tar", "a\\b.tar", ".hidden"] {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::manifest::{MANIFEST, hexadecimal};
+use super::{MANIFEST, hexadecimal};
 use crate::data::decode::regular;
 use crate::data::{Colours, Error, Statistics, View};
 use crate::weights::{PIXEL_MEAN, TensorFile};

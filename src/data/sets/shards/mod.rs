@@ -6,6 +6,7 @@
 //! scanning.
 
 mod find;
+mod hexadecimal;
 mod index;
 mod manifest;
 mod map;
@@ -22,7 +23,7 @@ mod write;
 
 pub use find::ShardSet;
 pub use index::{Index, Record};
-pub use manifest::{MANIFEST, Manifest, ShardInfo, Skipped, Split};
+pub use manifest::{Manifest, ShardInfo, Skipped, Split, Within};
 pub use measured::{MeanFile, Measured};
 pub use open::{check_shard, scan_shard};
 pub use raw::RawImage;
@@ -30,6 +31,9 @@ pub use set::Shards;
 pub(super) use splits::open_splits;
 pub use verify::{Verified, verify};
 pub use write::{ShardWriter, write_index, write_shard};
+
+/// The name of the description in the folder of packed shards.
+pub const MANIFEST: &str = "dataset.json";
 
 /// Classes that a set may have: a damaged label must not make memory for names run out.
 const MOST_CLASSES: usize = 1 << 20;

@@ -4,15 +4,15 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::MOST_CLASSES;
 use super::find::ShardSet;
 use super::index::{Index, Record};
-use super::manifest::{MANIFEST, ShardInfo};
+use super::manifest::{Manifest, ShardInfo};
 use super::map::MappedTar;
 use super::scan::scan;
 use super::set::{Packed, Shard, Shards};
 use super::watched::Part;
 use super::write::write_index;
+use super::{MANIFEST, MOST_CLASSES};
 use crate::data::decode::{Limits, regular};
 use crate::data::hash::Hash;
 use crate::data::stamp::Stamp;
@@ -77,7 +77,8 @@ impl ShardSet {
             true => manifest.statistics.clone(),
             false => Vec::new(),
         };
-        Some(Packed { folder: self.folder.clone(), statistics })
+        let (folder, &Manifest { pad, flip, within, .. }) = (self.folder.clone(), manifest);
+        Some(Packed { folder, statistics, pad, may_flip: flip, within })
     }
 
     /// What the description says about a tar.

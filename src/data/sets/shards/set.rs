@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::index::{Index, Record};
+use super::manifest::Within;
 use super::map::MappedTar;
 use super::measured::Measured;
 use super::raw::RawImage;
@@ -29,6 +30,11 @@ pub(super) struct Packed {
     pub(super) folder: PathBuf,
     /// What was measured on exactly these images.
     pub(super) statistics: Vec<Measured>,
+    /// What their source said of them ([`Dataset::pad`], [`Dataset::may_flip`]).
+    pub(super) pad: Option<usize>,
+    pub(super) may_flip: bool,
+    /// What they were decoded within.
+    pub(super) within: Within,
 }
 
 /// A tar and what is in it.
@@ -62,7 +68,7 @@ impl Shards {
     ///
     /// # Errors
     /// [`Error::Record`] if a label is not below their number.
-    pub(super) fn with_classes(self, classes: &[String]) -> Result<Self, Error> {
+    pub(in crate::data::sets) fn with_classes(self, classes: &[String]) -> Result<Self, Error> {
         self.check_labels(classes.len())?;
         Ok(Self { classes: classes.to_vec(), ..self })
     }
@@ -215,6 +221,14 @@ impl Dataset for Shards {
         self.limits.decoder
     }
 
+    fn pad(&self) -> Option<usize> {
+        self.packed.as_ref()?.pad
+    }
+
+    fn may_flip(&self) -> bool {
+        self.packed.as_ref().is_none_or(|packed| packed.may_flip)
+    }
+
     fn stamp(&self) -> Option<u64> {
         let mut hash = Hash::new();
         for Shard { tar, .. } in &self.shards {
@@ -228,17 +242,16 @@ impl Dataset for Shards {
         Some(hash.value())
     }
 
-    /// Whatever is packed was decoded, within the usual limits and by the usual decoder.
+    /// Whatever is packed was decoded, within the limits of that time and by the usual decoder.
     fn is_verified(&self) -> bool {
-        let usual = Limits::default();
-        let within = self.limits.side >= usual.side && self.limits.bytes >= usual.bytes;
-        self.packed.is_some() && within && self.limits.decoder == usual.decoder
+        let fits = |packed: &Packed| packed.within.fits(&self.limits);
+        self.packed.as_ref().is_some_and(fits) && self.limits.decoder == JpegDecoder::default()
     }
 
     fn measured(&self, view: View) -> Result<Option<Statistics>, Error> {
         // Another decoder's pixels have other statistics.
         let usual = self.limits.decoder == JpegDecoder::default();
-        let Some(Packed { folder, statistics }) = self.packed.as_ref().filter(|_| usual) else {
+        let Some(Packed { folder, statistics, .. }) = self.packed.as_ref().filter(|_| usual) else {
             return Ok(None);
         };
         let found = statistics.iter().find(|measured| measured.view() == view);

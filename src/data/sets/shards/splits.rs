@@ -9,17 +9,17 @@ use crate::data::sets::{Kind, Splits, ValidationOrigin};
 use crate::data::{Dataset, Error};
 use crate::runtime::{Cache, Watch};
 
-/// Opens the shards at `path`, a folder or a tar; none if there are none.
+/// Opens the shards `set`, found at `path`.
 ///
 /// # Errors
 /// [`Error`] if something in them is wrong; [`Error::Interrupted`].
 pub(in crate::data::sets) fn open_splits(
+    set: &ShardSet,
     path: &Path,
     limits: Limits,
     cache: &Cache,
     watch: &dyn Watch,
-) -> Result<Option<Splits>, Error> {
-    let Some(set) = ShardSet::find(path, watch)? else { return Ok(None) };
+) -> Result<Splits, Error> {
     let open = |part| set.open(part, limits, cache, watch);
     let has = |part| set.parts().any(|(name, _)| name == part);
     let mut notes = set.notes().to_vec();
@@ -61,5 +61,5 @@ pub(in crate::data::sets) fn open_splits(
     };
     let val = val.map(|val| Box::new(val) as Box<dyn Dataset>);
     let (train, kind) = (Box::new(train), Kind::Shards);
-    Ok(Some(Splits { train, val, origin, kind, notes }))
+    Ok(Splits { train, val, test: None, origin, kind, notes })
 }

@@ -4,9 +4,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::MANIFEST;
 use super::find::ShardSet;
 use super::index::{Index, Record};
-use super::manifest::{MANIFEST, Manifest};
+use super::manifest::Manifest;
 use super::map::MappedTar;
 use super::open::{difference, foreign_index, packed_index};
 use super::scan::scan;
