@@ -137,7 +137,7 @@ impl Config {
     }
 
     /// The sides that are trained on, each with the steps of the run that are.
-    pub(super) fn sides_and_steps(&self) -> Vec<(usize, u64)> {
+    pub fn sides_and_steps(&self) -> Vec<(usize, u64)> {
         let (mut left, an_epoch) = (self.total_steps(), self.steps_per_epoch());
         let mut found = Vec::new();
         for (i, &SideEpochs(side, epochs)) in self.images.sides.iter().enumerate() {

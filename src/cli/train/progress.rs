@@ -3,6 +3,7 @@
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use resnet_cpu::train::{Config, EpochMetrics, Observer, StepReport};
 use std::io::IsTerminal;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::super::machine::Machine;
@@ -20,6 +21,8 @@ pub(super) struct Progress<'a> {
     bar: Option<ProgressBar>,
     total_steps: u64,
     steps_per_epoch: u64,
+    /// Sides of images and for how many steps, one after another.
+    sides: Vec<(usize, u64)>,
     /// What the images are called that the run is measured on.
     measured: &'static str,
     /// Whether an epoch is over in no time, so that not each is worth a line.
@@ -51,6 +54,7 @@ impl<'a> Progress<'a> {
             bar,
             total_steps,
             steps_per_epoch,
+            sides: config.sides_and_steps(),
             measured: if config.data.test { "test" } else { "validation" },
             brief: config.is_frozen(),
             start,
@@ -81,8 +85,9 @@ impl<'a> Progress<'a> {
     }
 
     fn eta(&self, step: u64) -> HumanDuration {
-        let a_step = self.start.elapsed().as_secs_f64() / self.steps.max(1) as f64;
-        duration(self.total_steps.saturating_sub(step) as f64 * a_step)
+        let done = pixels(&self.sides, step.saturating_sub(self.steps)..step);
+        let left = pixels(&self.sides, step..self.total_steps);
+        duration(self.start.elapsed().as_secs_f64() / done.max(1.0) * left)
     }
 
     fn show(&mut self, step: u64, Recent { loss, top1, images_per_second }: Recent) {
@@ -99,6 +104,19 @@ impl<'a> Progress<'a> {
             self.machine.note(&format!("step {step}/{}: {figures}", self.total_steps));
         }
     }
+}
+
+/// What `steps` (numbers from 0) take in proportion: the pixels of an image, over all of them. Larger images come
+/// last, so their steps would be missed in a mean of those before.
+fn pixels(sides: &[(usize, u64)], steps: Range<u64>) -> f64 {
+    let (mut begin, mut sum) = (0, 0.0);
+    for &(side, count) in sides {
+        let end = begin + count;
+        let common = end.min(steps.end).saturating_sub(begin.max(steps.start));
+        sum += common as f64 * (side * side) as f64;
+        begin = end;
+    }
+    sum
 }
 
 /// Seconds for people; what is longer than can be said is as long as can be said.
@@ -186,5 +204,19 @@ impl Observer for Progress<'_> {
             text += &format!(", ETA {}", self.eta(metrics.step));
         }
         self.line(&text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn larger_images_take_longer() {
+        let sides = [(10, 4), (20, 3)];
+        assert_eq!(pixels(&sides, 0..7), 400.0 + 1200.0);
+        assert_eq!(pixels(&sides, 3..5), 100.0 + 400.0);
+        assert_eq!(pixels(&sides, 5..9), 800.0);
+        assert_eq!(pixels(&sides, 7..7), 0.0);
     }
 }
