@@ -71,7 +71,7 @@ impl Client {
         let hexadecimal =
             |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit());
         // They become names of files.
-        if !hexadecimal(&commit) || !(hexadecimal(&etag) && [40, 64].contains(&etag.len())) {
+        if !(hexadecimal(&commit) && hexadecimal(&etag) && [40, 64].contains(&etag.len())) {
             let found = crate::weights::shown(&format!("{commit}, {etag}"));
             let expected = "hexadecimal hashes of commit and content".to_owned();
             return Err(HubError::Answer { url: url.to_owned(), expected, found });

@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn every_input_is_made_before_and_every_tensor_is_there() {
         for (arch, nodes) in
-            [("resnet20", 73), ("resnet50", 176), ("plain18", 55), ("resnet18", 69)]
+            [("resnet20", 73), ("resnet50", 175), ("plain18", 55), ("resnet18", 69)]
         {
             let network = Network::new(&ModelSpec::new(arch, Options::default()).unwrap());
             let params = initialize(&network, 1, InitOptions::default());
