@@ -69,7 +69,7 @@ mod tests {
             Batch { input: &input, labels: &labels, height: 16, width: 16, label_smoothing: 0.1 };
         let mut learner = Learner::new(&network, backend);
         let mut measured = Measured::default();
-        learner.measure(&mut params, &input, 6, 16, &mut measured, &|| false).unwrap();
+        learner.measure(&params, &input, 6, 16, &mut measured, &|| false).unwrap();
         measured.rewrite(&network, &mut params);
         let mut whole = vec![0.0; params.learnable().len()];
         let expected = learner.batch(&mut params.clone(), &batch, 6, &mut whole).unwrap();

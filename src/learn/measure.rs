@@ -136,7 +136,7 @@ mod tests {
                 for &images in parts {
                     let part = &whole[done * SIDE * SIDE * 3..][..images * SIDE * SIDE * 3];
                     let go_on =
-                        learner.measure(&mut params, part, images, SIDE, &mut measured, &|| false);
+                        learner.measure(&params, part, images, SIDE, &mut measured, &|| false);
                     assert!(go_on.unwrap());
                     done += images;
                 }
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn any_threads_measure_the_same_bits_and_a_stop_is_heard() {
         let network = Network::new(&ModelSpec::new("resnet20", Options::default()).unwrap());
-        let mut params = rescaled(&network);
+        let params = rescaled(&network);
         let mut first: Option<Params> = None;
         for threads in [1, 2, 5] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -210,7 +210,7 @@ mod tests {
                 let (mut measured, mut after) = (Measured::default(), params.clone());
                 pool.install(|| {
                     let stopped = || false;
-                    learner.measure(&mut after, &input(1), IMAGES, SIDE, &mut measured, &stopped)
+                    learner.measure(&after, &input(1), IMAGES, SIDE, &mut measured, &stopped)
                 })
                 .unwrap();
                 measured.rewrite(&network, &mut after);
@@ -221,7 +221,7 @@ mod tests {
         }
         let mut learner = Learner::new(&network, Backend::Native(Isa::best()));
         let mut measured = Measured::default();
-        let done = learner.measure(&mut params, &input(1), IMAGES, SIDE, &mut measured, &|| true);
+        let done = learner.measure(&params, &input(1), IMAGES, SIDE, &mut measured, &|| true);
         assert_eq!(done, Ok(false));
     }
 }
