@@ -217,8 +217,9 @@ prop_compose! {
 /// Batch norm's sums rest on it: the rows of layers as networks have them do come, in whole units where they can.
 #[test]
 fn rows_are_shown() {
+    // So many that threads share out rows, not columns.
     let square = |kernel, side, channels| ConvShape {
-        batch: 4,
+        batch: 12,
         height: side,
         width: side,
         in_channels: channels,
