@@ -1,7 +1,7 @@
-//! A request to stop, which long work looks at: raised by the program itself or, with the feature `cli`,
+//! A request to stop, which long work looks at: raised by the program itself or, with the feature `signals`,
 //! by signals.
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "signals")]
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,13 +21,13 @@ struct Inner {
     asked: Arc<AtomicBool>,
     raised: AtomicBool,
     saved: Arc<AtomicBool>,
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "signals")]
     _caught: Option<super::signals::Caught>,
 }
 
 impl Interrupt {
     /// One that signals raise, which `caught` catches; see [`Interrupt::catch`].
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "signals")]
     pub(super) fn by_signals(
         catch: impl FnOnce(&Arc<AtomicBool>, &Arc<AtomicBool>) -> io::Result<super::signals::Caught>,
     ) -> io::Result<Self> {

@@ -11,7 +11,7 @@ mod profile;
 mod rect;
 mod rng;
 mod scratch;
-#[cfg(feature = "cli")]
+#[cfg(feature = "signals")]
 mod signals;
 mod storage;
 mod tasks;

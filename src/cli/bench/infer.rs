@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::stats::measure;
 use super::{Args, Row, Table, beside_peak, rounded, warn_of_noise};
 use crate::cli::error::CliError;
+use crate::cli::hub::file_of;
 use crate::cli::machine::Machine;
 use crate::cli::weights::note_weights;
 
@@ -24,11 +25,12 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     }
 }
 
-/// The network whose weights are in the file at `path`.
+/// The network whose weights are in the file at `path`, or have this name.
 fn file(args: &Args, machine: &Machine, path: &Path) -> Result<(), CliError> {
     let overrides = args.network.overrides(args.arch.first().map(|name| name.trim()))?;
     let overrides = args.extra.and(overrides);
     machine.note_itself();
+    let path = &file_of(path, machine)?;
     let weights = WeightsFile::open(path, &overrides).map_err(CliError::failed)?;
     note_weights(machine, path, &weights);
     let network = weights.network().clone();

@@ -32,8 +32,8 @@ pub(super) struct Args {
     arch: Vec<String>,
     #[command(flatten)]
     network: NetworkArgs,
-    /// Use these weights instead of random ones (inference with one network only); --json then
-    /// includes the logits
+    /// Use these weights, a file or a name of published ones, instead of random ones (inference with one
+    /// network only); --json then includes the logits
     #[arg(short, long, value_name = "FILE")]
     weights: Option<PathBuf>,
     #[command(flatten)]

@@ -46,7 +46,7 @@ impl Axis {
     }
 
     /// The inputs of outputs `start..start + count` where each has one.
-    fn inputs_one_to_one(self, start: usize, count: usize) -> Vec<usize> {
+    pub(super) fn inputs_one_to_one(self, start: usize, count: usize) -> Vec<usize> {
         let Self { from, to, .. } = self;
         if from == to {
             return (start..start + count).collect();

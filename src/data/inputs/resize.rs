@@ -2,7 +2,8 @@
 //!
 //! Weights were trained on images resized by Pillow, so the reference is its arithmetic: each
 //! output is a weighted mean of the inputs under a kernel ([`Interpolation`], [`Filter`]); columns are resized first, rows
-//! second, each pass rounding to 8 bits; a pass that changes nothing is left out. (Pillow up to 12.1. Later
+//! second, each pass rounding to 8 bits; a pass that changes nothing is left out. Nearest only moves pixels, so
+//! they are fetched one by one. (Pillow up to 12.1. Later
 //! versions take the rows first where that is cheaper, which moves some pixels by one; published weights
 //! are older than that.)
 //!
@@ -136,6 +137,9 @@ impl Part {
         if !self.is_resized() {
             return 0;
         }
+        if self.interpolation == Interpolation::Nearest {
+            return self.window.width * 3;
+        }
         // The band, whose filter may have taps of weight 0 beyond what is read: no more than there are
         // rows; sums and bytes of an output; a row of the image.
         let band = self.filter_of_rows().reach();
@@ -193,6 +197,9 @@ impl Part {
             }
             return;
         }
+        if self.interpolation == Interpolation::Nearest {
+            return self.nearest(image, &mut room[..len], see);
+        }
         let isa = Isa::best();
         let columns = Filter::new(self.axes()[0], window.left, window.width);
         let rows = self.filter_of_rows();
@@ -206,6 +213,23 @@ impl Part {
             let lines = &band[(start - first) * stride..][..weights.len() * stride];
             isa.dispatch(Row { lines, weights, sums, out });
             see(y, &out[..len]);
+        }
+    }
+
+    /// Each row made of single pixels; a row that is wanted again is made once.
+    fn nearest(self, image: RgbView<'_>, out: &mut [u8], mut see: impl FnMut(usize, &[u8])) {
+        let Self { area, window, .. } = self;
+        let columns = self.axes()[0].inputs_one_to_one(window.left, window.width);
+        let rows = self.axes()[1].inputs_one_to_one(window.top, window.height);
+        let mut made = None;
+        for (y, &row) in rows.iter().enumerate() {
+            if made.replace(row) != Some(row) {
+                let pixels = &image.row(area.top + row).as_chunks::<3>().0[area.left..];
+                for (out, &column) in out.as_chunks_mut::<3>().0.iter_mut().zip(&columns) {
+                    *out = pixels[column];
+                }
+            }
+            see(y, out);
         }
     }
 }
