@@ -2,11 +2,11 @@
 //! it, unless it is in the cache.
 
 use indicatif::{BinaryBytes, ProgressBar, ProgressStyle};
-use resnet_cpu::hub::{Hub, Name, PUBLISHED, PublishedWeights, Settings};
+use resnet_cpu::hub::{Hub, HubError, Name, PUBLISHED, PublishedWeights, Settings, WAITING};
 use resnet_cpu::runtime::Watch;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 
 use super::error::CliError;
 use super::machine::Machine;
@@ -41,7 +41,18 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         What::List => list(&hub),
         What::Get(args) => {
             let name = args.name()?;
-            print(&fetched(&args.name, machine, |watch| hub.fetch(&name, watch))?)
+            match (fetched(&args.name, machine, |watch| hub.fetch(&name, watch)), hub.cached(&name))
+            {
+                (Ok(path), _) => print(&path),
+                (
+                    Err(error @ (HubError::Unreachable { .. } | HubError::Busy { .. })),
+                    Some(path),
+                ) => {
+                    machine.note(&format!("{error}; what is in the cache is used"));
+                    print(&path)
+                }
+                (Err(error), _) => Err(CliError::failed(error)),
+            }
         }
         What::Where(args) => match hub.cached(&args.name()?) {
             Some(path) => print(&path),
@@ -118,20 +129,20 @@ pub(super) fn is_cached(weights: &PublishedWeights) -> bool {
 
 fn get(text: &str, name: &Name, machine: &Machine) -> Result<PathBuf, CliError> {
     let hub = Hub::new(Settings::from_env());
-    fetched(text, machine, |watch| hub.get(name, watch))
+    fetched(text, machine, |watch| hub.get(name, watch)).map_err(CliError::failed)
 }
 
 fn fetched(
     text: &str,
     machine: &Machine,
-    fetch: impl FnOnce(&dyn Watch) -> Result<PathBuf, resnet_cpu::hub::HubError>,
-) -> Result<PathBuf, CliError> {
-    let progress = Progress { machine, name: text, bar: OnceLock::new() };
+    fetch: impl FnOnce(&dyn Watch) -> Result<PathBuf, HubError>,
+) -> Result<PathBuf, HubError> {
+    let progress = Progress { machine, name: text, bar: OnceLock::new(), waiting: Once::new() };
     let fetched = fetch(&progress);
     if let Some(Some(bar)) = progress.bar.get() {
         bar.finish_and_clear();
     }
-    fetched.map_err(CliError::failed)
+    fetched
 }
 
 /// A bar of bytes if stderr is a terminal, else a line at the beginning. Ctrl-C ends the program at once, as
@@ -140,13 +151,18 @@ struct Progress<'a> {
     machine: &'a Machine,
     name: &'a str,
     bar: OnceLock<Option<ProgressBar>>,
+    /// Done when it has been said that another program is waited for.
+    waiting: Once,
 }
 
 /// Files below are there before anybody would read about them.
 const SMALL: u64 = 1 << 20;
 
 impl Watch for Progress<'_> {
-    fn progress(&self, _: &'static str, done: u64, total: Option<u64>) {
+    fn progress(&self, what: &'static str, done: u64, total: Option<u64>) {
+        if what == WAITING {
+            return self.waiting.call_once(|| self.machine.note(&format!("{}: {what}", self.name)));
+        }
         if total.is_some_and(|total| total < SMALL) {
             return;
         }

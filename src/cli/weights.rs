@@ -1,6 +1,6 @@
 //! Which file of weights is meant when none is named, and what is said of the one that is used.
 
-use std::io::IsTerminal;
+use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -60,7 +60,13 @@ pub(super) fn find_weights(
     let agreed = match offer {
         _ if is_cached(&DEFAULT) => true,
         Offer::No => false,
-        Offer::Ask => asked(),
+        // Nobody there has not said yes.
+        Offer::Ask => {
+            let (stdin, stderr) = (std::io::stdin(), std::io::stderr());
+            stdin.is_terminal()
+                && stderr.is_terminal()
+                && agrees(&mut stdin.lock(), &mut stderr.lock())
+        }
         Offer::Allowed => true,
     };
     if agreed {
@@ -78,18 +84,18 @@ pub(super) fn find_weights(
     )))
 }
 
-/// Whether whoever sits at the terminal wants the default network. Nobody there has not said yes.
-fn asked() -> bool {
-    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
-        return false;
-    }
+/// Asks whether the default network shall be fetched. Anything but a clear yes is a no, and so is an answer that
+/// cannot be read.
+fn agrees(answers: &mut impl BufRead, questions: &mut impl Write) -> bool {
     let PublishedWeights { name, mebibytes, top1, .. } = DEFAULT;
-    eprint!(
-        "resnet-cpu: no weights yet. Fetch torchvision's {name} ({top1:.1} % top-1 on ImageNet, {mebibytes} \
-         MiB, once)? [y/N] "
+    let question = format!(
+        "resnet-cpu: no weights yet. Fetch torchvision's {name} ({top1:.1} % top-1 on ImageNet, {mebibytes} MiB, \
+         once)? [y/N] "
     );
+    let asked = questions.write_all(question.as_bytes()).and_then(|()| questions.flush());
+    // More than any answer, and no more memory than that.
     let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
+    let read = asked.and_then(|()| answers.by_ref().take(100).read_line(&mut answer));
     read.is_ok() && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
 }
 
@@ -121,6 +127,34 @@ fn newest_run(runs: &Path) -> Option<PathBuf> {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        for (answer, agreed) in [
+            ("y\n", true),
+            ("Yes\r\n", true),
+            (" y", true),
+            ("\n", false),
+            ("", false),
+            ("n\n", false),
+            ("yes please\n", false),
+            ("\ny\n", false),
+            ("\u{1b}[A\n", false),
+        ] {
+            let mut question = Vec::new();
+            assert_eq!(agrees(&mut answer.as_bytes(), &mut question), agreed, "{answer:?}");
+            let question = String::from_utf8(question).unwrap();
+            assert_eq!(
+                question,
+                "resnet-cpu: no weights yet. Fetch torchvision's resnet50 (80.9 % top-1 on ImageNet, 97.8 MiB, once)? \
+                 [y/N] "
+            );
+        }
+        let bytes: &[u8] = &[b'y', 0xff, b'\n'];
+        assert!(!agrees(&mut &*bytes, &mut Vec::new()), "no text");
+        // Nobody reads the question: a full or closed stderr.
+        assert!(!agrees(&mut &b"y\n"[..], &mut &mut [0_u8; 3][..]));
+    }
 
     #[test]
     fn the_newest_run_is_found() {

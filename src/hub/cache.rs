@@ -9,13 +9,14 @@
 //! .locks/models--OWNER--REPOSITORY/ETAG.lock
 //! ```
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::client::{Client, Described};
 use super::download::{Checksum, Download};
 use super::{HubError, Settings};
-use crate::runtime::Watch;
+use crate::runtime::{Disk, NewFiles, Watch, write_durably};
 
 /// A repository, there and here.
 pub(super) struct Repository {
@@ -93,46 +94,52 @@ impl Repository {
         download.run(client, watch)?;
         let up = "../".repeat(2 + file.matches('/').count());
         make_folder_of(&place)?;
+        // A link that leads nowhere, since somebody has removed what it led to.
+        if place.is_symlink() && !place.exists() {
+            let removed = std::fs::remove_file(&place);
+            removed.map_err(|error| HubError::io(&place, "remove", error))?;
+        }
         match link(Path::new(&format!("{up}blobs/{etag}")), &download.path, &place) {
             // Another process was faster.
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Err(HubError::io(&place, "write", error))
-            }
-            _ => Ok(place),
+            Err(_) if place.is_file() => Ok(place),
+            Err(error) => Err(HubError::io(&place, "write", error)),
+            Ok(()) => Ok(place),
         }
     }
 
-    /// Notes which commit a branch or tag is at.
-    pub(super) fn note_revision(&self, revision: &str, commit: &str) -> Result<(), HubError> {
-        if revision == commit {
-            return Ok(());
+    /// Notes which commit a branch or tag is at. A note saves questions and nothing else: where none can be
+    /// written, as in a cache that is read only, there is none.
+    pub(super) fn note_revision(&self, revision: &str, commit: &str) {
+        if self.commit(revision).as_deref() != Some(commit) {
+            note(&self.folder.join("refs").join(revision), commit);
         }
-        let path = self.folder.join("refs").join(revision);
-        make_folder_of(&path)?;
-        // Whole or not at all, for whoever reads it meanwhile.
-        let beside = path.with_extension(format!("{}.partial", std::process::id()));
-        let written =
-            std::fs::write(&beside, commit).and_then(|()| std::fs::rename(&beside, &path));
-        written.map_err(|error| HubError::io(&path, "write", error))
     }
 
-    /// Notes that a commit has no such file.
-    pub(super) fn note_absent(&self, commit: &str, file: &str) -> Result<(), HubError> {
-        let path = self.place(".no_exist", commit, file);
-        make_folder_of(&path)?;
-        std::fs::write(&path, "").map_err(|error| HubError::io(&path, "write", error))
+    /// Notes that a commit has no such file, where that can be written.
+    pub(super) fn note_absent(&self, commit: &str, file: &str) {
+        note(&self.place(".no_exist", commit, file), "");
+    }
+}
+
+/// Whole or not at all, for whoever reads it meanwhile.
+fn note(path: &Path, text: &str) {
+    if make_folder_of(path).is_ok() {
+        let _ = write_durably(&Disk, path, |out| out.write_all(text.as_bytes()));
     }
 }
 
 /// Makes `place` a link to the blob, or where there are no links a copy of it.
-#[cfg(unix)]
-fn link(relative: &Path, _blob: &Path, place: &Path) -> io::Result<()> {
-    std::os::unix::fs::symlink(relative, place)
+fn link(relative: &Path, blob: &Path, place: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    let linked = std::os::unix::fs::symlink(relative, place);
+    #[cfg(not(unix))]
+    let linked: io::Result<()> = Err(io::Error::other(relative.display().to_string()));
+    linked.or_else(|_| std::fs::hard_link(blob, place)).or_else(|_| copy(blob, place))
 }
 
-#[cfg(not(unix))]
-fn link(_relative: &Path, blob: &Path, place: &Path) -> io::Result<()> {
-    std::fs::hard_link(blob, place).or_else(|_| std::fs::copy(blob, place).map(|_| ()))
+fn copy(blob: &Path, place: &Path) -> io::Result<()> {
+    let mut content = File::open(blob)?;
+    write_durably(&NewFiles, place, |out| io::copy(&mut content, out).map(|_| ()))
 }
 
 fn make_folder_of(path: &Path) -> Result<(), HubError> {
@@ -158,6 +165,17 @@ fn escaped(text: &str, slashes: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_links_files_are_copied_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let [blob, place] = ["blob", "place"].map(|name| folder.path().join(name));
+        std::fs::write(&blob, vec![7; 100_000]).unwrap();
+        copy(&blob, &place).unwrap();
+        assert_eq!(std::fs::read(&place).unwrap(), vec![7; 100_000]);
+        assert!(copy(&blob, &place).is_err(), "nothing is replaced");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left beside");
+    }
 
     #[test]
     fn addresses_are_escaped() {

@@ -38,10 +38,13 @@ pub(super) struct Bytes {
 pub(super) struct Client {
     agent: Agent,
     token: Option<String>,
+    /// The address of the hub, for which the token is.
+    hub: String,
 }
 
 impl Client {
-    pub(super) fn new(token: Option<String>) -> Self {
+    /// One that shows `token` to the hub at this address, and to nobody else.
+    pub(super) fn new(token: Option<String>, hub: String) -> Self {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -51,7 +54,7 @@ impl Client {
             .timeout_per_read(Some(PATIENCE))
             .user_agent(concat!("resnet-cpu/", env!("CARGO_PKG_VERSION")))
             .build();
-        Self { agent: agent.into(), token }
+        Self { agent: agent.into(), token, hub }
     }
 
     /// What the hub says about the file at `url`.
@@ -121,6 +124,7 @@ impl Client {
     ) -> Result<Response<Body>, HubError> {
         let unreachable = |reason: String| HubError::Unreachable { url: url.to_owned(), reason };
         let first: Uri = url.parse().map_err(|error| unreachable(format!("{error}")))?;
+        let asks_hub = url.strip_prefix(&self.hub).is_some_and(|rest| rest.starts_with('/'));
         let mut at = url.to_owned();
         for _ in 0..REDIRECTS {
             let uri: Uri = at.parse().map_err(|error| unreachable(format!("{error}")))?;
@@ -130,7 +134,7 @@ impl Client {
                 _ => self.agent.get(&at),
             };
             request = request.header("Accept-Encoding", "identity");
-            if let Some(token) = self.token.as_ref().filter(|_| ours && url.contains("/resolve/")) {
+            if let Some(token) = self.token.as_ref().filter(|_| ours && asks_hub) {
                 request = request.header("Authorization", format!("Bearer {token}"));
             }
             if let Some(range) = range {

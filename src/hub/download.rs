@@ -19,6 +19,9 @@ const TRIES: u32 = 4;
 /// Before the first of them; the next take twice as long each.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// What is told of progress while another program fetches the same.
+pub const WAITING: &str = "waiting for another program, which fetches it";
+
 /// What the content must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Checksum {
@@ -116,7 +119,10 @@ impl Download {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
-                Err(TryLockError::WouldBlock) => pause(PAUSE, watch)?,
+                Err(TryLockError::WouldBlock) => {
+                    watch.progress(WAITING, 0, None);
+                    pause(PAUSE, watch)?;
+                }
             }
         }
     }
@@ -133,11 +139,12 @@ impl Download {
         }
         let mut size = self.size;
         let mut tries = 0;
+        // Not since the answer before: a server may begin anew each time and never come to an end.
+        let mut furthest = done;
         while size != Some(done) {
-            let before = done;
             let ended = self.ask(client, watch, &mut file, &mut done, &mut size);
-            if done > before {
-                tries = 0;
+            if done > furthest {
+                (furthest, tries) = (done, 0);
             }
             let broken = match ended {
                 Ok(()) if size.is_none_or(|size| size == done) => break,

@@ -24,6 +24,7 @@ use cache::Repository;
 use client::Client;
 use download::{Checksum, Download};
 
+pub use download::WAITING;
 pub use error::HubError;
 pub use name::Name;
 pub use settings::Settings;
@@ -44,7 +45,7 @@ pub struct Hub {
 impl Hub {
     /// One with these settings.
     pub fn new(settings: Settings) -> Self {
-        let client = Client::new(settings.token.clone());
+        let client = Client::new(settings.token.clone(), settings.endpoint.clone());
         Self { settings, client }
     }
 
@@ -70,22 +71,23 @@ impl Hub {
         match self.cached(name) {
             Some(path) if self.settings.offline || self.is_whole(name) => Ok(path),
             Some(path) => match self.fetch(name, watch) {
-                // What is there will do.
-                Err(HubError::Unreachable { .. } | HubError::Busy { .. }) => Ok(path),
-                fetched => fetched,
+                Err(HubError::Stopped) => Err(HubError::Stopped),
+                // What is there will do, whatever became of its source.
+                fetched => Ok(fetched.unwrap_or(path)),
             },
             None => self.fetch(name, watch),
         }
     }
 
     /// The newest weights called `name`: asks the source what they are, and fetches what is not in the cache.
+    /// Where nothing may be asked, those in the cache.
     ///
     /// # Errors
     /// The source cannot be asked, has no such weights or does not give them to everybody; they cannot be
     /// written; or they are not what the source says they are.
     pub fn fetch(&self, name: &Name, watch: &dyn Watch) -> Result<PathBuf, HubError> {
         if self.settings.offline {
-            return Err(HubError::Offline { name: name.to_string() });
+            return self.cached(name).ok_or_else(|| HubError::Offline { name: name.to_string() });
         }
         match name {
             Name::Torchvision { file, digits } => {
@@ -133,14 +135,14 @@ impl Hub {
                     continue;
                 }
                 match self.client.describe(&repository.url(&commit, &beside)) {
-                    Err(HubError::NotFound { .. }) => repository.note_absent(&commit, &beside)?,
+                    Err(HubError::NotFound { .. }) => repository.note_absent(&commit, &beside),
                     described => {
                         repository.get(&described?, &beside, &self.client, watch)?;
                     }
                 }
             }
             let path = repository.get(&weights, file, &self.client, watch)?;
-            repository.note_revision(revision, &commit)?;
+            repository.note_revision(revision, &commit);
             return Ok(path);
         }
         Err(missing.unwrap_or_else(|| HubError::Name { name: name.to_string() }))

@@ -88,7 +88,10 @@ fn repository(text: &str) -> Option<Name> {
     let (owner, repository) = text.split_once('/')?;
     let word = |text: &str| {
         let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        !text.is_empty() && text.len() <= 96 && text.chars().all(fits) && !text.starts_with('.')
+        // Two hyphens are between owner and repository in the cache.
+        let parts = text.contains("--") || text.contains("..");
+        let marks = text.starts_with(['.', '-']) || text.ends_with(['.', '-']);
+        (1..=96).contains(&text.len()) && text.chars().all(fits) && !parts && !marks
     };
     let relative = |text: &str| {
         let fits = |c: char| !c.is_control() && !"\\:?*\"<>|".contains(c);
@@ -188,6 +191,10 @@ mod tests {
             "hf:a/b:c\\d",
             "hf:a/b:c\nd",
             "hf:a b/c",
+            "hf:a--b/c",
+            "hf:a/b--c",
+            "hf:a-/b",
+            "hf:a/b..c",
             "torchvision:",
             "torchvision:resnet20",
             "torchvision:resnet18.V2",

@@ -3,8 +3,11 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod hostile;
 mod python;
 mod server;
+#[cfg(target_os = "linux")]
+mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -61,9 +64,16 @@ impl Setup {
         {
             command.env_remove(variable);
         }
-        for proxy in
-            ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
-        {
+        for proxy in [
+            "http_proxy",
+            "HTTP_PROXY",
+            "https_proxy",
+            "HTTPS_PROXY",
+            "all_proxy",
+            "ALL_PROXY",
+            "no_proxy",
+            "NO_PROXY",
+        ] {
             command.env_remove(proxy);
         }
         command.env("HF_HOME", self.home.path()).env("HF_ENDPOINT", self.server.url());
@@ -225,6 +235,15 @@ fn refusals_are_one_clear_line() {
     offline(&["weights", "get", "hf:timm/else"])
         .fails(1, &["not in the cache", "HF_HUB_OFFLINE is set"]);
     offline(&["inspect", "hf:timm/some"]).fails(1, &["model.safetensors: not a readable file"]);
+    // Also for those who ask for the newest.
+    setup.is_there(&offline(&["weights", "get", "hf:timm/some"]));
+    let run = nobody(&["weights", "get", "hf:timm/some"]);
+    assert!(
+        run.err.contains("cannot be reached") && run.err.contains("what is in the cache is used"),
+        "{}",
+        run.err
+    );
+    setup.is_there(&run);
 }
 
 #[test]
@@ -377,6 +396,8 @@ fn weights_by_name_are_used_as_published() {
     assert_eq!(label, Some(1), "{}", run.out);
     let run = setup.run(&["convert", "hf:me/mine", "copy.safetensors"]);
     assert!(run.code == 0 && run.err.contains("crop 40"), "{}", run.err);
+    let run = setup.run(&["bench", "-w", "hf:me/mine", "--seconds", "0", "--json"]);
+    assert_eq!((run.code, &run.json()[0]["arch"]), (0, &json!("resnet20")), "{}", run.err);
     // A file of that name is meant before the weights.
     std::fs::create_dir(setup.home.path().join("hf:me")).unwrap();
     std::fs::write(setup.home.path().join("hf:me/mine"), "no weights").unwrap();
@@ -413,10 +434,10 @@ fn nothing_is_fetched_unasked() {
 /// What speaks to a network is in the program, and not in programs that embed the library without `hub`.
 #[test]
 fn embedders_have_no_http_and_no_tls() {
-    let tree = |features: &[&str]| {
+    let tree = |package: &[&str]| {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["tree", "--offline", "--locked", "-e", "normal", "--prefix", "none"]);
-        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-p", "resnet-cpu"]).args(features);
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(package);
         let output = cargo.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
@@ -424,6 +445,7 @@ fn embedders_have_no_http_and_no_tls() {
     let speaks = |tree: &str| {
         ["ureq", "rustls", "ring", "http"].map(|name| tree.contains(&format!("\n{name} v")))
     };
-    assert_eq!(speaks(&tree(&[])), [true; 4]);
-    assert_eq!(speaks(&tree(&["--no-default-features"])), [false; 4]);
+    assert_eq!(speaks(&tree(&["-p", "resnet-cpu"])), [true; 4]);
+    assert_eq!(speaks(&tree(&["-p", "resnet-cpu", "--no-default-features"])), [false; 4]);
+    assert_eq!(speaks(&tree(&["-p", "resnet-data"])), [false; 4]);
 }

@@ -30,6 +30,8 @@ pub(crate) struct State {
     pub(crate) no_parts: bool,
     /// Content comes in pieces of this size, one every few milliseconds.
     pub(crate) slow: Option<usize>,
+    /// A header of descriptions of large files, and what it says instead of the truth.
+    pub(crate) lie: Option<(&'static str, String)>,
     /// The requests, with what is of interest of their headers.
     pub(crate) log: Vec<String>,
 }
@@ -79,11 +81,21 @@ pub(crate) fn git(bytes: &[u8]) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// One request, one answer.
-fn answer(stream: TcpStream, port: u16, state: &Mutex<State>) -> std::io::Result<()> {
+/// One request, one answer. As a proxy it leads to itself, whatever it is asked for.
+fn answer(mut stream: TcpStream, port: u16, state: &Mutex<State>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut line = String::new();
     reader.read_line(&mut line)?;
+    if line.starts_with("CONNECT ") {
+        state.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).log.push(line.clone());
+        while !line.trim().is_empty() {
+            line.clear();
+            reader.read_line(&mut line)?;
+        }
+        stream.write_all(b"HTTP/1.1 200 Connected\r\n\r\n")?;
+        reader.read_line(&mut line)?;
+        line = line.trim_start().to_owned();
+    }
     let (mut range, mut host, mut token) = (None, String::new(), String::new());
     loop {
         let mut header = String::new();
@@ -129,13 +141,19 @@ fn answer(stream: TcpStream, port: u16, state: &Mutex<State>) -> std::io::Result
             if content.len() >= LARGE {
                 let to = format!("http://localhost:{port}/cdn/{owner}/{repository}/{file}");
                 let etag = format!("\"{hash}\"");
-                let headers = [
+                let mut headers = [
                     ("Location", to.as_str()),
                     ("X-Repo-Commit", COMMIT),
                     ("X-Linked-Etag", &etag),
                     ("X-Linked-Size", &length),
                     ("ETag", "\"of the redirect\""),
                 ];
+                let lie = state.lie.clone();
+                for (name, value) in &mut headers {
+                    if let Some((_, other)) = lie.as_ref().filter(|(lying, _)| lying == name) {
+                        *value = other;
+                    }
+                }
                 return out.send(302, &headers, b"elsewhere");
             }
             let etag = format!("W/\"{}\"", git(&content));
