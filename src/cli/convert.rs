@@ -1,4 +1,5 @@
-//! `resnet-cpu convert`: weights of any readable format to safetensors that need no assumptions, or to ONNX.
+//! `resnet-cpu convert`: weights of any readable format to safetensors that need no assumptions, to ONNX, or to what
+//! torchvision and timm load.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use resnet_cpu::data::Preprocess;
 use resnet_cpu::infer::{InferError, class_names, labels};
-use resnet_cpu::runtime::{Disk, NewFiles, Storage};
-use resnet_cpu::weights::{Metadata, PixelMean, WeightsFile, write_onnx_to, write_weights_to};
+use resnet_cpu::runtime::{Disk, NewFiles, Storage, write_durably};
+use resnet_cpu::weights::{
+    Loader, Metadata, PixelMean, WeightsFile, timm_config, write_onnx_to, write_weights_to,
+};
 
 use super::error::CliError;
 use super::hub::file_of;
@@ -21,6 +24,10 @@ use super::weights::{ExtraArgs, note_weights};
 /// What a header says to this program only; `convert` writes it anew.
 const OURS: &str = "resnet_cpu.";
 
+/// What timm looks for in a folder.
+const WEIGHTS: &str = "model.safetensors";
+const CONFIG: &str = "config.json";
+
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Weights: a PyTorch file (.pth, .th, .pt) or safetensors, whose content decides, not its name; or a
@@ -28,11 +35,12 @@ pub(super) struct Args {
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// The file to write: f32 tensors under torchvision's names (which timm has, too), with everything that
-    /// was stated or assumed as metadata
+    /// was stated or assumed as metadata. For --to timm a folder
     #[arg(value_name = "OUT")]
     output: PathBuf,
-    /// What to write: safetensors, or onnx, the network for other runtimes [default: onnx if OUT ends in
-    /// .onnx, else safetensors]
+    /// What to write: safetensors; onnx, the network for other runtimes; torch-names, safetensors that
+    /// torchvision loads strictly, or an error; timm, a folder that timm loads, with its config.json [default:
+    /// onnx if OUT ends in .onnx, else safetensors]
     #[arg(long, value_enum, value_name = "FORMAT")]
     to: Option<Format>,
     /// Replace OUT if it exists; if it is a symbolic link, replace the file it points to
@@ -57,6 +65,8 @@ pub(super) struct Args {
 enum Format {
     Safetensors,
     Onnx,
+    TorchNames,
+    Timm,
 }
 
 impl Args {
@@ -67,8 +77,17 @@ impl Args {
 }
 
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
-    let (input, output) = (&file_of(&args.input, machine)?, &args.output);
+    let format = args.format();
+    let input = &file_of(&args.input, machine)?;
+    let output = &match format {
+        Format::Timm => args.output.join(WEIGHTS),
+        _ => args.output.clone(),
+    };
     let overrides = args.extra.and(args.network.overrides(args.arch.as_deref())?);
+    if format == Format::Timm {
+        refuse_stdout(&args.output)?;
+        storage(input, &args.output.join(CONFIG), args.force)?;
+    }
     let storage = storage(input, output, args.force)?;
     let weights = WeightsFile::open(input, &overrides).map_err(CliError::failed)?;
     note_weights(machine, input, &weights);
@@ -78,6 +97,17 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         Some(file) => Some(read_labels(file, weights.spec().classes)?),
         None => class_names(&weights),
     };
+    let spec = weights.spec();
+    let config = match format {
+        Format::Safetensors | Format::Onnx => None,
+        Format::TorchNames => {
+            Loader::Torchvision.check(spec, &used).map_err(CliError::failed)?;
+            None
+        }
+        Format::Timm => {
+            Some(timm_config(spec, &used, classes.as_deref()).map_err(CliError::failed)?)
+        }
+    };
 
     let (preprocess, pixel_mean) = (used.stated(), pixel_mean(&used));
     let metadata = Metadata { preprocess, classes, ..weights.metadata().clone() };
@@ -86,14 +116,29 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         foreign.map(|(key, value)| (key.clone(), value.clone())).collect();
     entries.extend(metadata.entries());
     let (network, mean) = (weights.network(), pixel_mean.as_ref());
-    let write = match args.format() {
-        Format::Safetensors => write_weights_to,
+    let write = match format {
         Format::Onnx => write_onnx_to,
+        Format::Safetensors | Format::TorchNames | Format::Timm => write_weights_to,
     };
+    if config.is_some() {
+        let made = std::fs::create_dir_all(&args.output);
+        let folder = args.output.display();
+        made.map_err(|error| {
+            CliError::failed(format!("{folder}: cannot make the folder: {error}"))
+        })?;
+    }
     write(storage, output, network, &weights, mean, &entries).map_err(CliError::failed)?;
+    if let Some(config) = config {
+        let path = args.output.join(CONFIG);
+        let written = write_durably(storage, &path, |out| out.write_all(config.as_bytes()));
+        written.map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
+    }
+    if let Some(note) = whereabouts(format, &args.output) {
+        machine.note(&note);
+    }
 
     let bytes = std::fs::metadata(output).map_or(0, |attributes| attributes.len());
-    let (path, spec) = (output.to_string_lossy(), weights.spec());
+    let path = output.to_string_lossy();
     let tensors = weights.network().tensors().len() + usize::from(pixel_mean.is_some());
     Ok(writeln!(
         std::io::stdout(),
@@ -104,15 +149,38 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     )?)
 }
 
+/// Where those who load what was written find how images are prepared and what the classes are called.
+fn whereabouts(format: Format, output: &Path) -> Option<String> {
+    match format {
+        Format::Safetensors | Format::Onnx => None,
+        Format::TorchNames => Some(
+            "torchvision loads the tensors only: preparation and names of classes are in the file's metadata, \
+             resnet_cpu.*"
+                .to_owned(),
+        ),
+        Format::Timm => Some(format!(
+            "preparation and names of classes are in {}, and timm.create_model('local-dir:{}', pretrained=True) \
+             heeds them",
+            output.join(CONFIG).display(),
+            output.display()
+        )),
+    }
+}
+
+fn refuse_stdout(output: &Path) -> Result<(), CliError> {
+    if output == Path::new("-") {
+        let reason = "-: expected a file name; for a file called -, give ./-";
+        return Err(CliError::usage(reason));
+    }
+    Ok(())
+}
+
 /// Where OUT is written: never over the input, and without `force` over nothing. What can be refused now
 /// is; what appears until then is seen when the file gets its name.
 fn storage(input: &Path, output: &Path, force: bool) -> Result<&'static dyn Storage, CliError> {
     let failed =
         |error: &dyn std::fmt::Display| CliError::failed(format!("{}: {error}", output.display()));
-    if output == Path::new("-") {
-        let reason = "-: expected a file name; for a file called -, give ./-";
-        return Err(CliError::usage(reason));
-    }
+    refuse_stdout(output)?;
     let one = output.canonicalize().is_ok_and(|out| input.canonicalize().is_ok_and(|i| i == out));
     if one {
         return Err(CliError::usage(format!("{}: IN and OUT are the same file", output.display())));

@@ -11,6 +11,7 @@ mod file;
 mod kind;
 mod limits;
 mod load;
+mod loaders;
 mod metadata;
 mod names;
 #[cfg(feature = "onnx")]
@@ -30,6 +31,7 @@ mod write;
 pub use error::{Mismatch, WeightsError, WrongTensor};
 pub use file::TensorFile;
 pub use load::{PixelMean, WeightsFile};
+pub use loaders::{Loader, LoaderError, timm_config};
 pub use metadata::Metadata;
 pub use names::{Canonical, PIXEL_MEAN, canonical};
 #[cfg(feature = "onnx")]

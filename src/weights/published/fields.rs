@@ -121,7 +121,7 @@ pub(super) fn side(value: &Value) -> Option<usize> {
 }
 
 /// What `crop` is of the resized side if it is `share` of it, as Python's `math.floor(crop / share)`.
-pub(super) fn resize_of(crop: usize, share: f64) -> Option<usize> {
+pub(in crate::weights) fn resize_of(crop: usize, share: f64) -> Option<usize> {
     let resize = (crop as f64 / share).floor();
     (1.0..=MAX_SIDE as f64).contains(&resize).then_some(resize as usize)
 }

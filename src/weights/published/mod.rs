@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 
 use super::{StatedPreprocess, WeightsError};
 use crate::model::ModelSpec;
+pub(super) use fields::resize_of;
 use fields::{Fields, read_object};
 
 /// What a publisher says beside a file of weights.
