@@ -145,6 +145,18 @@ fn the_weights_may_be_gone_and_others_are_not_taken_for_them() {
         .run("train data --weights weights.safetensors --out new")
         .fails(1, &["weights.safetensors"]);
     assert!(!fixture.path("new").exists());
+    // The same of published weights that are in no cache.
+    let get = |line: &str| {
+        let mut command = fixture.command(line);
+        finish(command.env("HF_HUB_OFFLINE", "1").env("HF_HOME", fixture.path("hf")))
+    };
+    let named = line.replace("weights.safetensors", "hf:me/mine");
+    let longer = get(&named.replace("--epochs 2", "--epochs 4"));
+    assert_eq!(longer.code, 0, "{}", longer.err);
+    assert!(longer.err.contains("hf:me/mine: not in the cache"), "{}", longer.err);
+    assert!(longer.err.contains("; the run has what it needs of them"), "{}", longer.err);
+    get(&format!("{named} --out new")).fails(1, &["hf:me/mine: not in the cache"]);
+    assert!(!fixture.path("new").exists());
     let none = fixture.run("train data --recipe finetune --out new");
     none.fails(2, &["--recipe finetune: expected --weights FILE"]);
 }

@@ -34,7 +34,7 @@ pub(super) struct Args {
     network: NetworkArgs,
     /// Use these weights, a file or a name of published ones, instead of random ones (inference with one
     /// network only); --json then includes the logits
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE|NAME")]
     weights: Option<PathBuf>,
     #[command(flatten)]
     extra: ExtraArgs,

@@ -39,7 +39,16 @@ impl Origin {
                 None => Ok(Self::Random),
             };
         };
-        let path = &file_of(path, machine)?;
+        let path = &match file_of(path, machine) {
+            Ok(path) => path,
+            // Published weights that cannot be had any more.
+            Err(error @ CliError::Failed(_)) => {
+                let stored = stored(args)?.ok_or_else(|| CliError::failed(&error))?;
+                machine.note(&format!("{error}; the run has what it needs of them"));
+                return Ok(stored);
+            }
+            Err(error) => return Err(error),
+        };
         let overrides = args.extra.and(args.network.overrides(args.arch.as_deref())?);
         let failed = match WeightsFile::open(path, &overrides) {
             Ok(weights) => {
