@@ -46,8 +46,9 @@ pub(crate) mod winograd {
         /// Tiles below which a chunk is not worth sums of its own.
         pub(crate) const SHORTEST: usize = 64;
         /// Floats of a block of transformed tiles that a task multiplies then.
-        pub(crate) const NEAR_BLOCK: usize = 96 * 1024;
-        /// The same where all tasks share a block: it stays in the last-level cache.
+        pub(crate) const NEAR_BLOCK: usize = 192 * 1024;
+        /// The same where all tasks share a block: it stays in the last-level cache. Where the sums are more, a block is
+        /// as much as they are, for each block reads and writes all of them.
         pub(crate) const FAR_BLOCK: usize = 2 << 20;
     }
 }

@@ -14,6 +14,7 @@ use super::kernels::{Fetch, Kernel, Tile};
 use super::{ASource, Backend, Part};
 use crate::numerics::KC;
 use crate::runtime::{Scratch, SlicesMut, Team};
+use crate::simd::{Simd, SimdOp};
 use std::ops::Range;
 use std::ptr;
 
@@ -279,21 +280,51 @@ impl Block<'_> {
 /// Packs `width` columns from `group` on of `steps` rows with `n` columns, which come in slices, into panels.
 fn pack_panels<'a>(
     kernel: &Kernel,
-    rows: impl Iterator<Item = &'a [f32]> + Clone,
+    rows: impl Iterator<Item = &'a [f32]>,
     n: usize,
     group: usize,
     width: usize,
     steps: usize,
     panels: &mut [f32],
 ) {
-    for first in (0..width).step_by(kernel.nr) {
-        let columns = kernel.nr.min(width - first);
-        let padded = columns.next_multiple_of(kernel.lanes);
-        let panel = &mut panels[first * steps..][..padded * steps];
-        let rows = rows.clone().flat_map(|rows| rows.chunks_exact(n));
-        for (step, row) in panel.chunks_exact_mut(padded).zip(rows) {
-            step[..columns].copy_from_slice(&row[group + first..][..columns]);
-            step[columns..].fill(0.0);
+    let (nr, lanes) = (kernel.nr, kernel.lanes);
+    if width == n && n <= nr && n.is_multiple_of(lanes) {
+        // One panel, which is what the rows are already.
+        let mut panel = panels;
+        for rows in rows {
+            let (to, rest) = panel.split_at_mut(rows.len());
+            to.copy_from_slice(rows);
+            panel = rest;
+        }
+        return;
+    }
+    let rows = rows.flat_map(|rows| rows.chunks_exact(n)).map(|row| &row[group..group + width]);
+    kernel.isa().dispatch(PackPanels { rows, nr, lanes, steps, panels });
+}
+
+/// Rows in order, each read from front to back as memory likes it, its pieces written to their panels.
+struct PackPanels<'a, R> {
+    rows: R,
+    nr: usize,
+    lanes: usize,
+    steps: usize,
+    panels: &'a mut [f32],
+}
+
+impl<'a, R: Iterator<Item = &'a [f32]>> SimdOp for PackPanels<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, s: S) {
+        let Self { rows, nr, lanes, steps, panels } = self;
+        for (step, row) in rows.take(steps).enumerate() {
+            for (panel, row) in row.chunks(nr).enumerate() {
+                let padded = row.len().next_multiple_of(lanes);
+                let to = &mut panels[panel * nr * steps + step * padded..][..padded];
+                let (to, beyond) = to.split_at_mut(row.len());
+                s.copy(row, to);
+                beyond.fill(0.0);
+            }
         }
     }
 }

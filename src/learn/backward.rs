@@ -102,9 +102,8 @@ fn layers(
         machine.done("maxpool", Part::InputGradient, Work::moves(from.len() + 2 * to.len()));
         std::mem::swap(&mut spare.output, &mut spare.input);
     }
-    let y = &mut spare.y[..stem.y.len()];
-    let output = &mut spare.output[..stem.y.len()];
-    stem.batch_norm_backward(machine, &products, output, mask, y, gradients);
+    let y = &mut spare.output[..stem.y.len()];
+    stem.batch_norm_backward(machine, &products, y, mask, None, gradients);
     let weight = gradients.of(stem.conv.weight);
     backward_weights(machine.team, stem.by, machine.backend, &stem.shape, input, y, weight);
     machine.done(&stem.conv.name, Part::FilterGradient, Work::conv(&stem.shape, stem.by));
@@ -117,20 +116,18 @@ struct Spare {
     output: AlignedBuf,
     /// Of a convolution's raw output.
     y: AlignedBuf,
-    /// Of a projection's input where the projection keeps the size, else of its raw output.
-    projected: AlignedBuf,
     /// Of a convolution's input.
     input: AlignedBuf,
 }
 
 impl Spare {
     fn take(tape: &mut Tape) -> Self {
-        let [output, y, projected, input] = std::mem::take(&mut tape.gradients);
-        Self { output, y, projected, input }
+        let [output, y, input] = std::mem::take(&mut tape.gradients);
+        Self { output, y, input }
     }
 
     fn give_back(self, tape: &mut Tape) {
-        tape.gradients = [self.output, self.y, self.projected, self.input];
+        tape.gradients = [self.output, self.y, self.input];
     }
 }
 
@@ -153,15 +150,15 @@ impl Unit {
         products.of(&self.y, mask, &self.batch().0)
     }
 
-    /// From the gradient of the activated output, of which what the ReLU stops becomes zero, to that of y and of
-    /// batch norm's parameters.
+    /// From the gradient of the activated output, of which what the ReLU stops becomes zero, to that of batch norm's
+    /// parameters and of y: written to `y`, or, where there is none, over that of the output.
     fn batch_norm_backward(
         &self,
         machine: &mut Machine,
         products: &BatchProducts,
         output: &mut [f32],
         mask: ReluMask,
-        y: &mut [f32],
+        y: Option<&mut [f32]>,
         gradients: &mut Gradients,
     ) {
         let (batch, _) = self.batch();
@@ -171,7 +168,7 @@ impl Unit {
         backward_input(machine.team, machine.isa, &self.y, output, &map, y);
         gradients.of(self.conv.gamma).copy_from_slice(&gamma);
         gradients.of(self.conv.beta).copy_from_slice(&beta);
-        machine.done(&self.conv.name, Part::NormGradient, Work::moves(3 * y.len()));
+        machine.done(&self.conv.name, Part::NormGradient, Work::moves(3 * self.y.len()));
     }
 
     /// From the gradient of y to that of the filters; packs the filters for that of `x`.
@@ -193,18 +190,17 @@ impl Unit {
         Ok(())
     }
 
-    /// Of a projection, from the gradient of its output to that of y and of its filters.
+    /// Of a projection, from the gradient of its output to that of its filters and, in place, of y.
     fn projection_backward(
         &mut self,
         machine: &mut Machine,
         x: &[f32],
         output: &mut [f32],
-        y: &mut [f32],
         gradients: &mut Gradients,
     ) -> Result<(), Stopped> {
         let products = self.products(machine);
-        self.batch_norm_backward(machine, &products, output, ReluMask::None, y, gradients);
-        self.weights_backward(machine, x.into(), y, gradients)
+        self.batch_norm_backward(machine, &products, output, ReluMask::None, None, gradients);
+        self.weights_backward(machine, x.into(), output, gradients)
     }
 
     /// From the gradient of y to that of x, to which `residual` is added; whole blocks of it are shown to `after` where
@@ -253,7 +249,7 @@ impl BlockTape {
         // Afterwards the output's gradient is what passed the ReLU: that of the shortcut, too.
         let (output, y) = (&mut spare.output[..len], &mut spare.y[..len]);
         let mask = ReluMask::Output(&self.out);
-        self.last().batch_norm_backward(machine, products, output, mask, y, gradients);
+        self.last().batch_norm_backward(machine, products, output, mask, Some(y), gradients);
 
         for i in (1..self.units.len()).rev() {
             let (before, rest) = self.units.split_at_mut(i);
@@ -265,25 +261,21 @@ impl BlockTape {
                 (before.products(machine), ReluMask::Recompute(&before.batch().1));
             let after = before.seen_by(&products, mask);
             unit.data_backward(machine, y, None, Some(&after), input);
-            let y = &mut spare.y[..before.y.len()];
-            before.batch_norm_backward(machine, &products, input, mask, y, gradients);
+            before.batch_norm_backward(machine, &products, input, mask, None, gradients);
+            std::mem::swap(&mut spare.y, &mut spare.input);
         }
 
         let shortcut = &mut spare.output[..len];
-        let (mut residual, mut after): (Option<&[f32]>, _) = (None, after);
+        let (mut projected, mut after) = (false, after);
         match &mut self.shortcut {
-            Shortcut::None => {}
-            Shortcut::Identity => residual = Some(shortcut),
+            Shortcut::None | Shortcut::Identity => {}
             Shortcut::Project(unit) => {
+                unit.projection_backward(machine, x, shortcut, gradients)?;
                 if unit.shape.stride == 1 {
-                    let y = &mut spare.input[..len];
-                    unit.projection_backward(machine, x, shortcut, y, gradients)?;
-                    let projected = &mut spare.projected[..x.len()];
-                    unit.data_backward(machine, y, None, None, projected);
-                    residual = Some(projected);
+                    unit.data_backward(machine, shortcut, None, None, &mut spare.input[..x.len()]);
+                    std::mem::swap(&mut spare.output, &mut spare.input);
+                    projected = true;
                 } else {
-                    let y = &mut spare.projected[..len];
-                    unit.projection_backward(machine, x, shortcut, y, gradients)?;
                     after = None;
                 }
             }
@@ -304,15 +296,19 @@ impl BlockTape {
             machine.done("maxpool", Part::InputGradient, Work::moves(from.len() + x.len()));
             return Ok(());
         }
+        let shortcut = &spare.output[..];
+        let whole = projected || matches!(self.shortcut, Shortcut::Identity);
+        let residual = whole.then(|| &shortcut[..input.len()]);
         first.data_backward(machine, y, residual, after, input);
+        let shortcut = &shortcut[..len];
         match &self.shortcut {
             Shortcut::Pad(shape) => {
                 shortcut_pad_backward(machine.team, shape, shortcut, input);
                 machine.done("shortcut", Part::InputGradient, Work::moves(len + input.len()));
             }
             Shortcut::Project(unit) if unit.shape.stride > 1 => {
-                let (shape, y) = (&unit.shape, &spare.projected[..len]);
-                add_backward_data(machine.team, shape, y, &unit.backward_filter, input);
+                let (shape, filter) = (&unit.shape, &unit.backward_filter);
+                add_backward_data(machine.team, shape, shortcut, filter, input);
                 let work = Work::conv(shape, unit.backward_filter.algorithm());
                 machine.done(&unit.conv.name, Part::InputGradient, work);
             }

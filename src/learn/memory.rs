@@ -32,7 +32,7 @@ fn tape_floats(network: &Network, batch: usize, side: usize) -> u128 {
     let stem = convs.next().map_or(0, |stem| floats(stem, network.stem.out_channels));
     // The pool halves both sides, and keeps a byte a value of what it chose.
     let mut all = stem + if network.stem_pool { stem / 4 + stem / 16 } else { stem };
-    let (mut largest, mut projected) = (stem, 0);
+    let mut largest = stem;
     for Block { convs: own, shortcut, pool, .. } in &network.blocks {
         let mut out = 0;
         for (i, conv) in own.iter().enumerate() {
@@ -50,13 +50,10 @@ fn tape_floats(network: &Network, batch: usize, side: usize) -> u128 {
         if let BlockShortcut::Project(conv) = shortcut
             && let Some(layer) = convs.next()
         {
-            let out = floats(layer, conv.out_channels);
-            all += out;
-            let input = layer.input.0 as u128 * layer.input.1 as u128 * conv.in_channels as u128;
-            projected = projected.max(if layer.input == layer.output { input } else { out });
+            all += floats(layer, conv.out_channels);
         }
     }
-    (batch as u128).saturating_mul(all + SCRATCH * largest + projected)
+    (batch as u128).saturating_mul(all + SCRATCH * largest)
 }
 
 #[cfg(test)]

@@ -74,9 +74,8 @@ pub(super) struct Tape {
     pub(super) features: AlignedBuf,
     /// `[batch, classes]`
     pub(super) logits: AlignedBuf,
-    /// Gradients: of an output, of a convolution's output, of what a projection needs, of an input. The first is
-    /// spare in the forward pass, too.
-    pub(super) gradients: [AlignedBuf; 4],
+    /// Gradients: of an output, of a convolution's output, of an input. The first is spare in the forward pass, too.
+    pub(super) gradients: [AlignedBuf; 3],
 }
 
 impl Tape {
@@ -88,7 +87,7 @@ impl Tape {
         height: usize,
         width: usize,
     ) -> Option<Self> {
-        let mut build = Builder { backend, convolutions, batch, largest: 0, projected: 0 };
+        let mut build = Builder { backend, convolutions, batch, largest: 0 };
         let image = Size { height, width, channels: 3 };
         let (stem, mut size) = build.unit(&network.stem, image);
         let mut stem_out = AlignedBuf::default();
@@ -105,7 +104,7 @@ impl Tape {
         if size.height * size.width == 0 {
             return None;
         }
-        let (projected, scratch) = (build.projected, || AlignedBuf::zeroed(build.largest));
+        let scratch = || AlignedBuf::zeroed(build.largest);
         Some(Self {
             batch,
             height,
@@ -117,7 +116,7 @@ impl Tape {
             pixels: size.height * size.width,
             features: AlignedBuf::zeroed(batch * size.channels),
             logits: AlignedBuf::zeroed(batch * network.fc.out_features),
-            gradients: [scratch(), scratch(), AlignedBuf::zeroed(projected), scratch()],
+            gradients: [scratch(), scratch(), scratch()],
         })
     }
 
@@ -172,8 +171,6 @@ struct Builder {
     batch: usize,
     /// Values of the largest activation.
     largest: usize,
-    /// Values of the largest buffer that a projection needs.
-    projected: usize,
 }
 
 impl Builder {
@@ -232,13 +229,7 @@ impl Builder {
                     after: *channels_after,
                 })
             }
-            BlockShortcut::Project(conv) => {
-                let unit = self.unit(conv, x).0;
-                let input = unit.shape.input_len();
-                let len = if unit.shape.stride == 1 { input } else { unit.y.len() };
-                self.projected = self.projected.max(len);
-                Shortcut::Project(Box::new(unit))
-            }
+            BlockShortcut::Project(conv) => Shortcut::Project(Box::new(self.unit(conv, x).0)),
         };
         let mut size = x;
         let pool = block.pool.then(|| self.pool(&mut size, 2, 2, 0));

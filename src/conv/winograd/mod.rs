@@ -178,13 +178,12 @@ fn by_blocks<const M: usize, const T: usize, P: Scheme<M, T>>(
     let filter = filter.packed.panels().expect("packed for a kernel of ours");
     let panels = filter.count();
     let unit = epilogue.after.map_or(1, |after| after.unit());
-    let TaskGrid { down, across, at_once, step } =
-        TaskGrid::new(&grid, filter, team.threads(), unit);
+    let task_grid = TaskGrid::new(&grid, filter, team.threads(), unit);
+    let TaskGrid { down, across, at_once, .. } = task_grid;
     let mut tasks = Vec::with_capacity(down * across);
     let mut output = RectMut::new(output, shape.out_channels);
-    let row = |task: usize| (grid.rows() * task / down).next_multiple_of(step).min(grid.rows());
     for i in 0..down {
-        let rows = row(i)..row(i + 1);
+        let rows = task_grid.rows(grid.rows(), i);
         let (mut block, rest) = output.split_at_row(grid.pixels(&rows).len());
         output = rest;
         for j in 0..across {
@@ -214,6 +213,9 @@ struct TaskGrid {
     step: usize,
 }
 
+/// Tasks a thread from which on it does not matter whether all have equally many.
+const MANY_TASKS: usize = 8;
+
 impl TaskGrid {
     fn new<const M: usize, const T: usize>(
         grid: &Grid<M, T>,
@@ -230,7 +232,12 @@ impl TaskGrid {
         let at_once = (tiles_at_once / grid.across).max(1);
         if threads == 1 || tiles >= TILES_A_THREAD * threads {
             // Whole units of pixels, and nearly whole parts.
-            let step = grid.rows_of(unit, 4 * at_once).unwrap_or(1);
+            let whole = grid.rows_of(unit, 4 * at_once);
+            let shared_evenly = |step: &usize| {
+                let steps = rows.div_ceil(*step);
+                steps.is_multiple_of(threads) || steps >= MANY_TASKS * threads
+            };
+            let step = whole.filter(shared_evenly).unwrap_or(1);
             let mut whole = (1..=4).map(|parts| parts * at_once);
             let most = whole.find(|rows| rows.is_multiple_of(step)).unwrap_or(at_once.max(step));
             let down = rows.div_ceil(most).next_multiple_of(threads).min(rows);
@@ -239,6 +246,12 @@ impl TaskGrid {
         let across = threads.min(filter.count());
         let down = threads.div_ceil(across).max(tiles.div_ceil(TILES_FAR)).min(rows);
         Self { down, across, at_once: rows.div_ceil(down), step: 1 }
+    }
+
+    /// Those of all `rows` that the tasks in row `i` of the grid have.
+    fn rows(&self, rows: usize, i: usize) -> Range<usize> {
+        let first = |i: usize| (rows * i / self.down).next_multiple_of(self.step).min(rows);
+        first(i)..first(i + 1)
     }
 }
 
@@ -324,5 +337,46 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> Layer<'_, M, T, P> {
         let (values, stride, output) = (&*after, out_stride, &mut output);
         let channels = out_channels;
         isa.dispatch(FromTiles { grid, rows, values, stride, channels, epilogue, output, scheme });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Training wants whole units of pixels, but no thread may be left with nothing for that.
+    #[test]
+    fn threads_have_equal_parts() {
+        for isa in Isa::available().into_iter().filter(|isa| isa.is_exact()) {
+            for (batch, side, channels) in
+                [(32, 56, 64), (32, 28, 128), (32, 14, 256), (32, 7, 512), (128, 8, 64)]
+            {
+                let shape = ConvShape {
+                    batch,
+                    height: side,
+                    width: side,
+                    in_channels: channels,
+                    out_channels: channels,
+                    kernel: 3,
+                    stride: 1,
+                    padding: 1,
+                };
+                let grid = Grid::<4, 6>::new(&shape);
+                let filter = WinogradFilter::zeros(WinogradTile::F4, isa, channels, channels);
+                let panels = filter.packed.panels().expect("packed for a kernel of ours");
+                for threads in 2..=8 {
+                    let task_grid = TaskGrid::new(&grid, panels, threads, 32);
+                    let mut rows = vec![0; threads];
+                    for i in 0..task_grid.down {
+                        rows[i * threads / task_grid.down] += task_grid.rows(grid.rows(), i).len();
+                    }
+                    let most = rows.into_iter().max().expect("threads");
+                    assert!(
+                        task_grid.across > 1 || most * threads * 4 <= grid.rows() * 5,
+                        "{shape:?}: {most} rows for one of {threads} threads"
+                    );
+                }
+            }
+        }
     }
 }

@@ -26,6 +26,8 @@ use std::ops::Range;
 
 /// Outputs whose filters are finished side by side.
 const OUTPUTS: usize = 16;
+/// Channels by which sums are fetched ahead.
+const AHEAD: usize = 4;
 /// Rows of the sums, channels of the input, that a task computes of one frequency.
 const ROWS_A_TASK: usize = 256;
 
@@ -102,7 +104,7 @@ impl<'a, const M: usize, const T: usize, P: Scheme<M, T>> WeightGradient<'a, M, 
     fn by_blocks(&self, team: &mut Team, len: usize, weight_gradient: &mut [f32]) {
         let (channels, out) = (self.grid.shape.in_channels, self.grid.shape.out_channels);
         let (rows, across) = (self.grid.rows(), self.grid.across);
-        let blocks = rows.div_ceil((FAR_BLOCK / self.row_len()).max(1));
+        let blocks = rows.div_ceil((FAR_BLOCK.max(len) / self.row_len()).max(1));
         let most = rows.div_ceil(blocks) * T * T * across;
         let (sums, mut team) = team.take(len);
         let (inputs, mut team) = team.take(most * panel_stride(channels));
@@ -215,9 +217,14 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for Finish<'_, M, T
 
     // Plain loops over the outputs side by side: compiled for the instruction set, they are vectors.
     #[inline(always)]
-    fn eval<S: Simd>(self, _: S) {
+    fn eval<S: Simd>(self, s: S) {
         let Self { sums, channels, out, filters, .. } = self;
         for channel in 0..channels {
+            // A line of each frequency, far apart: no hardware prefetcher follows so many.
+            for f in 0..T * T {
+                let ahead = (f * channels + channel + AHEAD) * out;
+                s.prefetch_read(sums.as_ptr().wrapping_add(ahead));
+            }
             // By column: the three values that its rows become.
             let mut half = [[[0.0_f64; OUTPUTS]; 3]; T];
             for (x, half) in half.iter_mut().enumerate() {

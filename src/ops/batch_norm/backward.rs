@@ -338,7 +338,8 @@ impl Backward {
     }
 }
 
-/// dx = a · dz + b · x + c, the gradient of the convolution's output. All are `[pixels, channels]`.
+/// dx = a · dz + b · x + c, the gradient of the convolution's output: written to `dx`, or, where there is none, over
+/// `dz`. All are `[pixels, channels]`.
 ///
 /// # Panics
 /// If the sizes differ or are not whole pixels.
@@ -346,23 +347,30 @@ pub fn backward_input(
     team: &mut Team,
     isa: Isa,
     x: &[f32],
-    dz: &[f32],
+    dz: &mut [f32],
     map: &Backward,
-    dx: &mut [f32],
+    dx: Option<&mut [f32]>,
 ) {
     let channels = map.a.len();
     assert!(x.len().is_multiple_of(channels), "{} values of {channels}", x.len());
-    assert!(dz.len() == x.len() && dx.len() == x.len(), "size of the gradients");
+    let (dz, dx): (Option<&[f32]>, _) = match dx {
+        Some(dx) => (Some(dz), dx),
+        None => (None, dz),
+    };
+    let sizes = [dx.len(), dz.map_or(dx.len(), |dz| dz.len())];
+    assert!(sizes == [x.len(); 2], "size of the gradients");
     let len = task_len(channels);
     team.for_each_chunk(dx, len, |task, dx, _| {
         let range = task * len..task * len + dx.len();
-        isa.dispatch(Pixels { x: &x[range.clone()], dz: &dz[range], map, dx });
+        let (x, dz) = (&x[range.clone()], dz.map(|dz| &dz[range]));
+        isa.dispatch(Pixels { x, dz, map, dx });
     });
 }
 
 struct Pixels<'a> {
     x: &'a [f32],
-    dz: &'a [f32],
+    /// If none, it is what is in `dx`.
+    dz: Option<&'a [f32]>,
     map: &'a Backward,
     dx: &'a mut [f32],
 }
@@ -384,7 +392,8 @@ impl Pixelwise for Pixels<'_> {
         let Backward { a, b, c } = self.map;
         let (a, b) = (s.load(&a[channels.clone()]), s.load(&b[channels.clone()]));
         let c = s.load(&c[channels]);
-        let (x, dz) = (s.load(&self.x[values.clone()]), s.load(&self.dz[values.clone()]));
+        let x = s.load(&self.x[values.clone()]);
+        let dz = s.load(&self.dz.unwrap_or(self.dx)[values.clone()]);
         s.store(s.fma(a, dz, s.fma(b, x, c)), &mut self.dx[values]);
     }
 }

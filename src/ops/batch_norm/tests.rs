@@ -123,14 +123,17 @@ impl Case {
                 let sums = team(|team| products.sums(team, x, &mut dz, mask, &statistics, EPSILON));
                 (sums, dz)
             };
-            let ((dgamma, dbeta), dz) = gradients(false);
+            let ((dgamma, dbeta), mut dz) = gradients(false);
             assert!(
                 gradients(true) == ((dgamma.clone(), dbeta.clone()), dz.clone()),
                 "seen before"
             );
             let map = Backward::new(&statistics, &self.gamma, EPSILON, &dgamma, &dbeta);
             let mut dx = vec![f32::NAN; x.len()];
-            team(|team| backward_input(team, isa, x, &dz, &map, &mut dx));
+            team(|team| backward_input(team, isa, x, &mut dz, &map, Some(&mut dx)));
+            let mut in_place = dz.clone();
+            team(|team| backward_input(team, isa, x, &mut in_place, &map, None));
+            assert!(in_place == dx, "{isa}: in place");
             [dgamma, dbeta, dx, dz]
         };
         let gradients = backward(if self.relu { ReluMask::Output(&out) } else { ReluMask::None });
