@@ -121,7 +121,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
             let facts = FileFacts::new(weights.file(), weights.notes());
             Report::new(network, size, Some(facts), machine)?.write(args.json, &mut out)
         }
-        Err(error @ WeightsError::Unrecognised { .. }) => {
+        Err(error @ (WeightsError::Unrecognised { .. } | WeightsError::OtherNetwork { .. })) => {
             let file = TensorFile::open(path).map_err(CliError::failed)?;
             machine.note(&error.to_string());
             list_tensors(&file, error.to_string(), args.json, &mut out)

@@ -73,7 +73,7 @@ impl<'w> Session<'w> {
         crew.run(|team| state.prepare(team, [batch, height, width], None))
     }
 
-    /// The logits, `[batch, classes]`, of `input`, `[batch, height, width, 3]` (preprocessed).
+    /// The logits, `[batch, classes]`, of `input`, `[batch, height, width, channels]` (preprocessed; 3 channels for most networks).
     ///
     /// The first run of a size [prepares](Self::prepare) and allocates. Later runs reuse the memory.
     ///
@@ -108,7 +108,12 @@ impl<'w> Session<'w> {
         stopped: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<&[f32]>, InferError> {
         assert!(batch > 0, "a batch has at least one image");
-        assert_eq!(input.len(), batch * height * width * 3, "{batch} images of {width} x {height}");
+        let channels = self.model().network().in_channels();
+        assert_eq!(
+            input.len(),
+            batch * height * width * channels,
+            "{batch} images of {width} x {height}, {channels} channels"
+        );
         let Self { crew, state } = self;
         crew.run(|team| state.run(team, input, [batch, height, width], stopped))?;
         Ok((!stopped()).then(|| self.logits()))
@@ -242,7 +247,7 @@ impl State<'_> {
         [count, rows, side]: [usize; 3],
         fill: impl Fn(usize, &mut [f32]) -> Result<(), E> + Sync + Send,
     ) -> (Vec<Result<usize, E>>, Result<(), InferError>) {
-        let len = rows * side * side * 3;
+        let len = rows * side * side * self.model.network().in_channels();
         // Taken out, so that a run can borrow it beside the rest.
         let mut input = std::mem::take(&mut self.input);
         input.grow_to(count * len);

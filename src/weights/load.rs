@@ -8,6 +8,7 @@ use super::error::listed;
 use super::file::TensorFile;
 use super::metadata::{CLASSES, Metadata};
 use super::names::PIXEL_MEAN;
+use super::other_nets;
 use super::published::Published;
 use super::publisher::{DataSet, data_set};
 use super::resolve::{Overrides, resolve};
@@ -91,6 +92,10 @@ impl WeightsFile {
         let mut stated = Metadata::parse(path, file.metadata())?;
         let mut sorted = sort(file.tensors(), &overrides.ignore_extra)
             .map_err(|reason| WeightsError::Unrecognised { path: path.to_owned(), reason })?;
+        let other = |network| WeightsError::OtherNetwork { path: path.to_owned(), network };
+        if let Some(network) = other_nets::by_tensors(&sorted.tensors) {
+            return Err(other(network));
+        }
         let (spec, assumed) = resolve(path, overrides, &stated, &sorted.tensors, file.tensors())?;
         let mut notes = [file.notes(), &sorted.notes, &assumed].concat();
         if sorted.training_state > 0 {
@@ -99,6 +104,12 @@ impl WeightsFile {
             notes.push(format!("{count} {tensors} of training state ignored"));
         }
         let said = published(&spec)?;
+        if let Some(network) = said.other
+            && stated.arch.is_none()
+            && overrides.arch.is_none()
+        {
+            return Err(other(network));
+        }
         let own = stated.preprocess;
         stated.preprocess = own.or_published(&said.preprocess);
         let silent = own == StatedPreprocess::default();

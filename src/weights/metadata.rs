@@ -12,7 +12,7 @@
 //! | `resnet_cpu.crop` | pixels of the square crop's side |
 //! | `resnet_cpu.interpolation` | `bilinear` (as files without it), `bicubic`, `nearest` or `lanczos` |
 //! | `resnet_cpu.crop_mode` | `center` (as files without it), `center_floor`, `squash` or `border` |
-//! | `resnet_cpu.input_channels` | `3` |
+//! | `resnet_cpu.input_channels` | channels of the images, 3 in files without it |
 //! | `resnet_cpu.classes` | JSON array of class names in index order |
 //!
 //! All are optional; other keys are left alone.
@@ -36,7 +36,7 @@ const CROP: &str = "resnet_cpu.crop";
 const PAD: &str = "resnet_cpu.pad";
 const INTERPOLATION: &str = "resnet_cpu.interpolation";
 const CROP_MODE: &str = "resnet_cpu.crop_mode";
-const INPUT_CHANNELS: &str = "resnet_cpu.input_channels";
+pub(super) const INPUT_CHANNELS: &str = "resnet_cpu.input_channels";
 pub(super) const CLASSES: &str = "resnet_cpu.classes";
 
 /// What a file says about its network.
@@ -50,6 +50,8 @@ pub struct Metadata {
     pub stride_in: Option<StrideIn>,
     /// How a plain network downsamples.
     pub downsample: Option<Downsample>,
+    /// Channels of the images.
+    pub in_channels: Option<usize>,
     /// How images were prepared.
     pub preprocess: StatedPreprocess,
     /// Class names in index order.
@@ -64,6 +66,7 @@ impl Metadata {
             shortcut: spec.shortcut,
             stride_in: (spec.block == BlockKind::Bottleneck).then_some(spec.stride_in),
             downsample: spec.is_plain().then_some(spec.downsample),
+            in_channels: (spec.in_channels != 3).then_some(spec.in_channels),
             ..Self::default()
         }
     }
@@ -74,12 +77,16 @@ impl Metadata {
     /// An entry's value is not what the table above says.
     pub fn parse(path: &Path, entries: &BTreeMap<String, String>) -> Result<Self, WeightsError> {
         let fields = Fields { path, entries };
-        fields.read(INPUT_CHANNELS, "3", |text| (text == "3").then_some(()))?;
+        let most = ModelSpec::MAX_CHANNELS;
+        let channels = |text: &str| text.parse().ok().filter(|n| (1..=most).contains(n));
+        let in_channels =
+            fields.read(INPUT_CHANNELS, &format!("1 to {most} channels"), channels)?;
         Ok(Self {
             arch: entries.get(ARCH).cloned(),
             shortcut: fields.option(SHORTCUT)?,
             stride_in: fields.option(STRIDE_IN)?,
             downsample: fields.option(DOWNSAMPLE)?,
+            in_channels,
             preprocess: StatedPreprocess {
                 mean: fields.triple(MEAN, parse_mean)?,
                 std: fields.triple(STD, parse_std)?,
@@ -105,6 +112,7 @@ impl Metadata {
             (SHORTCUT, self.shortcut.map(|x| x.to_string())),
             (STRIDE_IN, self.stride_in.map(|x| x.to_string())),
             (DOWNSAMPLE, self.downsample.map(|x| x.to_string())),
+            (INPUT_CHANNELS, self.in_channels.map(|x| x.to_string())),
             (MEAN, mean.map(triple)),
             (STD, std.map(triple)),
             (RESIZE, resize.map(|x| x.to_string())),

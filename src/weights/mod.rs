@@ -15,6 +15,7 @@ mod metadata;
 mod names;
 #[cfg(feature = "onnx")]
 mod onnx;
+mod other_nets;
 mod published;
 mod publisher;
 mod resolve;
