@@ -306,8 +306,13 @@ mod tests {
     /// With few threads each takes images of its own through the front, with many it does not.
     #[test]
     fn the_bits_do_not_depend_on_who_runs_the_front() {
-        for (name, side, batch) in [("resnet18", 129, 6), ("resnet50", 97, 4), ("resnet20", 32, 32)]
-        {
+        for (name, side, batch) in [
+            ("resnet18", 129, 6),
+            ("resnet50", 97, 4),
+            ("resnet20", 32, 32),
+            ("resnet18d", 97, 6),
+            ("resnext50_32x4d", 65, 4),
+        ] {
             let network = Network::new(&ModelSpec::new(name, Options::default()).unwrap());
             let params = initialize(&network, 3, InitOptions::default());
             let mut rng = Rng::named(3, "input");

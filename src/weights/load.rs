@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::error::listed;
 use super::file::TensorFile;
-use super::metadata::{CLASSES, Metadata};
+use super::metadata::{CLASSES, MEAN, Metadata, STD};
 use super::names::PIXEL_MEAN;
 use super::other_nets;
 use super::published::Published;
@@ -123,6 +123,7 @@ impl WeightsFile {
             notes
                 .push(format!("the file does not state its preprocessing ({})", silent.join(", ")));
         }
+        check_channels(path, &spec, &stated.preprocess, sorted.pixel_mean)?;
         let network = Network::new(&spec);
         let pixel_mean =
             sorted.pixel_mean.map(|stored| pixel_mean(&file, &stated, stored)).transpose()?;
@@ -271,6 +272,36 @@ impl ParamSource for WeightsFile {
     ) -> Result<(), SourceError> {
         self.file.read(&self.views[id.index()], part, read)
     }
+}
+
+/// That what is stated about channels is about as many as the images have.
+fn check_channels(
+    path: &Path,
+    spec: &ModelSpec,
+    stated: &StatedPreprocess,
+    pixel_mean: Option<&StoredTensor>,
+) -> Result<(), WeightsError> {
+    let wrong = |key, expected: &str, found: String| {
+        Err(WeightsError::Metadata {
+            path: path.to_owned(),
+            key,
+            expected: expected.to_owned(),
+            found,
+        })
+    };
+    if let Some(stored) = pixel_mean.filter(|_| spec.in_channels != 3) {
+        let expected = "no per-pixel mean, since images have other than three channels";
+        return wrong(PIXEL_MEAN, expected, format!("{:?}", stored.shape));
+    }
+    for (key, numbers) in [(MEAN, stated.mean), (STD, stated.std)] {
+        if let Some([r, g, b]) = numbers
+            && spec.in_channels == 1
+            && (r, g) != (g, b)
+        {
+            return wrong(key, "one number, since images have one channel", format!("{r},{g},{b}"));
+        }
+    }
+    Ok(())
 }
 
 /// The per-pixel mean, after checking that it is a crop's.

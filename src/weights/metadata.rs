@@ -6,7 +6,7 @@
 //! | `resnet_cpu.shortcut` | `a`, `b` or `c` (residual networks) |
 //! | `resnet_cpu.stride_in` | `1x1` or `3x3` (bottleneck networks) |
 //! | `resnet_cpu.downsample` | `conv` or `maxpool` (plain networks) |
-//! | `resnet_cpu.mean`, `resnet_cpu.std` | three numbers `r,g,b` for pixels in 0..1 |
+//! | `resnet_cpu.mean`, `resnet_cpu.std` | three numbers `r,g,b` for pixels in 0..1, or one for all channels |
 //! | `resnet_cpu.resize` | pixels of the shorter side before cropping |
 //! | `resnet_cpu.pad` | pixels of the black square in whose middle smaller images stand before resizing |
 //! | `resnet_cpu.crop` | pixels of the square crop's side |
@@ -29,8 +29,8 @@ pub(super) const ARCH: &str = "resnet_cpu.arch";
 pub(super) const SHORTCUT: &str = "resnet_cpu.shortcut";
 pub(super) const STRIDE_IN: &str = "resnet_cpu.stride_in";
 pub(super) const DOWNSAMPLE: &str = "resnet_cpu.downsample";
-const MEAN: &str = "resnet_cpu.mean";
-const STD: &str = "resnet_cpu.std";
+pub(super) const MEAN: &str = "resnet_cpu.mean";
+pub(super) const STD: &str = "resnet_cpu.std";
 const RESIZE: &str = "resnet_cpu.resize";
 const CROP: &str = "resnet_cpu.crop";
 const PAD: &str = "resnet_cpu.pad";
@@ -103,7 +103,11 @@ impl Metadata {
 
     /// The entries that [`Metadata::parse`] reads back.
     pub fn entries(&self) -> BTreeMap<String, String> {
-        let triple = |v: [f32; 3]| format!("{},{},{}", v[0], v[1], v[2]);
+        // As many numbers as the images have channels.
+        let triple = |[r, g, b]: [f32; 3]| match self.in_channels {
+            Some(1) => r.to_string(),
+            _ => format!("{r},{g},{b}"),
+        };
         let StatedPreprocess { mean, std, pad, resize, crop, interpolation, crop_mode } =
             self.preprocess;
         let classes = self.classes.as_ref().map(|names| serde_json::json!(names).to_string());

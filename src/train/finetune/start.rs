@@ -150,7 +150,7 @@ impl StartingWeights {
 
     fn normalize(&self) -> Normalize {
         match self.preprocess.mean {
-            Mean::Channel { .. } => Normalize::Channel,
+            Mean::Channel { .. } | Mean::Grey { .. } => Normalize::Channel,
             Mean::Pixel(_) => Normalize::PixelMean,
         }
     }

@@ -43,6 +43,10 @@ pub(super) fn read(
         return Ok(());
     }
     let channels = spec.in_channels;
+    if !matches!(channels, 1 | 3) {
+        found.classes = classes(config, fields, spec)?;
+        return Ok(());
+    }
     let square = format!("[{channels}, side, side], the network's channels and a square");
     let of_size = |value: &Value| match value.as_array().map(Vec::as_slice) {
         Some([found, height, width])
