@@ -53,19 +53,19 @@ const fn grouped(groups: usize, width_per_group: usize) -> Variant {
 }
 
 /// ResNet-C: three 3x3 convolutions as the stem.
-const fn c(stem: [usize; 2]) -> Variant {
+const fn c(stem: [usize; 3]) -> Variant {
     Variant { deep_stem: Some(stem), ..Variant::NONE }
 }
 
 /// ResNet-D: also pools in the shortcuts.
-const fn d(stem: [usize; 2]) -> Variant {
+const fn d(stem: [usize; 3]) -> Variant {
     Variant { pooled_shortcut: true, ..c(stem) }
 }
 
 /// The stems of timm's networks, by the letter at the end of their names.
-const C: [usize; 2] = [32, 32];
-const S: [usize; 2] = [64, 64];
-const T: [usize; 2] = [24, 32];
+const C: [usize; 3] = [32, 32, 64];
+const S: [usize; 3] = [64, 64, 128];
+const T: [usize; 3] = [24, 32, 64];
 
 pub(super) const ARCHS: &[Arch] = &[
     residual("resnet18", ImageNet, Basic, &[2, 2, 2, 2]),

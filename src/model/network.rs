@@ -133,9 +133,8 @@ impl Network {
     pub fn new(spec: &ModelSpec) -> Self {
         let mut build = Builder { spec, tensors: TensorTable::default() };
         let (stem, deep_stem) = build.stem();
-        let stem_channels = spec.stem_channels();
         let mut blocks = Vec::with_capacity(spec.stages.iter().sum());
-        let mut channels = stem_channels;
+        let mut channels = deep_stem.last().unwrap_or(&stem).out_channels;
         for (stage, &count) in spec.stages.iter().enumerate() {
             for index in 0..count {
                 let block = build.block(stage, index, channels);
@@ -220,10 +219,10 @@ impl Builder<'_> {
                 (self.conv_bn("conv1", "bn1", 7, 2, channels, out), Vec::new())
             }
             // timm's numbers are those of a sequence of convolution, batch norm, ReLU.
-            (Family::ImageNet, Some([first, second])) => {
+            (Family::ImageNet, Some([first, second, last])) => {
                 let stem = self.conv_bn("conv1.0", "conv1.1", 3, 2, channels, first);
                 let middle = self.conv_bn("conv1.3", "conv1.4", 3, 1, first, second);
-                (stem, vec![middle, self.conv_bn("conv1.6", "bn1", 3, 1, second, out)])
+                (stem, vec![middle, self.conv_bn("conv1.6", "bn1", 3, 1, second, last)])
             }
         }
     }

@@ -247,7 +247,7 @@ impl ModelSpec {
         ARCHS.iter().find(is).map(|arch| arch.name)
     }
 
-    /// Channels of the stem's convolution, which are also the width of the first stage.
+    /// Width of the first stage, and channels of the stem's convolution unless that is a deep stem.
     pub fn stem_channels(&self) -> usize {
         match self.family {
             Family::ImageNet => 64,

@@ -11,8 +11,8 @@ pub struct Variant {
     pub groups: usize,
     /// Channels of each group in the first stage, which double from stage to stage.
     pub width_per_group: usize,
-    /// Channels of the first two of three 3x3 convolutions that stand for the stem's 7x7.
-    pub deep_stem: Option<[usize; 2]>,
+    /// Channels of the three 3x3 convolutions that stand for the stem's 7x7.
+    pub deep_stem: Option<[usize; 3]>,
     /// A projection that halves the resolution is a 2x2 average pool with stride 2 and a 1x1 convolution of
     /// stride 1.
     pub pooled_shortcut: bool,

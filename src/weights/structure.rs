@@ -101,8 +101,9 @@ impl Structure {
         if groups != 1 {
             text += &format!(", {groups} groups of {width_per_group} channels");
         }
-        if let Some([first, second]) = deep_stem {
-            text += &format!(", a stem of three convolutions, {first} and {second} channels");
+        if let Some([first, second, last]) = deep_stem {
+            text +=
+                &format!(", a stem of three convolutions, {first}, {second} and {last} channels");
         }
         if pooled_shortcut {
             text += ", pools in the shortcuts";
@@ -123,7 +124,8 @@ fn variant(
         name.ends_with(".downsample.1.weight") && tensor.shape.len() == 4
     };
     let stem = Variant {
-        deep_stem: out("conv1.0.weight").and_then(|first| Some([first, out("conv1.3.weight")?])),
+        deep_stem: out("conv1.0.weight")
+            .and_then(|first| Some([first, out("conv1.3.weight")?, out("conv1.6.weight")?])),
         pooled_shortcut: tensors.iter().any(pooled),
         ..Variant::NONE
     };
