@@ -52,6 +52,7 @@ fn normalize(image: &RgbImage, mean: &Mean) -> Vec<f32> {
     let value = |(i, &byte): (usize, &u8)| match mean {
         Mean::Channel { mean, std } => (f32::from(byte) / 255.0 - mean[i % 3]) / std[i % 3],
         Mean::Pixel(mean) => f32::from(byte) / 255.0 - mean[i],
+        Mean::Grey { .. } => unreachable!("batches have three channels"),
     };
     image.pixels().iter().enumerate().map(value).collect()
 }

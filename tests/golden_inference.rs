@@ -1,4 +1,5 @@
-//! Logits of every family of networks against PyTorch in f64 (`data-tools/pytorch/golden_inference.py`).
+//! Logits of every family of networks against PyTorch in f64: the paper's
+//! (`data-tools/pytorch/golden_inference.py`), and timm's after it (`golden_families.py` there).
 //!
 //! Ours must be at most three times as far from them as PyTorch's own f32, whose error stands beside
 //! each case, on every instruction set and on the matrixmultiply backend; and the instruction sets
@@ -12,7 +13,15 @@ use resnet_cpu::simd::Isa;
 
 #[test]
 fn logits_match_pytorch_in_f64() {
-    let file = common::golden("inference.json");
+    check(&common::golden("inference.json"));
+}
+
+#[test]
+fn logits_of_later_families_match_timm_in_f64() {
+    check(&common::golden("families.json"));
+}
+
+fn check(file: &serde_json::Value) {
     let natives = common::isas().into_iter().map(Backend::Native);
     let backends: Vec<Backend> = natives.chain([Backend::Matrixmultiply]).collect();
     for case in file["cases"].as_array().unwrap() {
@@ -23,7 +32,7 @@ fn logits_match_pytorch_in_f64() {
         let network = common::network(case);
         assert_eq!(network.parameters() as u64, case["parameters"].as_u64().unwrap(), "{name}");
         let params = common::fill(&network, seed);
-        let input = common::images(seed, "input", batch * height * width * 3);
+        let input = common::images(seed, "input", batch * height * width * network.in_channels());
         for (tensor, first) in case["fill"].as_object().unwrap() {
             let values = params.by_name(tensor).unwrap_or(&input);
             assert_eq!(f64::from(values[0]), first[0].as_f64().unwrap(), "{name} {tensor}");

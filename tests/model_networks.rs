@@ -2,7 +2,7 @@
 
 use resnet_cpu::model::{
     BlockKind, BlockShortcut, Downsample, InitOptions, ModelSpec, Network, Options, Params, Role,
-    Shortcut, SpecError, StrideIn, initialize,
+    Shortcut, SpecError, StrideIn, Variant, initialize,
 };
 
 fn network(name: &str, options: Options) -> Network {
@@ -15,7 +15,7 @@ fn default(name: &str) -> Network {
 
 #[test]
 fn parameters_are_the_published_ones() {
-    // torchvision for ImageNet; for CIFAR the table of akamaster/pytorch_resnet_cifar10.
+    // torchvision and timm for ImageNet; for CIFAR the table of akamaster/pytorch_resnet_cifar10.
     let published = [
         ("resnet18", 11_689_512),
         ("resnet34", 21_797_672),
@@ -28,6 +28,21 @@ fn parameters_are_the_published_ones() {
         ("resnet56", 853_018),
         ("resnet110", 1_727_962),
         ("resnet1202", 19_421_274),
+        ("wide_resnet50_2", 68_883_240),
+        ("wide_resnet101_2", 126_886_696),
+        ("resnet18d", 11_708_744),
+        ("resnet50c", 25_576_264),
+        ("resnet50d", 25_576_264),
+        ("resnet50s", 25_680_808),
+        ("resnet50t", 25_573_728),
+        ("resnet10t", 5_435_488),
+        ("resnet14t", 10_081_632),
+        ("resnet26", 15_995_176),
+        ("resnet200", 64_673_832),
+        ("resnext50_32x4d", 25_028_904),
+        ("resnext101_32x8d", 88_791_336),
+        ("resnext101_64x4d", 83_455_272),
+        ("resnext50d_32x4d", 25_048_136),
     ];
     for (name, parameters) in published {
         assert_eq!(default(name).parameters(), parameters, "{name}");
@@ -62,6 +77,9 @@ fn multiply_accumulates_are_the_published_ones() {
         ("resnet50", 4.089),
         ("resnet101", 7.801),
         ("resnet152", 11.514),
+        // torchvision's figures.
+        ("wide_resnet50_2", 11.398),
+        ("resnext50_32x4d", 4.230),
     ];
     for (name, expected) in published {
         let found = giga(&default(name));
@@ -157,9 +175,11 @@ fn every_layer_fits_the_next() {
         let last = layers[layers.len() - 2].output;
         assert_eq!(last, if side == 224 { (7, 7) } else { (8, 8) }, "{name}");
         // The depth in the name counts convolutions and the classifier, not projections.
-        let depth: usize = name.trim_start_matches(char::is_alphabetic).parse().unwrap();
+        let digits = name.split(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty());
+        let depth: usize = digits.unwrap().parse().unwrap();
         let main = layers.iter().filter(|l| !l.name().contains("downsample")).count();
-        assert_eq!(main, depth, "{name}");
+        // Three convolutions at the start count as the one that they stand for.
+        assert_eq!(main, depth + network.deep_stem.len(), "{name}");
         assert_eq!(network.features(), network.spec.features());
         let odd = network.layers(225, 131);
         assert!(odd.iter().all(|l| l.output.0 > 0 && l.output.1 > 0));
@@ -176,6 +196,7 @@ fn options_that_contradict_the_architecture_are_refused_with_a_reason() {
         ("resnet50", shortcut(Shortcut::A), "64 to 256"),
         ("resnet18", downsample, "plain networks"),
         ("resnet34", stride_in, "no bottleneck"),
+        ("resnet18d", shortcut(Shortcut::A), "a pool and a projection"),
     ] {
         let error = ModelSpec::new(name, options).unwrap_err();
         assert!(matches!(error, SpecError::Contradiction { .. }));
@@ -188,13 +209,24 @@ fn options_that_contradict_the_architecture_are_refused_with_a_reason() {
         let options = Options { classes: Some(classes), ..Options::default() };
         assert!(matches!(ModelSpec::new("resnet18", options), Err(SpecError::Classes { .. })));
     }
+    for channels in [0, 1025] {
+        let options = Options { in_channels: Some(channels), ..Options::default() };
+        assert!(matches!(ModelSpec::new("resnet18", options), Err(SpecError::Channels { .. })));
+    }
     assert_eq!("a".parse(), Ok(Shortcut::A));
     assert_eq!("maxpool".parse(), Ok(Downsample::MaxPool));
     assert_eq!("1x1".parse(), Ok(StrideIn::Conv1x1));
     let text = "d".parse::<Shortcut>().unwrap_err().to_string();
     assert!(text.contains("'d'") && text.contains("a, b, c"), "{text}");
     assert_eq!(default("resnet50").spec.to_string(), "resnet50, shortcut b, stride-in 3x3");
-    assert_eq!(ModelSpec::residual_name(BlockKind::Basic, &[3, 4, 6, 3]), Some("resnet34"));
+    assert_eq!(
+        ModelSpec::residual_name(BlockKind::Basic, &[3, 4, 6, 3], Variant::NONE),
+        Some("resnet34")
+    );
+    assert!(default("wide_resnet50_2").spec.is_trainable());
+    for name in ["resnet50d", "resnet50c", "resnext50_32x4d"] {
+        assert!(!default(name).spec.is_trainable(), "{name}");
+    }
 }
 
 #[test]

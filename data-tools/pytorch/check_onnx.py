@@ -7,10 +7,11 @@ PyTorch's float32, or 1e-6.
 
     python check_onnx.py target/release/resnet-cpu
 
-Needs torch, onnx, onnxruntime.
+Needs torch, timm, onnx, onnxruntime.
 """
 
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,14 +19,17 @@ import tempfile
 import numpy as np
 import onnx
 import onnxruntime
+import timm
 import torch
 
+import golden_families
 from fill import fill, images
 from models import build
 
 CASES = [
     ("resnet18", {}, 224), ("resnet34", {}, 97), ("resnet50", {}, 224), ("resnet50", {"stride_in": "1x1"}, 161),
     ("resnet18", {"shortcut": "a"}, 130), ("plain18", {}, 97), ("plain18", {"downsample": "maxpool"}, 97),
+    ("resnet18d", {}, 97), ("resnet50c", {}, 96), ("resnext50_32x4d", {}, 128), ("wide_resnet50_2", {}, 96),
     ("resnet101", {}, 128), ("resnet20", {}, 32), ("resnet20", {"shortcut": "b"}, 40), ("resnet56", {}, 33), ("plain20", {}, 32),
 ]
 
@@ -36,8 +40,10 @@ def rms(x):
 
 failed = False
 for arch, options, side in CASES:
-    model = build(arch, **options)
-    fill(model, 7)
+    if re.fullmatch(r"(plain|resnet)\d+", arch):
+        model = fill(build(arch, **options), 7)
+    else:
+        model = golden_families.fill(timm.create_model(arch), 7)
     model.eval()
     with tempfile.TemporaryDirectory() as folder:
         weights, out = (str(pathlib.Path(folder) / name) for name in ("w.pth", "w.onnx"))

@@ -61,6 +61,7 @@ struct Row<'a> {
     output: [usize; 3],
     kernel: usize,
     stride: usize,
+    groups: usize,
     parameters: usize,
     macs: u64,
 }
@@ -121,7 +122,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
             let facts = FileFacts::new(weights.file(), weights.notes());
             Report::new(network, size, Some(facts), machine)?.write(args.json, &mut out)
         }
-        Err(error @ WeightsError::Unrecognised { .. }) => {
+        Err(error @ (WeightsError::Unrecognised { .. } | WeightsError::OtherNetwork { .. })) => {
             let file = TensorFile::open(path).map_err(CliError::failed)?;
             machine.note(&error.to_string());
             list_tensors(&file, error.to_string(), args.json, &mut out)
@@ -182,22 +183,19 @@ impl<'a> Report<'a> {
     fn write_layers(&self, out: &mut impl Write) -> Result<(), CliError> {
         let shape = |[h, w, c]: [usize; 3]| format!("{h}x{w}x{c}");
         let name_width = self.layers.iter().map(|row| row.name.len()).max().unwrap_or(0);
+        let kernel_width = self.layers.iter().map(|row| row.window().len()).fold(7, usize::max);
         writeln!(
             out,
-            "{:name_width$}  {:7}  {:>13}    {:13}  {:7}  {:>10}  {:>11}",
+            "{:name_width$}  {:7}  {:>13}    {:13}  {:kernel_width$}  {:>10}  {:>11}",
             "layer", "kind", "input", "output", "kernel", "parameters", "MMAC"
         )?;
         for row in &self.layers {
             let (input, output) = (shape(row.input), shape(row.output));
-            let kernel = match row.stride {
-                _ if row.kind == "linear" => String::new(),
-                1 => format!("{0}x{0}", row.kernel),
-                stride => format!("{0}x{0}/{stride}", row.kernel),
-            };
+            let kernel = row.window();
             let (parameters, mmac) = (grouped(row.parameters), row.macs as f64 / 1e6);
             writeln!(
                 out,
-                "{:name_width$}  {:7}  {input:>13} -> {output:13}  {kernel:7}  {parameters:>10}  \
+                "{:name_width$}  {:7}  {input:>13} -> {output:13}  {kernel:kernel_width$}  {parameters:>10}  \
                  {mmac:>11.3}",
                 row.name, row.kind
             )?;
@@ -209,16 +207,15 @@ impl<'a> Report<'a> {
 impl<'a> Row<'a> {
     fn new(network: &Network, shape: &LayerShape<'a>) -> Self {
         let len = |ids: &[TensorId]| ids.iter().map(|&id| network.tensor(id).len()).sum();
-        let (kind, channels, kernel, stride, parameters) = match shape.layer {
+        let (kind, channels, [kernel, stride, groups], parameters) = match shape.layer {
             Layer::Conv(c) => (
                 "conv+bn",
                 (c.in_channels, c.out_channels),
-                c.kernel,
-                c.stride,
+                [c.kernel, c.stride, c.groups],
                 len(&[c.weight, c.gamma, c.beta]),
             ),
             Layer::Linear(l) => {
-                ("linear", (l.in_features, l.out_features), 1, 1, len(&[l.weight, l.bias]))
+                ("linear", (l.in_features, l.out_features), [1; 3], len(&[l.weight, l.bias]))
             }
         };
         Self {
@@ -231,9 +228,21 @@ impl<'a> Row<'a> {
             output: [shape.output.0, shape.output.1, channels.1],
             kernel,
             stride,
+            groups,
             parameters,
             macs: shape.macs(),
         }
+    }
+
+    /// `3x3`, `3x3/2` with a stride, `3x3/2, 32 groups`; nothing for a classifier.
+    fn window(&self) -> String {
+        if self.kind == "linear" {
+            return String::new();
+        }
+        let stride = if self.stride == 1 { String::new() } else { format!("/{}", self.stride) };
+        let groups =
+            if self.groups == 1 { String::new() } else { format!(", {} groups", self.groups) };
+        format!("{0}x{0}{stride}{groups}", self.kernel)
     }
 }
 

@@ -24,7 +24,7 @@ impl NetworkArgs {
     /// These options.
     pub(super) fn options(&self) -> Options {
         let &Self { shortcut, stride_in, downsample } = self;
-        Options { shortcut, stride_in, downsample, classes: None }
+        Options { shortcut, stride_in, downsample, ..Options::default() }
     }
 
     /// The network called `name` with these options.

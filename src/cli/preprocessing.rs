@@ -95,6 +95,7 @@ fn note(used: &Preprocess, assumed: &[&str]) -> String {
     });
     let mean = match &used.mean {
         Mean::Channel { mean, std } => format!("mean {}, std {}", triple(*mean), triple(*std)),
+        Mean::Grey { mean, std } => format!("grey, mean {mean}, std {std}"),
         Mean::Pixel(_) => "the file's per-pixel mean".to_owned(),
     };
     let assumed = match assumed {

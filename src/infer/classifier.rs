@@ -99,7 +99,7 @@ impl Classifier {
     ///
     /// # Errors
     /// If there is only one class, the number of labels is not that of the classes, a per-pixel mean does not
-    /// have the size of the crop, or the network cannot take inputs of `preprocess.view.crop` pixels.
+    /// have the size of the crop, the network's inputs have other channels than `preprocess` makes, or it cannot take inputs of `preprocess.view.crop` pixels.
     pub fn new(
         model: impl Into<Arc<Model<'static>>>,
         preprocess: Preprocess,
@@ -112,6 +112,10 @@ impl Classifier {
         }
         if side > MAX_INPUT_SIDE {
             return Err(InferError::TooLarge { side });
+        }
+        let (channels, expected) = (preprocess.mean.channels(), network.in_channels());
+        if channels != expected {
+            return Err(InferError::Channels { channels, expected });
         }
         let classes = network.fc.out_features;
         if classes == 1 {
@@ -254,16 +258,14 @@ impl Classifier {
             return Vec::new();
         }
         let Shared { model, preprocess, normalizer, crops, sessions, .. } = &*self.shared;
-        let (crops, view, side) = (*crops, preprocess.view, preprocess.view.crop);
+        let (crops, side) = (*crops, preprocess.view.crop);
         // In the pool first: so there are no more sessions than threads, however many callers wait.
         rayon::scope(|_| {
             let lock = || sessions.lock().unwrap_or_else(PoisonError::into_inner);
             let spare = lock().pop();
             let mut session = spare.unwrap_or_else(|| Session::of(model));
             let fill = |i, input: &mut [f32]| -> Result<(), E> {
-                let squares = view.crops(image(i)?.borrow(), crops);
-                let inputs = input.chunks_exact_mut(preprocess.input_len());
-                squares.iter().zip(inputs).for_each(|(square, to)| normalizer.apply(square, to));
+                preprocess.write(normalizer, image(i)?.borrow(), crops, input);
                 Ok(())
             };
             let (placed, result) = session.run_each(count, crops.count(), side, fill);

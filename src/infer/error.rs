@@ -38,6 +38,17 @@ pub enum InferError {
         /// Numbers in the mean.
         found: usize,
     },
+    /// The network's inputs have other channels than images are prepared to have.
+    #[error(
+        "the network's inputs have {expected} channels; images give 3, or 1 (grey), and this preparation \
+         {channels}; the library runs inputs of any channels (infer::Session)"
+    )]
+    Channels {
+        /// Channels that images give.
+        channels: usize,
+        /// Channels that the network's inputs have.
+        expected: usize,
+    },
     /// The network has a single output, so there are no classes to choose from.
     #[error(
         "the network has a single output, for yes or no; classifying needs at least two classes (the \

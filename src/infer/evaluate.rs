@@ -187,7 +187,7 @@ struct Reader<'a> {
     /// The next image of the set.
     next: usize,
     skipped: Vec<Error>,
-    /// `[images, crops, side, side, 3]`.
+    /// `[images, crops, side, side, channels]`.
     input: AlignedBuf,
 }
 
@@ -254,9 +254,7 @@ impl<'a> Reader<'a> {
             if watch.stopped() {
                 return Err(Error::Interrupted);
             }
-            let squares = preprocess.view.crops(&data.image(index)?, crops);
-            let inputs = input.chunks_exact_mut(preprocess.input_len());
-            squares.iter().zip(inputs).for_each(|(square, to)| normalizer.apply(square, to));
+            preprocess.write(normalizer, &data.image(index)?, crops, input);
             Ok(())
         };
         team(|team| {

@@ -1,18 +1,20 @@
 //! Convolutions with their batch norm folded in, packed for whoever computes them.
 
+use super::grouped::bundles;
 use crate::conv::{Algorithm, ConvShape, Filter};
 use crate::gemm::Backend;
 use crate::model::{BN_EPSILON, ConvBn, ParamSource, SourceError};
 
 /// A convolution whose filters and bias do what convolution and batch norm did.
 pub(super) struct Folded {
-    pub(super) filter: Filter,
+    /// One, or one for each bundle of groups.
+    pub(super) filters: Vec<Filter>,
     pub(super) bias: Vec<f32>,
 }
 
 impl Folded {
     /// y = gamma · (conv(x) - mean) / √(var + ε) + beta as a convolution with a bias, for `conv` applied
-    /// to `shape` by `algorithm`: its bias, filters of zeros, and the scale of each filter.
+    /// to `shape` (of a bundle) by `algorithm`: its bias, filters of zeros, and the scale of each filter.
     pub(super) fn zeros(
         conv: &ConvBn,
         algorithm: Algorithm,
@@ -32,6 +34,8 @@ impl Folded {
         let bias = (0..conv.out_channels)
             .map(|out| (f64::from(beta[out]) - f64::from(mean[out]) * scale[out]) as f32)
             .collect();
-        Ok((Self { filter: Filter::zeros_for(algorithm, backend, shape), bias }, scale))
+        let zeros = || Filter::zeros_for(algorithm, backend, shape);
+        let filters = std::iter::repeat_with(zeros).take(bundles(conv)).collect();
+        Ok((Self { filters, bias }, scale))
     }
 }

@@ -15,8 +15,8 @@ pub struct LayerTime<'a> {
     pub output: [usize; 3],
     /// How it is computed.
     pub algorithm: &'static str,
-    /// Multiply-accumulates for the whole batch by the layer's definition; 0 for layers without
-    /// weights.
+    /// Multiply-accumulates for the whole batch by the layer's definition (of a convolution in groups, with
+    /// the zeros that it is computed with); 0 for layers without weights.
     pub macs: u64,
     /// Wall time; the mean over threads for layers that each thread runs for images of its own.
     pub time: Duration,
@@ -27,14 +27,17 @@ impl Step {
     pub(super) fn layer_time(&self, batch: usize, time: Duration) -> LayerTime<'_> {
         let &Step { ref name, input, output, .. } = self;
         let (algorithm, macs) = match &self.op {
-            Op::Conv { shape, algorithm, .. } => {
-                (algorithm.name(shape), ConvShape { batch, ..*shape }.macs() as u64)
+            Op::Conv { shape, algorithm, bundles, .. } => {
+                let shape = ConvShape { batch, ..*shape };
+                (algorithm.name(&shape), (bundles * shape.macs()) as u64)
             }
             Op::ConvMaxPool { shape, .. } => {
                 ("strip gemm + pool", ConvShape { batch, ..*shape }.macs() as u64)
             }
             Op::MaxPool(_) => ("max pool", 0),
             Op::ShortcutPad(_) => ("pad", 0),
+            Op::HalfPool(_) => ("average pool", 0),
+            Op::Split { .. } | Op::Join { .. } => ("copy", 0),
             Op::GlobalAvgPool { .. } => ("average pool", 0),
             Op::Linear => ("gemm", (batch * input[2] * output[2]) as u64),
         };

@@ -2,10 +2,11 @@
 
 use super::InferError;
 use super::folded::Folded;
+use super::grouped;
 use super::plan::{Plan, convs};
 use crate::conv::Algorithm;
 use crate::gemm::Backend;
-use crate::model::{Network, ParamSource, SourceError};
+use crate::model::{Network, ParamSource, SourceError, TensorId};
 use crate::ops::Linear;
 use crate::runtime::{Tasks, Team};
 use std::sync::OnceLock;
@@ -15,6 +16,18 @@ pub(super) struct Layers {
     /// By the number that plans give the layer: a place for each algorithm.
     convs: Vec<[OnceLock<Folded>; Algorithm::ALL.len()]>,
     linear: OnceLock<Linear>,
+}
+
+/// A convolution that is being packed.
+struct Missing {
+    layer: usize,
+    algorithm: Algorithm,
+    weight: TensorId,
+    folded: Folded,
+    /// Of each filter.
+    scale: Vec<f64>,
+    /// Of a convolution in groups, the filters of its bundles; else none, they are read as they are packed.
+    bundled: Vec<Vec<f32>>,
 }
 
 impl Layers {
@@ -39,7 +52,18 @@ impl Layers {
         for ((layer, conv), (algorithm, shape)) in convs(network).enumerate().zip(plan.convs()) {
             if self.form(layer, algorithm).get().is_none() {
                 let (folded, scale) = Folded::zeros(conv, algorithm, backend, shape, weights)?;
-                missing.push((layer, conv.weight, folded, scale));
+                let bundled = match folded.filters.len() {
+                    1 if conv.groups == 1 => Vec::new(),
+                    _ => grouped::filters(conv, weights)?,
+                };
+                missing.push(Missing {
+                    layer,
+                    algorithm,
+                    weight: conv.weight,
+                    folded,
+                    scale,
+                    bundled,
+                });
             }
         }
         let fc = &network.fc;
@@ -58,11 +82,18 @@ impl Layers {
             }
         };
         let mut tasks: Vec<Tasks> = meanwhile.into_iter().collect();
-        for (_, weight, folded, scale) in &mut missing {
+        for Missing { weight, folded, scale, bundled, .. } in &mut missing {
             let id = *weight;
-            tasks.push(folded.filter.pack_from(Some(scale), move |part, pack| {
-                keep_error(weights.read(id, part, pack));
-            }));
+            if bundled.is_empty() {
+                tasks.push(folded.filters[0].pack_from(Some(scale), move |part, pack| {
+                    keep_error(weights.read(id, part, pack));
+                }));
+                continue;
+            }
+            let scales = scale.chunks_exact(scale.len() / bundled.len());
+            for ((filter, values), scale) in folded.filters.iter_mut().zip(bundled).zip(scales) {
+                tasks.push(filter.pack_from(Some(scale), |part, pack| pack(&values[part])));
+            }
         }
         if let Some((linear, bias)) = &mut linear {
             tasks.push(linear.pack_from(bias, move |part, pack| {
@@ -75,8 +106,8 @@ impl Layers {
         }
 
         // Where somebody else was faster, theirs is as good.
-        for (layer, _, folded, _) in missing {
-            let _ = self.form(layer, folded.filter.algorithm()).set(folded);
+        for Missing { layer, algorithm, folded, .. } in missing {
+            let _ = self.form(layer, algorithm).set(folded);
         }
         if let Some((linear, _)) = linear {
             let _ = self.linear.set(linear);

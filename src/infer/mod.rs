@@ -10,6 +10,7 @@ mod classifier;
 mod error;
 mod evaluate;
 mod folded;
+mod grouped;
 pub mod labels;
 mod layer_time;
 mod layers;

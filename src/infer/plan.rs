@@ -7,6 +7,7 @@
 //! so neither results nor filters depend on the cut.
 
 use super::InferError;
+use super::grouped::bundles;
 use super::planner::Planner;
 use super::steps::{Means, Op, Section};
 use crate::conv::{Algorithm, ConvShape};
@@ -28,7 +29,8 @@ pub(super) struct Plan {
 
 /// The convolutions of a network in the order in which plans number them.
 pub(super) fn convs(network: &Network) -> impl Iterator<Item = &ConvBn> {
-    std::iter::once(&network.stem).chain(network.blocks.iter().flat_map(|block| {
+    let stem = std::iter::once(&network.stem).chain(&network.deep_stem);
+    stem.chain(network.blocks.iter().flat_map(|block| {
         let projection = match &block.shortcut {
             BlockShortcut::Project(conv) => Some(conv),
             _ => None,
@@ -52,10 +54,10 @@ impl Plan {
         let mut rest = Planner::new(means, batch, batch);
         let (images, blocks) = front(network, means, [batch, height, width]);
         let plan_front = batch > images && batch / images >= threads;
-        let mut x = rest.image(height, width);
+        let mut x = rest.image(network, height, width);
         let front = plan_front.then(|| {
             let mut planner = Planner::new(means, images, batch);
-            let mut y = planner.stem(network, planner.image(height, width));
+            let mut y = planner.stem(network, planner.image(network, height, width));
             for block in &network.blocks[..blocks] {
                 y = planner.block(block, y);
             }
@@ -103,7 +105,7 @@ impl Plan {
 /// whose filters are smaller than the activations that they make.
 fn front(network: &Network, means: Means, [batch, height, width]: [usize; 3]) -> (usize, usize) {
     let mut probe = Planner::new(means, 1, batch);
-    let mut x = probe.stem(network, probe.image(height, width));
+    let mut x = probe.stem(network, probe.image(network, height, width));
     let mut after = Vec::with_capacity(network.blocks.len());
     for block in &network.blocks {
         x = probe.block(block, x);
@@ -113,7 +115,8 @@ fn front(network: &Network, means: Means, [batch, height, width]: [usize; 3]) ->
     let most = (FRONT / largest.max(1)).clamp(1, batch);
     let images = (1..=most).rev().find(|images| batch.is_multiple_of(*images)).unwrap_or(1);
     let weights = |block: &Block| -> usize {
-        block.convs.iter().map(|conv| conv.shape(1, 1, 1).weight_len()).sum()
+        let len = |conv: &ConvBn| conv.shape(1, 1, 1).weight_len() / bundles(conv);
+        block.convs.iter().map(len).sum()
     };
     let small = |(block, len): &(&Block, usize)| weights(block) <= images * len;
     (images, network.blocks.iter().zip(after).take_while(small).count())

@@ -3,10 +3,11 @@
 //! A buffer is free again as soon as its last reader has been planned, so a whole network needs three
 //! or four, each as large as the largest activation it ever holds.
 
+use super::grouped::{bundles, of_bundle};
 use super::steps::{Means, Op, Section, Slot, Source, Step, Target};
-use crate::conv::Algorithm;
+use crate::conv::{Algorithm, ConvShape};
 use crate::model::{Block, BlockShortcut, ConvBn, Network};
-use crate::ops::{PoolShape, ShortcutPad};
+use crate::ops::{HalfPool, PoolShape, ShortcutPad};
 
 /// An activation: its place and its shape.
 #[derive(Clone, Copy)]
@@ -42,8 +43,8 @@ impl Planner {
     }
 
     /// The images as the section's input.
-    pub(super) fn image(&self, height: usize, width: usize) -> Activation {
-        Activation { at: Source::Input, height, width, channels: 3 }
+    pub(super) fn image(&self, network: &Network, height: usize, width: usize) -> Activation {
+        Activation { at: Source::Input, height, width, channels: network.in_channels() }
     }
 
     /// The output `x` of the section that `before` has planned as the input of this one.
@@ -52,18 +53,25 @@ impl Planner {
         Activation { at: Source::Input, ..x }
     }
 
-    /// The first convolution, and the pool after it where there is one.
+    /// The first convolutions, and the pool after them where there is one.
     pub(super) fn stem(&mut self, network: &Network, x: Activation) -> Activation {
         let window = [3, 2, 1];
-        let algorithm = self.algorithm(&network.stem, x);
-        match (network.stem_pool, algorithm) {
-            (true, Algorithm::Strip) => self.conv_max_pool(&network.stem, x, window),
-            (true, _) => {
-                let y = self.conv(&network.stem, x, None, true);
-                self.replace(y, |planner, y| planner.max_pool("maxpool", y, window))
-            }
-            (false, _) => self.conv(&network.stem, x, None, true),
+        let mut convs = vec![&network.stem];
+        convs.extend(&network.deep_stem);
+        let mut x = x;
+        for (i, conv) in convs.iter().enumerate() {
+            let pooled = network.stem_pool && i + 1 == convs.len();
+            let algorithm = self.algorithm(&conv.shape(self.of, x.height, x.width));
+            x = self.replace(x, |planner, x| match (pooled, algorithm) {
+                (true, Algorithm::Strip) => planner.conv_max_pool(conv, x, window),
+                (true, _) => {
+                    let y = planner.conv(conv, x, None, true);
+                    planner.replace(y, |planner, y| planner.max_pool("maxpool", y, window))
+                }
+                (false, _) => planner.conv(conv, x, None, true),
+            });
         }
+        x
     }
 
     /// A block, after which `x` is not needed any more.
@@ -74,6 +82,10 @@ impl Planner {
             BlockShortcut::Pad { stride, channels_before, channels_after } => {
                 let channels = [*channels_before, *channels_after];
                 Some(self.shortcut_pad(&block.name, x, *stride, channels))
+            }
+            BlockShortcut::Project(conv) if block.shortcut_pool => {
+                let pooled = self.half_pool(&format!("{}.avgpool", block.name), x);
+                Some(self.replace(pooled, |planner, x| planner.conv(conv, x, None, false)))
             }
             BlockShortcut::Project(conv) => Some(self.conv(conv, x, None, false)),
         };
@@ -127,19 +139,31 @@ impl Planner {
         add: Option<Activation>,
         relu: bool,
     ) -> Activation {
-        let shape = conv.shape(self.batch, x.height, x.width);
-        let algorithm = self.algorithm(conv, x);
-        let residual = add.map(|add| add.at);
-        let op = Op::Conv { layer: self.layer, shape, algorithm, residual, relu };
-        self.layer += 1;
+        let shape = of_bundle(conv, conv.shape(self.batch, x.height, x.width));
+        let algorithm = self.algorithm(&ConvShape { batch: self.of, ..shape });
         let (height, width) = (shape.out_height(), shape.out_width());
-        self.step(&conv.name, op, x, Activation { height, width, channels: conv.out_channels, ..x })
+        let y = Activation { height, width, channels: conv.out_channels, ..x };
+        let (layer, bundles) = (self.layer, bundles(conv));
+        self.layer += 1;
+        let residual = add.map(|add| add.at);
+        let op = Op::Conv { layer, shape, algorithm, residual, relu, bundles };
+        if bundles == 1 {
+            return self.step(&conv.name, op, x, y);
+        }
+        assert!(residual.is_none(), "a residual would have to be split, too");
+        let (split, join) = (
+            Op::Split { channels: x.channels, bundles },
+            Op::Join { channels: y.channels, bundles },
+        );
+        let x = self.step(&format!("{}.split", conv.name), split, x, x);
+        let y = self.replace(x, |planner, x| planner.step(&conv.name, op, x, y));
+        self.replace(y, |planner, y| planner.step(&format!("{}.join", conv.name), join, y, y))
     }
 
-    /// How `conv` of `x` is computed: as the whole run would compute it.
-    fn algorithm(&self, conv: &ConvBn, x: Activation) -> Algorithm {
+    /// How a convolution is computed, whose `shape` is that of the whole run.
+    fn algorithm(&self, shape: &ConvShape) -> Algorithm {
         let Means { backend, convolutions } = self.means;
-        convolutions.algorithm(backend, &conv.shape(self.of, x.height, x.width))
+        convolutions.algorithm(backend, shape)
     }
 
     /// A convolution and the pool after it as one step.
@@ -168,6 +192,13 @@ impl Planner {
         let shape =
             PoolShape { batch: self.batch, height, width, channels, kernel, stride, padding };
         (shape, Activation { height: shape.out_height(), width: shape.out_width(), ..x })
+    }
+
+    fn half_pool(&mut self, name: &str, x: Activation) -> Activation {
+        let Activation { height, width, channels, .. } = x;
+        let shape = HalfPool { batch: self.batch, height, width, channels };
+        let y = Activation { height: shape.out_height(), width: shape.out_width(), ..x };
+        self.step(name, Op::HalfPool(shape), x, y)
     }
 
     fn shortcut_pad(

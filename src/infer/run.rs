@@ -4,7 +4,9 @@ use super::layers::Layers;
 use super::steps::{Op, Section, Source, Step, Target};
 use crate::conv;
 use crate::gemm::Epilogue;
-use crate::ops::{conv_max_pool, global_avg_pool, max_pool, shortcut_pad};
+use crate::ops::{
+    conv_max_pool, global_avg_pool, half_pool, join_bundles, max_pool, shortcut_pad, split_bundles,
+};
 use crate::runtime::{AlignedBuf, Profile, Team};
 use crate::simd::Isa;
 
@@ -66,20 +68,29 @@ impl Runner<'_> {
         };
         let from = read(step.from, step.from_len);
         match &step.op {
-            &Op::Conv { layer, ref shape, algorithm, residual, relu } => {
+            &Op::Conv { layer, ref shape, algorithm, residual, relu, bundles } => {
                 let conv = self.layers.conv(layer, algorithm);
                 let residual = residual.map(|source| read(source, step.len));
-                let epilogue = Epilogue { bias: Some(&conv.bias), residual, relu, after: None };
-                conv::forward(team, shape, from, &conv.filter, &epilogue, to);
+                let (of_input, of_output) = (from.len() / bundles, step.len / bundles);
+                for (i, filter) in conv.filters.iter().enumerate() {
+                    let bias = &conv.bias[i * shape.out_channels..][..shape.out_channels];
+                    let from = &from[i * of_input..][..of_input];
+                    let to = &mut to[i * of_output..][..of_output];
+                    let epilogue = Epilogue { bias: Some(bias), residual, relu, after: None };
+                    conv::forward(team, shape, from, filter, &epilogue, to);
+                }
             }
             &Op::ConvMaxPool { layer, ref shape, ref pool } => {
                 let conv = self.layers.conv(layer, conv::Algorithm::Strip);
                 let epilogue =
                     Epilogue { bias: Some(&conv.bias), residual: None, relu: true, after: None };
-                conv_max_pool(team, self.isa, shape, pool, from, &conv.filter, &epilogue, to);
+                conv_max_pool(team, self.isa, shape, pool, from, &conv.filters[0], &epilogue, to);
             }
             Op::MaxPool(shape) => max_pool(team, self.isa, shape, from, to),
             Op::ShortcutPad(shape) => shortcut_pad(team, shape, from, to),
+            Op::HalfPool(shape) => half_pool(team, self.isa, shape, from, to),
+            &Op::Split { channels, bundles } => split_bundles(team, channels, bundles, from, to),
+            &Op::Join { channels, bundles } => join_bundles(team, channels, bundles, from, to),
             &Op::GlobalAvgPool { pixels, channels } => {
                 global_avg_pool(team, self.isa, pixels, channels, from, to);
             }

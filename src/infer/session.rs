@@ -73,7 +73,7 @@ impl<'w> Session<'w> {
         crew.run(|team| state.prepare(team, [batch, height, width], None))
     }
 
-    /// The logits, `[batch, classes]`, of `input`, `[batch, height, width, 3]` (preprocessed).
+    /// The logits, `[batch, classes]`, of `input`, `[batch, height, width, channels]` (preprocessed; 3 channels for most networks).
     ///
     /// The first run of a size [prepares](Self::prepare) and allocates. Later runs reuse the memory.
     ///
@@ -108,7 +108,12 @@ impl<'w> Session<'w> {
         stopped: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<&[f32]>, InferError> {
         assert!(batch > 0, "a batch has at least one image");
-        assert_eq!(input.len(), batch * height * width * 3, "{batch} images of {width} x {height}");
+        let channels = self.model().network().in_channels();
+        assert_eq!(
+            input.len(),
+            batch * height * width * channels,
+            "{batch} images of {width} x {height}, {channels} channels"
+        );
         let Self { crew, state } = self;
         crew.run(|team| state.run(team, input, [batch, height, width], stopped))?;
         Ok((!stopped()).then(|| self.logits()))
@@ -242,7 +247,7 @@ impl State<'_> {
         [count, rows, side]: [usize; 3],
         fill: impl Fn(usize, &mut [f32]) -> Result<(), E> + Sync + Send,
     ) -> (Vec<Result<usize, E>>, Result<(), InferError>) {
-        let len = rows * side * side * 3;
+        let len = rows * side * side * self.model.network().in_channels();
         // Taken out, so that a run can borrow it beside the rest.
         let mut input = std::mem::take(&mut self.input);
         input.grow_to(count * len);
@@ -301,8 +306,13 @@ mod tests {
     /// With few threads each takes images of its own through the front, with many it does not.
     #[test]
     fn the_bits_do_not_depend_on_who_runs_the_front() {
-        for (name, side, batch) in [("resnet18", 129, 6), ("resnet50", 97, 4), ("resnet20", 32, 32)]
-        {
+        for (name, side, batch) in [
+            ("resnet18", 129, 6),
+            ("resnet50", 97, 4),
+            ("resnet20", 32, 32),
+            ("resnet18d", 97, 6),
+            ("resnext50_32x4d", 65, 4),
+        ] {
             let network = Network::new(&ModelSpec::new(name, Options::default()).unwrap());
             let params = initialize(&network, 3, InitOptions::default());
             let mut rng = Rng::named(3, "input");

@@ -8,7 +8,8 @@ use crate::weights::{StatedPreprocess, WeightsFile};
 /// The preprocessing for `weights`: what is `asked` for, else what the file states, else the standard of the
 /// network's family. Also the names of the fields for which the standard is assumed. The file's per-pixel
 /// mean is used unless a mean or a deviation is asked for; for inputs of another size than its own, its mean of each
-/// channel ([`Mean::by_channel`](crate::data::Mean::by_channel)).
+/// channel ([`Mean::by_channel`](crate::data::Mean::by_channel)). Of a network of one channel, images become grey
+/// ([`Mean::grey`](crate::data::Mean::grey)).
 pub fn preprocess(
     weights: &WeightsFile,
     asked: &StatedPreprocess,
@@ -21,6 +22,9 @@ pub fn preprocess(
     let mut preprocess = Preprocess::complete(weights.spec().family, &stated, pixels);
     if size.is_some_and(|size| size != [preprocess.view.crop; 2]) {
         preprocess.mean = preprocess.mean.by_channel();
+    }
+    if weights.spec().in_channels == 1 {
+        preprocess = preprocess.grey();
     }
     (preprocess, stated.unstated())
 }

@@ -2,7 +2,7 @@
 
 use crate::conv::{Algorithm, ConvShape, Convolutions};
 use crate::gemm::Backend;
-use crate::ops::{PoolShape, ShortcutPad};
+use crate::ops::{HalfPool, PoolShape, ShortcutPad};
 
 /// Who computes the layers, and how.
 #[derive(Clone, Copy, Debug)]
@@ -35,13 +35,15 @@ pub(super) enum Target {
 /// What a step does.
 #[derive(Clone, Debug)]
 pub(super) enum Op {
-    /// Convolution `layer` in the order of [`convs`], folded batch norm, residual, ReLU.
+    /// Convolution `layer` in the order of [`convs`], folded batch norm, residual, ReLU. With several bundles
+    /// of channels, which lie one after the other, each is a convolution of `shape`.
     Conv {
         layer: usize,
         shape: ConvShape,
         algorithm: Algorithm,
         residual: Option<Source>,
         relu: bool,
+        bundles: usize,
     },
     /// Convolution `layer` by [`Algorithm::Strip`], folded batch norm, ReLU and max-pool.
     ConvMaxPool {
@@ -51,6 +53,17 @@ pub(super) enum Op {
     },
     MaxPool(PoolShape),
     ShortcutPad(ShortcutPad),
+    HalfPool(HalfPool),
+    /// The channels of each pixel into bundles, one after the other.
+    Split {
+        channels: usize,
+        bundles: usize,
+    },
+    /// The reverse.
+    Join {
+        channels: usize,
+        bundles: usize,
+    },
     GlobalAvgPool {
         pixels: usize,
         channels: usize,

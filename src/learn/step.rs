@@ -43,7 +43,8 @@ pub struct TooSmall {
 }
 
 impl Learner {
-    /// A learner of `network`; buffers are allocated by the first batch.
+    /// A learner of `network`; buffers are allocated by the first batch, which panics if it is no network that
+    /// can be trained whole ([`ModelSpec::is_trainable`](crate::ModelSpec::is_trainable)).
     pub fn new(network: &Network, backend: Backend) -> Self {
         Self {
             network: network.clone(),
@@ -210,6 +211,8 @@ impl Learner {
 
     /// Makes the tape one for `images` of `height` x `width`.
     fn fit_tape(&mut self, images: usize, height: usize, width: usize) -> Result<(), TooSmall> {
+        let spec = &self.network.spec;
+        assert!(spec.is_trainable(), "{spec}: training all of it is not supported");
         if !self.tape.as_ref().is_some_and(|tape| tape.fits(images, height, width)) {
             // Freed first: the two together might not fit.
             self.tape = None;

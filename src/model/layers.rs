@@ -37,7 +37,7 @@ impl LayerShape<'_> {
     /// Multiply-accumulates for one image.
     pub fn macs(&self) -> u64 {
         let per_pixel = match self.layer {
-            Layer::Conv(c) => c.kernel * c.kernel * c.in_channels * c.out_channels,
+            Layer::Conv(c) => c.kernel * c.kernel * (c.in_channels / c.groups) * c.out_channels,
             Layer::Linear(l) => l.in_features * l.out_features,
         };
         per_pixel as u64 * self.output.0 as u64 * self.output.1 as u64
@@ -51,6 +51,9 @@ impl Network {
     pub fn layers(&self, height: usize, width: usize) -> Vec<LayerShape<'_>> {
         let mut list = Vec::new();
         let mut size = convolve(&mut list, &self.stem, (height, width));
+        for conv in &self.deep_stem {
+            size = convolve(&mut list, conv, size);
+        }
         if self.stem_pool {
             size = (pooled_3x3(size.0), pooled_3x3(size.1));
         }
@@ -99,7 +102,9 @@ fn walk_block<'a>(
         size = convolve(list, conv, size);
     }
     if let BlockShortcut::Project(conv) = &block.shortcut {
-        convolve(list, conv, input);
+        let half = |side: usize| side.div_ceil(2);
+        let pooled = if block.shortcut_pool { (half(input.0), half(input.1)) } else { input };
+        convolve(list, conv, pooled);
     }
     size
 }

@@ -4,12 +4,14 @@
 //! the list of layers that inference and training walk; [`Params`] holds the numbers. Tensor names
 //! are torchvision's.
 
+mod archs;
 mod init;
 mod layers;
 mod network;
 mod params;
 mod spec;
 mod tensors;
+mod variant;
 
 pub use init::{InitOptions, initialize};
 pub use layers::{Layer, LayerShape};
@@ -17,3 +19,4 @@ pub use network::{BN_EPSILON, Block, BlockShortcut, ConvBn, FullyConnected, Netw
 pub use params::{ParamSource, Params, SourceError};
 pub use spec::{BlockKind, Downsample, Family, ModelSpec, Options, Shortcut, SpecError, StrideIn};
 pub use tensors::{Role, TensorId, TensorInfo, TensorTable};
+pub use variant::Variant;

@@ -32,7 +32,9 @@ pub struct ConvBn {
     pub in_channels: usize,
     /// Channels of the output.
     pub out_channels: usize,
-    /// Filters, `[out, in, kernel, kernel]`.
+    /// Parts of input and output channels that are convolved each for itself; 1 is a usual convolution.
+    pub groups: usize,
+    /// Filters, `[out, in / groups, kernel, kernel]`.
     pub weight: TensorId,
     /// Batch norm's scale, `[out]`.
     pub gamma: TensorId,
@@ -45,7 +47,7 @@ pub struct ConvBn {
 }
 
 impl ConvBn {
-    /// Its geometry on a batch of images of `height` x `width` pixels.
+    /// Its geometry, without regard to groups, on a batch of images of `height` x `width` pixels.
     pub fn shape(&self, batch: usize, height: usize, width: usize) -> ConvShape {
         ConvShape {
             batch,
@@ -89,6 +91,8 @@ pub struct Block {
     pub pool: bool,
     /// The convolutions in order.
     pub convs: Vec<ConvBn>,
+    /// A 2x2/2 average pool comes before the projection; at an odd side's end it averages what there is.
+    pub shortcut_pool: bool,
     /// What is added at the end.
     pub shortcut: BlockShortcut,
 }
@@ -113,7 +117,9 @@ pub struct Network {
     pub spec: ModelSpec,
     /// The first convolution.
     pub stem: ConvBn,
-    /// A 3x3/2 max-pool with padding 1 follows the stem's ReLU (ImageNet family).
+    /// The other convolutions of a deep stem, each with its ReLU; else none.
+    pub deep_stem: Vec<ConvBn>,
+    /// A 3x3/2 max-pool with padding 1 follows the last ReLU of the stem (ImageNet family).
     pub stem_pool: bool,
     /// The blocks of all stages, in order.
     pub blocks: Vec<Block>,
@@ -123,16 +129,12 @@ pub struct Network {
 }
 
 impl Network {
-    /// The layers of `spec`, for images of three channels.
+    /// The layers of `spec`.
     pub fn new(spec: &ModelSpec) -> Self {
         let mut build = Builder { spec, tensors: TensorTable::default() };
-        let stem_channels = spec.stem_channels();
-        let stem = match spec.family {
-            Family::ImageNet => build.conv_bn("conv1", "bn1", 7, 2, 3, stem_channels),
-            Family::Cifar => build.conv_bn("conv1", "bn1", 3, 1, 3, stem_channels),
-        };
+        let (stem, deep_stem) = build.stem();
         let mut blocks = Vec::with_capacity(spec.stages.iter().sum());
-        let mut channels = stem_channels;
+        let mut channels = deep_stem.last().unwrap_or(&stem).out_channels;
         for (stage, &count) in spec.stages.iter().enumerate() {
             for index in 0..count {
                 let block = build.block(stage, index, channels);
@@ -145,6 +147,7 @@ impl Network {
         Self {
             spec: spec.clone(),
             stem,
+            deep_stem,
             stem_pool: spec.family == Family::ImageNet,
             blocks,
             fc,
@@ -182,6 +185,11 @@ impl Network {
         self.fc.in_features
     }
 
+    /// Channels of the images.
+    pub fn in_channels(&self) -> usize {
+        self.stem.in_channels
+    }
+
     /// Every convolution: the stem's, then block by block; a projection after its block's own.
     pub fn convs(&self) -> impl Iterator<Item = &ConvBn> {
         let blocks = self.blocks.iter().flat_map(|block| {
@@ -191,7 +199,7 @@ impl Network {
             };
             block.convs.iter().chain(projection)
         });
-        std::iter::once(&self.stem).chain(blocks)
+        std::iter::once(&self.stem).chain(&self.deep_stem).chain(blocks)
     }
 }
 
@@ -202,7 +210,23 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Padding is `kernel / 2`, as everywhere in the paper.
+    /// The first convolution, and the others of a deep stem.
+    fn stem(&mut self) -> (ConvBn, Vec<ConvBn>) {
+        let (channels, out) = (self.spec.in_channels, self.spec.stem_channels());
+        match (self.spec.family, self.spec.variant.deep_stem) {
+            (Family::Cifar, _) => (self.conv_bn("conv1", "bn1", 3, 1, channels, out), Vec::new()),
+            (Family::ImageNet, None) => {
+                (self.conv_bn("conv1", "bn1", 7, 2, channels, out), Vec::new())
+            }
+            // timm's numbers are those of a sequence of convolution, batch norm, ReLU.
+            (Family::ImageNet, Some([first, second, last])) => {
+                let stem = self.conv_bn("conv1.0", "conv1.1", 3, 2, channels, first);
+                let middle = self.conv_bn("conv1.3", "conv1.4", 3, 1, first, second);
+                (stem, vec![middle, self.conv_bn("conv1.6", "bn1", 3, 1, second, last)])
+            }
+        }
+    }
+
     fn conv_bn(
         &mut self,
         conv: &str,
@@ -212,7 +236,19 @@ impl Builder<'_> {
         in_channels: usize,
         out_channels: usize,
     ) -> ConvBn {
-        let shape = vec![out_channels, in_channels, kernel, kernel];
+        self.grouped(conv, bn, [kernel, stride, 1], in_channels, out_channels)
+    }
+
+    /// Padding is `kernel / 2`, as everywhere in the paper.
+    fn grouped(
+        &mut self,
+        conv: &str,
+        bn: &str,
+        [kernel, stride, groups]: [usize; 3],
+        in_channels: usize,
+        out_channels: usize,
+    ) -> ConvBn {
+        let shape = vec![out_channels, in_channels / groups, kernel, kernel];
         let weight = self.tensors.push(format!("{conv}.weight"), shape, Role::ConvWeight);
         let mut norm =
             |field, role| self.tensors.push(format!("{bn}.{field}"), vec![out_channels], role);
@@ -223,6 +259,7 @@ impl Builder<'_> {
             padding: kernel / 2,
             in_channels,
             out_channels,
+            groups,
             weight,
             gamma: norm("weight", Role::Gamma),
             beta: norm("bias", Role::Beta),
@@ -244,22 +281,26 @@ impl Builder<'_> {
             StrideIn::Conv1x1 => (stride, 1),
             StrideIn::Conv3x3 => (1, stride),
         };
-        // Kernel, stride and output channels of each convolution (figure 5).
+        // Kernel, stride, groups and output channels of each convolution (figure 5).
+        let (groups, inner) = (spec.variant.groups, spec.variant.inner(width));
         let plan = match spec.block {
-            BlockKind::Basic => vec![(3, stride, width), (3, 1, width)],
-            BlockKind::Bottleneck => {
-                vec![(1, stride_1x1, width), (3, stride_3x3, width), (1, 1, out_channels)]
-            }
+            BlockKind::Basic => vec![([3, stride, 1], width), ([3, 1, 1], width)],
+            BlockKind::Bottleneck => vec![
+                ([1, stride_1x1, 1], inner),
+                ([3, stride_3x3, groups], inner),
+                ([1, 1, 1], out_channels),
+            ],
         };
         let mut convs = Vec::with_capacity(plan.len());
         let mut channels = in_channels;
-        for (i, (kernel, stride, out)) in (1..).zip(plan) {
+        for (i, (geometry, out)) in (1..).zip(plan) {
             let (conv, bn) = (format!("{name}.conv{i}"), format!("{name}.bn{i}"));
-            convs.push(self.conv_bn(&conv, &bn, kernel, stride, channels, out));
+            convs.push(self.grouped(&conv, &bn, geometry, channels, out));
             channels = out;
         }
         let shortcut = self.shortcut(&name, stride, in_channels, out_channels);
-        Block { name, pool, convs, shortcut }
+        let shortcut_pool = spec.variant.pooled_shortcut && stride == 2;
+        Block { name, pool, convs, shortcut_pool, shortcut }
     }
 
     fn shortcut(
@@ -294,7 +335,10 @@ impl Builder<'_> {
         in_channels: usize,
         out_channels: usize,
     ) -> BlockShortcut {
-        let (conv, bn) = (format!("{block}.downsample.0"), format!("{block}.downsample.1"));
+        // Of these networks the first is a pool everywhere, even where it does nothing.
+        let (pools, stride) = if self.spec.variant.pooled_shortcut { (1, 1) } else { (0, stride) };
+        let conv = format!("{block}.downsample.{pools}");
+        let bn = format!("{block}.downsample.{}", pools + 1);
         BlockShortcut::Project(self.conv_bn(&conv, &bn, 1, stride, in_channels, out_channels))
     }
 

@@ -1,11 +1,14 @@
 //! Which network is meant: family, depth, shortcuts, strides. Plain data with the paper's names.
 //!
 //! He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition" (2015): table 1 for ImageNet,
-//! section 4.2 for CIFAR-10. A spec is always one of the known architectures with options that fit
-//! it; [`ModelSpec::new`] refuses the rest with a reason.
+//! section 4.2 for CIFAR-10; and the [`Variant`]s of it that came after. A spec is always one of the known
+//! architectures with options that fit it; [`ModelSpec::new`] refuses the rest with a reason.
 
 use std::fmt;
 use std::str::FromStr;
+
+use super::archs::{ARCHS, Arch, find};
+use super::variant::Variant;
 
 /// The two families of networks of the paper; they differ in stem, widths and number of stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -127,6 +130,14 @@ pub enum SpecError {
         /// The number given.
         classes: usize,
     },
+    /// A number of input channels out of range.
+    #[error("{arch}: {channels} input channels; expected 1 to {max}", max = ModelSpec::MAX_CHANNELS)]
+    Channels {
+        /// The architecture.
+        arch: String,
+        /// The number given.
+        channels: usize,
+    },
 }
 
 /// What may be chosen about an architecture; `None` takes its default.
@@ -140,6 +151,8 @@ pub struct Options {
     pub stride_in: Option<StrideIn>,
     /// Default: 1000 for ImageNet, 10 for CIFAR.
     pub classes: Option<usize>,
+    /// Default: 3.
+    pub in_channels: Option<usize>,
 }
 
 /// Which network is meant.
@@ -162,46 +175,18 @@ pub struct ModelSpec {
     pub stride_in: StrideIn,
     /// Outputs of the classifier.
     pub classes: usize,
-}
-
-/// The architectures: name, family, block, blocks per stage, whether residual.
-type Arch = (&'static str, Family, BlockKind, &'static [usize], bool);
-
-const ARCHS: &[Arch] = {
-    use BlockKind::{Basic, Bottleneck};
-    use Family::{Cifar, ImageNet};
-    &[
-        ("resnet18", ImageNet, Basic, &[2, 2, 2, 2], true),
-        ("resnet34", ImageNet, Basic, &[3, 4, 6, 3], true),
-        ("resnet50", ImageNet, Bottleneck, &[3, 4, 6, 3], true),
-        ("resnet101", ImageNet, Bottleneck, &[3, 4, 23, 3], true),
-        ("resnet152", ImageNet, Bottleneck, &[3, 8, 36, 3], true),
-        ("plain18", ImageNet, Basic, &[2, 2, 2, 2], false),
-        ("plain34", ImageNet, Basic, &[3, 4, 6, 3], false),
-        ("resnet20", Cifar, Basic, &[3; 3], true),
-        ("resnet32", Cifar, Basic, &[5; 3], true),
-        ("resnet44", Cifar, Basic, &[7; 3], true),
-        ("resnet56", Cifar, Basic, &[9; 3], true),
-        ("resnet110", Cifar, Basic, &[18; 3], true),
-        ("resnet1202", Cifar, Basic, &[200; 3], true),
-        ("plain20", Cifar, Basic, &[3; 3], false),
-        ("plain32", Cifar, Basic, &[5; 3], false),
-        ("plain44", Cifar, Basic, &[7; 3], false),
-        ("plain56", Cifar, Basic, &[9; 3], false),
-        ("plain110", Cifar, Basic, &[18; 3], false),
-    ]
-};
-
-/// The architecture that `text` means, whatever its case and the marks in it.
-fn find(text: &str) -> Option<&'static Arch> {
-    let letters = text.trim().chars().filter(|c| !matches!(c, '-' | '_' | ' '));
-    let name: String = letters.map(|c| c.to_ascii_lowercase()).collect();
-    ARCHS.iter().find(|arch| arch.0 == name)
+    /// Channels of the images.
+    pub in_channels: usize,
+    /// What differs from the paper's network of this depth.
+    pub variant: Variant,
 }
 
 impl ModelSpec {
     /// The largest number of classes accepted (ImageNet-21k has 21,841).
     pub const MAX_CLASSES: usize = 1 << 20;
+
+    /// The largest number of input channels accepted (satellites' images have tens, or a few hundred).
+    pub const MAX_CHANNELS: usize = 1024;
 
     /// The architecture called `name`, with `options` where they are given. Names are read in any case
     /// and spelling: `ResNet-50` is `resnet50`.
@@ -210,9 +195,9 @@ impl ModelSpec {
     /// The name is unknown, an option does not fit the architecture, or the number of classes is
     /// out of range.
     pub fn new(name: &str, options: Options) -> Result<Self, SpecError> {
-        let &(name, family, block, stages, residual) =
-            find(name).ok_or_else(|| SpecError::UnknownArch { name: name.to_owned() })?;
-        check_options(name, block, residual, &options)?;
+        let arch = find(name).ok_or_else(|| SpecError::UnknownArch { name: name.to_owned() })?;
+        check_options(arch, &options)?;
+        let &Arch { name, family, block, stages, residual, variant } = arch;
         let (default_shortcut, default_classes) = match family {
             Family::ImageNet => (Shortcut::B, 1000),
             Family::Cifar => (Shortcut::A, 10),
@@ -220,6 +205,10 @@ impl ModelSpec {
         let classes = options.classes.unwrap_or(default_classes);
         if !(1..=Self::MAX_CLASSES).contains(&classes) {
             return Err(SpecError::Classes { arch: name.to_owned(), classes });
+        }
+        let in_channels = options.in_channels.unwrap_or(3);
+        if !(1..=Self::MAX_CHANNELS).contains(&in_channels) {
+            return Err(SpecError::Channels { arch: name.to_owned(), channels: in_channels });
         }
         Ok(Self {
             name: name.to_owned(),
@@ -230,29 +219,35 @@ impl ModelSpec {
             downsample: options.downsample.unwrap_or(Downsample::Conv),
             stride_in: options.stride_in.unwrap_or(StrideIn::Conv3x3),
             classes,
+            in_channels,
+            variant,
         })
     }
 
     /// The name of the architecture that `text` means, whatever its case and spelling: `resnet50` for
     /// `ResNet-50`.
     pub fn name_of(text: &str) -> Option<&'static str> {
-        find(text).map(|arch| arch.0)
+        find(text).map(|arch| arch.name)
     }
 
     /// The names of all architectures.
     pub fn names() -> Vec<&'static str> {
-        ARCHS.iter().map(|arch| arch.0).collect()
+        ARCHS.iter().map(|arch| arch.name).collect()
     }
 
-    /// The residual architecture with these blocks, if the paper has one.
-    pub fn residual_name(block: BlockKind, stages: &[usize]) -> Option<&'static str> {
-        ARCHS
-            .iter()
-            .find(|&&(_, _, b, s, residual)| residual && b == block && s == stages)
-            .map(|arch| arch.0)
+    /// The residual architecture with these blocks, if there is one.
+    pub fn residual_name(
+        block: BlockKind,
+        stages: &[usize],
+        variant: Variant,
+    ) -> Option<&'static str> {
+        let is = |arch: &&Arch| {
+            arch.residual && arch.block == block && arch.stages == stages && arch.variant == variant
+        };
+        ARCHS.iter().find(is).map(|arch| arch.name)
     }
 
-    /// Channels of the stem's convolution, which are also the width of the first stage.
+    /// Width of the first stage, and channels of the stem's convolution unless that is a deep stem.
     pub fn stem_channels(&self) -> usize {
         match self.family {
             Family::ImageNet => 64,
@@ -285,6 +280,13 @@ impl ModelSpec {
     pub fn is_plain(&self) -> bool {
         self.shortcut.is_none()
     }
+
+    /// Whether all of its parameters can be trained. Networks with deep stems, pools in shortcuts, groups or
+    /// other than three input channels can be run; their classifier can be trained on a frozen backbone.
+    pub fn is_trainable(&self) -> bool {
+        let Variant { groups, width_per_group: _, deep_stem, pooled_shortcut } = self.variant;
+        self.in_channels == 3 && groups == 1 && deep_stem.is_none() && !pooled_shortcut
+    }
 }
 
 /// The name followed by the options that the architecture has: `resnet50, shortcut b, stride-in 3x3`.
@@ -298,18 +300,18 @@ impl fmt::Display for ModelSpec {
         if self.block == BlockKind::Bottleneck {
             write!(f, ", stride-in {}", self.stride_in)?;
         }
-        Ok(())
+        match self.in_channels {
+            3 => Ok(()),
+            1 => f.write_str(", 1 input channel"),
+            channels => write!(f, ", {channels} input channels"),
+        }
     }
 }
 
-fn check_options(
-    arch: &str,
-    block: BlockKind,
-    residual: bool,
-    options: &Options,
-) -> Result<(), SpecError> {
+fn check_options(arch: &Arch, options: &Options) -> Result<(), SpecError> {
+    let &Arch { name, block, residual, variant, .. } = arch;
     let refuse = |option, value: String, reason| {
-        Err(SpecError::Contradiction { arch: arch.to_owned(), option, value, reason })
+        Err(SpecError::Contradiction { arch: name.to_owned(), option, value, reason })
     };
     if let Some(shortcut) = options.shortcut {
         if !residual {
@@ -319,6 +321,10 @@ fn check_options(
             let reason = "the first bottleneck block widens its input four times (64 to 256), and \
                           the paper defines bottleneck networks only with projections where the \
                           shape changes; use b or c";
+            return refuse("shortcut", shortcut.to_string(), reason);
+        }
+        if variant.pooled_shortcut && shortcut == Shortcut::A {
+            let reason = "its shortcuts are a pool and a projection; use b or c";
             return refuse("shortcut", shortcut.to_string(), reason);
         }
     }

@@ -3,8 +3,10 @@
 mod add;
 mod avg_pool;
 pub mod batch_norm;
+mod bundles;
 mod channels;
 mod conv_pool;
+mod half_pool;
 mod linear;
 mod max_pool;
 mod shortcut_pad;
@@ -15,7 +17,9 @@ mod testing;
 
 pub use add::add_assign;
 pub use avg_pool::{global_avg_pool, global_avg_pool_backward};
+pub use bundles::{join_bundles, split_bundles};
 pub use conv_pool::conv_max_pool;
+pub use half_pool::{HalfPool, half_pool};
 pub use linear::{Linear, linear_backward};
 pub use max_pool::{PoolShape, max_pool, max_pool_argmax, max_pool_backward};
 pub use shortcut_pad::{ShortcutPad, shortcut_pad, shortcut_pad_backward};

@@ -113,6 +113,7 @@ impl Config {
             );
             return spared("micro-batch", expected);
         }
+        self.check_network()?;
         self.check_starting_weights()?;
         self.check_images(&spared)?;
         if self.zero_init && self.spec().is_ok_and(|spec| spec.is_plain()) {
@@ -120,6 +121,20 @@ impl Config {
             return spared("zero-init", expected);
         }
         Ok(())
+    }
+
+    /// That all parameters that the run trains can be trained.
+    fn check_network(&self) -> Result<(), ConfigError> {
+        let trainable = self.is_frozen() || self.spec().map_or(true, |spec| spec.is_trainable());
+        if trainable {
+            return Ok(());
+        }
+        let expected = format!(
+            "--freeze backbone, or another network: {} can be run and fine-tuned with a frozen backbone; \
+             training all of it is not supported",
+            self.arch
+        );
+        Err(ConfigError { field: "arch", expected, found: self.arch.clone() })
     }
 
     /// What has no effect where a run starts from weights, or does not.

@@ -186,7 +186,10 @@ impl Config {
     pub fn spec(&self) -> Result<ModelSpec, SpecError> {
         let Self { shortcut, downsample, stride_in, .. } = *self;
         let classes = Some(self.classes);
-        ModelSpec::new(&self.arch, Options { shortcut, downsample, stride_in, classes })
+        ModelSpec::new(
+            &self.arch,
+            Options { shortcut, downsample, stride_in, classes, in_channels: None },
+        )
     }
 
     /// Weight updates in an epoch: whole batches only, the rest of the epoch's order is left out. At

@@ -87,6 +87,14 @@ pub enum WeightsError {
         /// Which option does not fit.
         error: SpecError,
     },
+    /// It is a ResNet that is not computed here.
+    #[error("{}: this network cannot be run: it is {network}", path.display())]
+    OtherNetwork {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and by what that shows.
+        network: String,
+    },
     /// Names and shapes are not those of a known network.
     #[error("{}: cannot tell which network this is: {reason}", path.display())]
     Unrecognised {

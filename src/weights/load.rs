@@ -6,8 +6,9 @@ use std::path::Path;
 
 use super::error::listed;
 use super::file::TensorFile;
-use super::metadata::{CLASSES, Metadata};
+use super::metadata::{CLASSES, MEAN, Metadata, STD};
 use super::names::PIXEL_MEAN;
+use super::other_nets;
 use super::published::Published;
 use super::publisher::{DataSet, data_set};
 use super::resolve::{Overrides, resolve};
@@ -91,6 +92,10 @@ impl WeightsFile {
         let mut stated = Metadata::parse(path, file.metadata())?;
         let mut sorted = sort(file.tensors(), &overrides.ignore_extra)
             .map_err(|reason| WeightsError::Unrecognised { path: path.to_owned(), reason })?;
+        let other = |network| WeightsError::OtherNetwork { path: path.to_owned(), network };
+        if let Some(network) = other_nets::by_tensors(&sorted.tensors) {
+            return Err(other(network));
+        }
         let (spec, assumed) = resolve(path, overrides, &stated, &sorted.tensors, file.tensors())?;
         let mut notes = [file.notes(), &sorted.notes, &assumed].concat();
         if sorted.training_state > 0 {
@@ -99,6 +104,12 @@ impl WeightsFile {
             notes.push(format!("{count} {tensors} of training state ignored"));
         }
         let said = published(&spec)?;
+        if let Some(network) = said.other
+            && stated.arch.is_none()
+            && overrides.arch.is_none()
+        {
+            return Err(other(network));
+        }
         let own = stated.preprocess;
         stated.preprocess = own.or_published(&said.preprocess);
         let silent = own == StatedPreprocess::default();
@@ -112,6 +123,7 @@ impl WeightsFile {
             notes
                 .push(format!("the file does not state its preprocessing ({})", silent.join(", ")));
         }
+        check_channels(path, &spec, &stated.preprocess, sorted.pixel_mean)?;
         let network = Network::new(&spec);
         let pixel_mean =
             sorted.pixel_mean.map(|stored| pixel_mean(&file, &stated, stored)).transpose()?;
@@ -260,6 +272,36 @@ impl ParamSource for WeightsFile {
     ) -> Result<(), SourceError> {
         self.file.read(&self.views[id.index()], part, read)
     }
+}
+
+/// That what is stated about channels is about as many as the images have.
+fn check_channels(
+    path: &Path,
+    spec: &ModelSpec,
+    stated: &StatedPreprocess,
+    pixel_mean: Option<&StoredTensor>,
+) -> Result<(), WeightsError> {
+    let wrong = |key, expected: &str, found: String| {
+        Err(WeightsError::Metadata {
+            path: path.to_owned(),
+            key,
+            expected: expected.to_owned(),
+            found,
+        })
+    };
+    if let Some(stored) = pixel_mean.filter(|_| spec.in_channels != 3) {
+        let expected = "no per-pixel mean, since images have other than three channels";
+        return wrong(PIXEL_MEAN, expected, format!("{:?}", stored.shape));
+    }
+    for (key, numbers) in [(MEAN, stated.mean), (STD, stated.std)] {
+        if let Some([r, g, b]) = numbers
+            && spec.in_channels == 1
+            && (r, g) != (g, b)
+        {
+            return wrong(key, "one number, since images have one channel", format!("{r},{g},{b}"));
+        }
+    }
+    Ok(())
 }
 
 /// The per-pixel mean, after checking that it is a crop's.

@@ -6,13 +6,13 @@
 //! | `resnet_cpu.shortcut` | `a`, `b` or `c` (residual networks) |
 //! | `resnet_cpu.stride_in` | `1x1` or `3x3` (bottleneck networks) |
 //! | `resnet_cpu.downsample` | `conv` or `maxpool` (plain networks) |
-//! | `resnet_cpu.mean`, `resnet_cpu.std` | three numbers `r,g,b` for pixels in 0..1 |
+//! | `resnet_cpu.mean`, `resnet_cpu.std` | three numbers `r,g,b` for pixels in 0..1, or one for all channels |
 //! | `resnet_cpu.resize` | pixels of the shorter side before cropping |
 //! | `resnet_cpu.pad` | pixels of the black square in whose middle smaller images stand before resizing |
 //! | `resnet_cpu.crop` | pixels of the square crop's side |
 //! | `resnet_cpu.interpolation` | `bilinear` (as files without it), `bicubic`, `nearest` or `lanczos` |
 //! | `resnet_cpu.crop_mode` | `center` (as files without it), `center_floor`, `squash` or `border` |
-//! | `resnet_cpu.input_channels` | `3` |
+//! | `resnet_cpu.input_channels` | channels of the images, 3 in files without it |
 //! | `resnet_cpu.classes` | JSON array of class names in index order |
 //!
 //! All are optional; other keys are left alone.
@@ -29,14 +29,14 @@ pub(super) const ARCH: &str = "resnet_cpu.arch";
 pub(super) const SHORTCUT: &str = "resnet_cpu.shortcut";
 pub(super) const STRIDE_IN: &str = "resnet_cpu.stride_in";
 pub(super) const DOWNSAMPLE: &str = "resnet_cpu.downsample";
-const MEAN: &str = "resnet_cpu.mean";
-const STD: &str = "resnet_cpu.std";
+pub(super) const MEAN: &str = "resnet_cpu.mean";
+pub(super) const STD: &str = "resnet_cpu.std";
 const RESIZE: &str = "resnet_cpu.resize";
 const CROP: &str = "resnet_cpu.crop";
 const PAD: &str = "resnet_cpu.pad";
 const INTERPOLATION: &str = "resnet_cpu.interpolation";
 const CROP_MODE: &str = "resnet_cpu.crop_mode";
-const INPUT_CHANNELS: &str = "resnet_cpu.input_channels";
+pub(super) const INPUT_CHANNELS: &str = "resnet_cpu.input_channels";
 pub(super) const CLASSES: &str = "resnet_cpu.classes";
 
 /// What a file says about its network.
@@ -50,6 +50,8 @@ pub struct Metadata {
     pub stride_in: Option<StrideIn>,
     /// How a plain network downsamples.
     pub downsample: Option<Downsample>,
+    /// Channels of the images.
+    pub in_channels: Option<usize>,
     /// How images were prepared.
     pub preprocess: StatedPreprocess,
     /// Class names in index order.
@@ -64,6 +66,7 @@ impl Metadata {
             shortcut: spec.shortcut,
             stride_in: (spec.block == BlockKind::Bottleneck).then_some(spec.stride_in),
             downsample: spec.is_plain().then_some(spec.downsample),
+            in_channels: (spec.in_channels != 3).then_some(spec.in_channels),
             ..Self::default()
         }
     }
@@ -74,12 +77,16 @@ impl Metadata {
     /// An entry's value is not what the table above says.
     pub fn parse(path: &Path, entries: &BTreeMap<String, String>) -> Result<Self, WeightsError> {
         let fields = Fields { path, entries };
-        fields.read(INPUT_CHANNELS, "3", |text| (text == "3").then_some(()))?;
+        let most = ModelSpec::MAX_CHANNELS;
+        let channels = |text: &str| text.parse().ok().filter(|n| (1..=most).contains(n));
+        let in_channels =
+            fields.read(INPUT_CHANNELS, &format!("1 to {most} channels"), channels)?;
         Ok(Self {
             arch: entries.get(ARCH).cloned(),
             shortcut: fields.option(SHORTCUT)?,
             stride_in: fields.option(STRIDE_IN)?,
             downsample: fields.option(DOWNSAMPLE)?,
+            in_channels,
             preprocess: StatedPreprocess {
                 mean: fields.triple(MEAN, parse_mean)?,
                 std: fields.triple(STD, parse_std)?,
@@ -96,7 +103,11 @@ impl Metadata {
 
     /// The entries that [`Metadata::parse`] reads back.
     pub fn entries(&self) -> BTreeMap<String, String> {
-        let triple = |v: [f32; 3]| format!("{},{},{}", v[0], v[1], v[2]);
+        // As many numbers as the images have channels.
+        let triple = |[r, g, b]: [f32; 3]| match self.in_channels {
+            Some(1) => r.to_string(),
+            _ => format!("{r},{g},{b}"),
+        };
         let StatedPreprocess { mean, std, pad, resize, crop, interpolation, crop_mode } =
             self.preprocess;
         let classes = self.classes.as_ref().map(|names| serde_json::json!(names).to_string());
@@ -105,6 +116,7 @@ impl Metadata {
             (SHORTCUT, self.shortcut.map(|x| x.to_string())),
             (STRIDE_IN, self.stride_in.map(|x| x.to_string())),
             (DOWNSAMPLE, self.downsample.map(|x| x.to_string())),
+            (INPUT_CHANNELS, self.in_channels.map(|x| x.to_string())),
             (MEAN, mean.map(triple)),
             (STD, std.map(triple)),
             (RESIZE, resize.map(|x| x.to_string())),

@@ -16,6 +16,7 @@ mod metadata;
 mod names;
 #[cfg(feature = "onnx")]
 mod onnx;
+mod other_nets;
 mod published;
 mod publisher;
 mod resolve;

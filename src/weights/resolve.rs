@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::WeightsError;
 use super::limits::shown;
-use super::metadata::{ARCH, DOWNSAMPLE, Metadata, SHORTCUT, STRIDE_IN};
+use super::metadata::{ARCH, DOWNSAMPLE, INPUT_CHANNELS, Metadata, SHORTCUT, STRIDE_IN};
 use super::stored::StoredTensor;
 use super::structure::Structure;
 use crate::model::{BlockKind, Downsample, ModelSpec, Options, Shortcut, StrideIn};
@@ -71,7 +71,12 @@ pub(super) fn resolve(
         stride_in: stride_in.map(|s| s.0),
         downsample: downsample.map(|d| d.0),
         classes: classes(&default, tensors),
+        in_channels: structure.as_ref().and_then(|structure| structure.in_channels),
     };
+    if let (Some(stated), Some(found)) = (stated.in_channels, options.in_channels) {
+        same(path, "input channels", (stated, INPUT_CHANNELS), (found, SHAPES))?;
+    }
+    options.in_channels = options.in_channels.or(stated.in_channels);
     // What does not fit the architecture is refused before it is compared with the shapes.
     ModelSpec::new(name, options).map_err(spec_error)?;
 
@@ -169,7 +174,8 @@ fn check_arch(
     structure: &Structure,
 ) -> Result<(), WeightsError> {
     let Some(found) = structure.arch() else { return Ok(()) };
-    let same_blocks = ModelSpec::residual_name(spec.block, &spec.stages) == Some(found);
+    let same_blocks =
+        ModelSpec::residual_name(spec.block, &spec.stages, spec.variant) == Some(found);
     if same_blocks && !(spec.is_plain() && structure.has_projections()) {
         return Ok(());
     }

@@ -74,7 +74,7 @@ impl StatedPreprocess {
     }
 }
 
-/// Reads the mean `r,g,b` of pixels in 0..1.
+/// Reads the mean `r,g,b` of pixels in 0..1; a single number stands for all channels.
 ///
 /// # Errors
 /// What was expected instead, and what to do about numbers for pixels in 0..255.
@@ -94,6 +94,10 @@ pub fn parse_std(text: &str) -> Result<[f32; 3], String> {
 
 fn parse_triple(text: &str, expected: &str) -> Result<[f32; 3], String> {
     let numbers: Option<Vec<f32>> = text.split(',').map(|x| x.trim().parse().ok()).collect();
+    let numbers = numbers.map(|numbers| match numbers[..] {
+        [all] => vec![all; 3],
+        _ => numbers,
+    });
     numbers
         .and_then(|numbers| <[f32; 3]>::try_from(numbers).ok())
         .filter(|numbers| numbers.iter().all(|x| x.is_finite()))

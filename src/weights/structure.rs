@@ -1,5 +1,5 @@
-//! What names and shapes alone say about a network: blocks per stage, kind of block, projections,
-//! classes.
+//! What names and shapes alone say about a network: blocks per stage, kind of block, projections, what differs
+//! from the paper's, channels of its images.
 //!
 //! They do not tell residual networks with option A from plain ones, nor where a bottleneck's
 //! stride is, nor how a plain network downsamples; `resolve` has the rules for those.
@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::stored::StoredTensor;
-use crate::model::{BlockKind, ModelSpec, Shortcut};
+use crate::model::{BlockKind, ModelSpec, Shortcut, Variant};
 
 /// The skeleton of a network.
 #[derive(Debug)]
@@ -16,6 +16,10 @@ pub(super) struct Structure {
     pub(super) block: BlockKind,
     /// Blocks in each stage.
     pub(super) stages: Vec<usize>,
+    /// What differs from the paper's network.
+    pub(super) variant: Variant,
+    /// Channels of the images.
+    pub(super) in_channels: Option<usize>,
     /// Blocks with a projection, `(stage, block)` from 0.
     projections: BTreeSet<(usize, usize)>,
 }
@@ -45,12 +49,13 @@ impl Structure {
                 *blocks_in_stage += 1;
             }
         }
-        Some(Self { block, stages, projections })
+        let variant = variant(tensors, block, &stages);
+        Some(Self { block, stages, variant, in_channels: in_channels(tensors), projections })
     }
 
     /// The residual architecture with these blocks.
     pub(super) fn arch(&self) -> Option<&'static str> {
-        ModelSpec::residual_name(self.block, &self.stages)
+        ModelSpec::residual_name(self.block, &self.stages, self.variant)
     }
 
     /// True if the file has any projection.
@@ -85,13 +90,64 @@ impl Structure {
         (first..self.stages.len()).map(|stage| (stage, 0)).collect()
     }
 
-    /// `[2, 2, 2, 2] basic blocks`.
+    /// `[2, 2, 2, 2] basic blocks`, and what else there is.
     pub(super) fn describe(&self) -> String {
         let kind = match self.block {
             BlockKind::Basic => "basic",
             BlockKind::Bottleneck => "bottleneck",
         };
-        format!("{:?} {kind} blocks", self.stages)
+        let mut text = format!("{:?} {kind} blocks", self.stages);
+        let Variant { groups, width_per_group, deep_stem, pooled_shortcut } = self.variant;
+        if groups != 1 {
+            text += &format!(", {groups} groups of {width_per_group} channels");
+        }
+        if let Some([first, second, last]) = deep_stem {
+            text +=
+                &format!(", a stem of three convolutions, {first}, {second} and {last} channels");
+        }
+        if pooled_shortcut {
+            text += ", pools in the shortcuts";
+        }
+        text
+    }
+}
+
+/// What differs from the paper's network of these blocks.
+fn variant(
+    tensors: &BTreeMap<String, &StoredTensor>,
+    block: BlockKind,
+    stages: &[usize],
+) -> Variant {
+    let filters = |name: &str| <[usize; 4]>::try_from(&tensors.get(name)?.shape[..]).ok();
+    let out = |name: &str| filters(name).map(|[out, ..]| out);
+    let pooled = |(name, tensor): (&String, &&StoredTensor)| {
+        name.ends_with(".downsample.1.weight") && tensor.shape.len() == 4
+    };
+    let stem = Variant {
+        deep_stem: out("conv1.0.weight")
+            .and_then(|first| Some([first, out("conv1.3.weight")?, out("conv1.6.weight")?])),
+        pooled_shortcut: tensors.iter().any(pooled),
+        ..Variant::NONE
+    };
+    let middle = filters("layer1.0.conv2.weight").filter(|_| block == BlockKind::Bottleneck);
+    match middle {
+        Some([width, seen, ..]) if seen > 0 && width > 0 && width.is_multiple_of(seen) => {
+            let groups = width / seen;
+            let inner = Variant { groups, width_per_group: seen, ..stem };
+            // A width that nothing has is a tensor of a wrong shape, more likely than a network.
+            let is_known = ModelSpec::residual_name(block, stages, inner).is_some();
+            if is_known || groups > 1 { inner } else { stem }
+        }
+        _ => stem,
+    }
+}
+
+/// Channels that the first convolution sees.
+fn in_channels(tensors: &BTreeMap<String, &StoredTensor>) -> Option<usize> {
+    let first = tensors.get("conv1.weight").or_else(|| tensors.get("conv1.0.weight"))?;
+    match first.shape[..] {
+        [_, channels, height, width] if height == width => Some(channels),
+        _ => None,
     }
 }
 

@@ -33,8 +33,12 @@ pub(crate) fn isas() -> Vec<Isa> {
 pub(crate) fn network(case: &Value) -> Network {
     let name = case["arch"].as_str().unwrap();
     let text = |field: &str| case[field].as_str().unwrap().to_owned();
-    let mut options =
-        Options { classes: case["classes"].as_u64().map(|n| n as usize), ..Options::default() };
+    let number = |field: &str| case[field].as_u64().map(|n| n as usize);
+    let mut options = Options {
+        classes: number("classes"),
+        in_channels: number("channels"),
+        ..Options::default()
+    };
     if name.starts_with("plain") {
         let imagenet = ["plain18", "plain34"].contains(&name);
         options.downsample = imagenet.then(|| text("downsample").parse().unwrap());

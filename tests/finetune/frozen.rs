@@ -126,3 +126,26 @@ fn features_are_stopped_between_layers() {
         assert!(!fixture.path("stopped").exists(), "{most} of {all}");
     }
 }
+
+#[test]
+fn a_network_that_cannot_be_trained_whole_can_be_frozen() {
+    let fixture = Fixture::new(&["circle"], 1);
+    fixture.shades("shades", 12);
+    let stated = Metadata { preprocess: STATED, ..Default::default() };
+    fixture.weights("later.safetensors", "resnet10t", stated);
+    let whole = fixture.run("train shades --weights later.safetensors --out whole");
+    whole.fails(
+        2,
+        &["resnet10t can be run", "--freeze backbone", "training all of it is not supported"],
+    );
+    assert!(!fixture.path("whole").exists());
+    let fresh = fixture.run("train shades --arch resnext50_32x4d --out fresh");
+    fresh.fails(2, &["resnext50_32x4d can be run", "training all of it is not supported"]);
+    fixture.succeeds(
+        "train shades --weights later.safetensors --freeze backbone --out frozen --epochs 2 --lr 1e-6",
+    );
+    let file = WeightsFile::open(fixture.path("frozen/best.safetensors"), &Overrides::default());
+    assert_eq!(file.unwrap().spec().name, "resnet10t");
+    let eval = fixture.succeeds("eval shades --weights frozen/best.safetensors --json");
+    assert!(eval.out.contains("\"images\""), "{}", eval.out);
+}

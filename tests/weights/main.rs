@@ -5,6 +5,7 @@ mod command;
 #[path = "../common/mod.rs"]
 mod common;
 mod damage;
+mod families;
 mod files;
 mod foreign;
 mod headers;

@@ -21,6 +21,12 @@ const RATE: f32 = 1e-6;
 
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let specs = args.specs(&["resnet18", "resnet20"])?;
+    if let Some(spec) = specs.iter().find(|spec| !spec.is_trainable()) {
+        let name = &spec.name;
+        return Err(CliError::usage(format!(
+            "{name} can be run; training all of it is not supported"
+        )));
+    }
     machine.note_itself();
     let mut table = Table::new(args, specs.iter().map(|s| s.name.len()).max().unwrap_or(0));
     table.write_head()?;

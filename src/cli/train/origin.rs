@@ -111,6 +111,7 @@ impl Origin {
                     downsample: asked.downsample.or(config.downsample),
                     stride_in: asked.stride_in.or(config.stride_in),
                     classes: Some(classes),
+                    in_channels: None,
                 };
                 (args.arch.clone().unwrap_or(config.arch.clone()), options)
             }

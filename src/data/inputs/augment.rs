@@ -11,6 +11,7 @@ mod jitter;
 
 pub use colour::ColourShift;
 pub use jitter::Jitter;
+pub(super) use jitter::to_grey;
 
 use super::normalize::{Normalizer, Shifted};
 use super::{Square, View};

@@ -44,8 +44,9 @@ impl<'a> Batches<'a> {
     /// [`fill`](Self::fill) does not matter.
     ///
     /// # Panics
-    /// If a per-pixel mean is not of the crop of `view`.
+    /// If a per-pixel mean is not of the crop of `view`, or the mean is for inputs of one channel.
     pub fn evaluation(data: &'a dyn Dataset, view: View, mean: &Mean) -> Self {
+        assert_eq!(mean.channels(), 3, "batches have three channels");
         if let Mean::Pixel(mean) = mean {
             assert_eq!(mean.len(), view.input_len(), "numbers of the per-pixel mean");
         }

@@ -20,6 +20,13 @@ pub enum Mean {
         /// Standard deviation of each channel.
         std: [f32; 3],
     },
+    /// (grey / 255 - mean) / std: inputs of one channel, Pillow's "L" of the image before it is resized.
+    Grey {
+        /// Mean.
+        mean: f32,
+        /// Standard deviation.
+        std: f32,
+    },
     /// pixel / 255 - mean, by place and channel: `[crop, crop, 3]`.
     Pixel(Vec<f32>),
 }
@@ -54,6 +61,24 @@ impl Mean {
 }
 
 impl Mean {
+    /// Channels of the inputs: 1 or 3.
+    pub const fn channels(&self) -> usize {
+        match self {
+            Self::Grey { .. } => 1,
+            Self::Channel { .. } | Self::Pixel(_) => 3,
+        }
+    }
+
+    /// The same for inputs of one channel: the mean over the channels, and over their deviations (so does timm).
+    pub fn grey(self) -> Self {
+        let of =
+            |values: [f32; 3]| (values.iter().map(|&x| f64::from(x)).sum::<f64>() / 3.0) as f32;
+        match self.by_channel() {
+            Self::Channel { mean, std } => Self::Grey { mean: of(mean), std: of(std) },
+            other => other,
+        }
+    }
+
     /// One mean for each channel, for inputs of any size: of a per-pixel mean it is that over all pixels, summed in
     /// f64, and nothing is divided.
     pub fn by_channel(self) -> Self {
@@ -76,25 +101,36 @@ pub struct Normalizer {
     std: [f32; 3],
     /// `[side, side, 3]`, if each pixel has a mean.
     pixel_mean: Option<Vec<f32>>,
+    /// Of the inputs.
+    channels: usize,
 }
 
 impl Normalizer {
     /// Prepares `mean`.
     pub fn new(mean: &Mean) -> Self {
+        let channels = mean.channels();
         let (mean, std, pixel_mean) = match mean {
             Mean::Channel { mean, std } => (*mean, *std, None),
+            Mean::Grey { mean, std } => ([*mean; 3], [*std; 3], None),
             Mean::Pixel(mean) => ([0.0; 3], [1.0; 3], Some(mean.clone())),
         };
         let value = |c: usize, byte: usize| (byte as f32 / 255.0 - mean[c]) / std[c];
         let table = std::array::from_fn(|c| std::array::from_fn(|byte| value(c, byte)));
-        Self { table: Box::new(table), std, pixel_mean }
+        Self { table: Box::new(table), std, pixel_mean, channels }
     }
 
-    /// Writes the floats of `image` to `out`, `[height, width, 3]`.
+    /// Writes the floats of `image` to `out`, `[height, width, 3]`; of one channel, `[height, width, 1]`, those
+    /// of the first.
     ///
     /// # Panics
     /// If `out`, or the per-pixel mean, has not as many numbers as `image`.
     pub fn apply(&self, image: &RgbImage, out: &mut [f32]) {
+        if self.channels == 1 {
+            let pixels = image.pixels().as_chunks::<3>().0;
+            assert_eq!(out.len(), pixels.len(), "floats of one input");
+            let grey = out.iter_mut().zip(pixels);
+            return grey.for_each(|(out, pixel)| *out = self.table[0][usize::from(pixel[0])]);
+        }
         if let Some(mean) = &self.pixel_mean {
             assert_eq!(mean.len(), image.pixels().len(), "numbers of the mean and of an image");
         }

@@ -8,7 +8,8 @@
 //! integers truncate and round as Python does, and normalisation is (value / 255 - mean) / std in
 //! f32. The layout is NHWC.
 
-use super::{CropMode, Mean, Normalizer, View};
+use super::augment::to_grey;
+use super::{CropMode, Crops, Mean, Normalizer, View};
 use crate::data::RgbImage;
 use crate::model::Family;
 use crate::weights::StatedPreprocess;
@@ -54,10 +55,11 @@ impl Preprocess {
         let crop = stated.crop.unwrap_or(standard.view.crop);
         let resize = stated.resize.or(standard.view.resize.map(|side| side.max(crop)));
         let mean = match (pixel_mean, standard.mean) {
-            (Some(mean), _) | (None, Mean::Pixel(mean)) => Mean::Pixel(mean),
+            (Some(mean), _) => Mean::Pixel(mean),
             (None, Mean::Channel { mean, std }) => {
                 Mean::Channel { mean: stated.mean.unwrap_or(mean), std: stated.std.unwrap_or(std) }
             }
+            (None, other) => other,
         };
         let mode = stated.crop_mode.unwrap_or_default();
         let fill = match &mean {
@@ -73,6 +75,7 @@ impl Preprocess {
     pub fn stated(&self) -> StatedPreprocess {
         let (mean, std) = match &self.mean {
             Mean::Channel { mean, std } => (*mean, *std),
+            Mean::Grey { mean, std } => ([*mean; 3], [*std; 3]),
             Mean::Pixel(_) => ([0.0; 3], [1.0; 3]),
         };
         let View { pad, resize, crop, interpolation, mode, fill: _ } = self.view;
@@ -91,22 +94,44 @@ impl Preprocess {
     pub fn pixel_mean(&self) -> Option<&[f32]> {
         match &self.mean {
             Mean::Pixel(mean) => Some(mean),
-            Mean::Channel { .. } => None,
+            Mean::Channel { .. } | Mean::Grey { .. } => None,
         }
     }
 
-    /// Floats of one input: `crop * crop * 3`.
-    pub const fn input_len(&self) -> usize {
-        self.view.input_len()
+    /// The same for inputs of one channel; see [`Mean::grey`].
+    #[must_use]
+    pub fn grey(self) -> Self {
+        Self { mean: self.mean.grey(), ..self }
     }
 
-    /// Writes the input of `image` to `out`, `[crop, crop, 3]`.
+    /// Floats of one input: `crop * crop`, times its channels.
+    pub const fn input_len(&self) -> usize {
+        self.view.crop * self.view.crop * self.mean.channels()
+    }
+
+    /// Writes the input of `image` to `out`, `[crop, crop, channels]`.
     ///
     /// # Panics
     /// If `out` is not [`input_len`](Self::input_len) long, `resize` or `crop` is zero, or a per-pixel
     /// mean is not of the crop's size.
     pub fn apply(&self, image: &RgbImage, out: &mut [f32]) {
-        Normalizer::new(&self.mean).apply(&self.view.center(image), out);
+        self.write(&Normalizer::new(&self.mean), image, Crops::Center, out);
+    }
+
+    /// Writes the inputs of `crops` of `image`, one after another, by a `normalizer` of this mean.
+    pub(crate) fn write(
+        &self,
+        normalizer: &Normalizer,
+        image: &RgbImage,
+        crops: Crops,
+        out: &mut [f32],
+    ) {
+        let squares = match self.mean {
+            Mean::Grey { .. } => self.view.crops(&to_grey(image), crops),
+            _ => self.view.crops(image, crops),
+        };
+        let inputs = out.chunks_exact_mut(self.input_len());
+        squares.iter().zip(inputs).for_each(|(square, to)| normalizer.apply(square, to));
     }
 }
 

@@ -131,6 +131,7 @@ impl StartingWeights {
             downsample: spec.is_plain().then_some(spec.downsample),
             stride_in: (spec.block == BlockKind::Bottleneck).then_some(spec.stride_in),
             classes: Some(classes),
+            in_channels: Some(spec.in_channels),
         }
     }
 
@@ -149,7 +150,7 @@ impl StartingWeights {
 
     fn normalize(&self) -> Normalize {
         match self.preprocess.mean {
-            Mean::Channel { .. } => Normalize::Channel,
+            Mean::Channel { .. } | Mean::Grey { .. } => Normalize::Channel,
             Mean::Pixel(_) => Normalize::PixelMean,
         }
     }

@@ -1,7 +1,7 @@
 //! Writing a network as an ONNX file, so that other runtimes run what was trained here.
 //!
 //! The graph has the network's own layers, batch norm among them: runtimes fold it when they load. Its input
-//! is `input`, `[batch, 3, height, width]`, prepared as the metadata say and normalised; its output `logits`,
+//! is `input`, `[batch, channels, height, width]`, prepared as the metadata say and normalised; its output `logits`,
 //! `[batch, classes]`. Batch, height and width are free. A per-pixel mean is subtracted in the graph.
 
 mod proto;
@@ -62,7 +62,8 @@ fn model(
         None => [name("height"), name("width")],
     };
     let [height, width] = sides;
-    graph.input.push(value(INPUT, vec![name("batch"), number(3), height, width]));
+    let channels = number(network.in_channels());
+    graph.input.push(value(INPUT, vec![name("batch"), channels, height, width]));
     let classes = number(network.fc.out_features);
     graph.output.push(value(LOGITS, vec![name("batch"), classes]));
     let entry = |(key, value): (&String, &String)| Entry { key: key.clone(), value: value.clone() };
@@ -95,6 +96,10 @@ impl Builder<'_> {
         }
         x = self.conv_bn(&network.stem, &x)?;
         x = self.node("Relu", "relu", &[&x], vec![]);
+        for conv in &network.deep_stem {
+            x = self.conv_bn(conv, &x)?;
+            x = self.node("Relu", &format!("{}.relu", conv.name), &[&x], vec![]);
+        }
         if network.stem_pool {
             x = self.max_pool("maxpool", &x, 3, 2, 1);
         }
@@ -112,6 +117,10 @@ impl Builder<'_> {
             let bypass = match &block.shortcut {
                 BlockShortcut::None => None,
                 BlockShortcut::Identity => Some(x.clone()),
+                BlockShortcut::Project(conv) if block.shortcut_pool => {
+                    let pooled = self.half_pool(&format!("{}.avgpool", block.name), &x);
+                    Some(self.conv_bn(conv, &pooled)?)
+                }
                 BlockShortcut::Project(conv) => Some(self.conv_bn(conv, &x)?),
                 BlockShortcut::Pad { stride, channels_before, channels_after } => {
                     Some(self.padded(&block.name, &x, *stride, *channels_before, *channels_after))
@@ -132,11 +141,14 @@ impl Builder<'_> {
     /// A convolution and its batch norm.
     fn conv_bn(&mut self, conv: &ConvBn, x: &str) -> Result<String, SourceError> {
         let weight = self.tensor(conv.weight)?;
-        let attributes = vec![
+        let mut attributes = vec![
             ints("kernel_shape", &[conv.kernel; 2]),
             ints("strides", &[conv.stride; 2]),
             ints("pads", &[conv.padding; 4]),
         ];
+        if conv.groups > 1 {
+            attributes.push(int("group", conv.groups as i64));
+        }
         let y = self.node("Conv", &conv.name, &[x, &weight], attributes);
         let parts = [conv.gamma, conv.beta, conv.running_mean, conv.running_var];
         let [gamma, beta, mean, var] = parts.map(|id| self.tensor(id));
@@ -169,6 +181,17 @@ impl Builder<'_> {
             ints("pads", &[pad; 4]),
         ];
         self.node("MaxPool", name, &[x], attributes)
+    }
+
+    /// The average of 2x2 pixels; at the end of an odd side of those that are there.
+    fn half_pool(&mut self, name: &str, x: &str) -> String {
+        let attributes = vec![
+            ints("kernel_shape", &[2; 2]),
+            ints("strides", &[2; 2]),
+            int("ceil_mode", 1),
+            int("count_include_pad", 0),
+        ];
+        self.node("AveragePool", name, &[x], attributes)
     }
 
     /// Option A: every `stride`-th pixel, between channels of zeros.
@@ -278,9 +301,13 @@ mod tests {
 
     #[test]
     fn every_input_is_made_before_and_every_tensor_is_there() {
-        for (arch, nodes) in
-            [("resnet20", 73), ("resnet50", 175), ("plain18", 55), ("resnet18", 69)]
-        {
+        for (arch, nodes) in [
+            ("resnet20", 73),
+            ("resnet50", 175),
+            ("plain18", 55),
+            ("resnet18", 69),
+            ("resnet50d", 184),
+        ] {
             let network = Network::new(&ModelSpec::new(arch, Options::default()).unwrap());
             let params = initialize(&network, 1, InitOptions::default());
             let mean = PixelMean {

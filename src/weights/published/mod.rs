@@ -14,7 +14,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{StatedPreprocess, WeightsError};
+use super::{StatedPreprocess, WeightsError, other_nets};
 use crate::model::ModelSpec;
 pub(super) use fields::resize_of;
 use fields::{Fields, read_object};
@@ -28,6 +28,9 @@ pub struct Published {
     pub classes: Option<Vec<String>>,
     /// Who says so and what was passed over, a sentence each.
     pub notes: Vec<String>,
+    /// The network, if it is a ResNet that is not computed here though its tensors may be those of one that is:
+    /// what it is, and who says so.
+    pub other: Option<String>,
 }
 
 impl Published {
@@ -38,6 +41,9 @@ impl Published {
     /// [`WeightsError::Beside`] for a configuration of this network with a value that cannot be followed.
     pub fn beside(path: &Path, spec: &ModelSpec) -> Result<Self, WeightsError> {
         let mut found = Self::default();
+        let file = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let by_file = other_nets::by_file(file);
+        found.other = by_file.map(|network| format!("{network}, by the name of its file"));
         let folder = path.parent().unwrap_or(Path::new(""));
         let config = folder.join("config.json");
         let mut read = |path: &Path| {

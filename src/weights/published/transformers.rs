@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::fields::{Fields, resize_of, side};
 use super::{Object, Published};
 use crate::data::{CropMode, Interpolation};
-use crate::model::{BlockKind, ModelSpec};
+use crate::model::{BlockKind, ModelSpec, StrideIn};
 use crate::weights::stated::{parse_mean, parse_std};
 use crate::weights::{StatedPreprocess, WeightsError};
 
@@ -33,6 +33,11 @@ pub(super) fn read(
             let theirs = config.get("model_type").and_then(Value::as_str).unwrap_or("another");
             let theirs = crate::weights::limits::shown(theirs);
             found.pass(config.path, &format!("a network of the type {theirs}"), spec);
+            return Ok(());
+        }
+        if let Some(why) = changed(config, spec) {
+            found.other =
+                Some(format!("a changed {} ({why} in {})", spec.name, config.path.display()));
             return Ok(());
         }
         let names = config.names("id2label")?;
@@ -61,6 +66,25 @@ fn is_about(config: Fields<'_>, spec: &ModelSpec) -> bool {
     config.get("model_type").and_then(Value::as_str) == Some("resnet")
         && depths.is_none_or(|depths| depths == spec.stages)
         && config.get("layer_type").and_then(Value::as_str).is_none_or(|kind| kind == block)
+}
+
+/// What the configuration changes about the network that its tensors do not show.
+fn changed(config: Fields<'_>, spec: &ModelSpec) -> Option<String> {
+    let first = config.get("downsample_in_first_stage").and_then(Value::as_bool) == Some(true);
+    let in_1x1 = config.get("downsample_in_bottleneck").and_then(Value::as_bool) == Some(true);
+    let activation = config.get("hidden_act").and_then(Value::as_str).unwrap_or("relu");
+    if first {
+        Some("downsample_in_first_stage true".to_owned())
+    } else if in_1x1 && spec.block == BlockKind::Bottleneck && spec.stride_in != StrideIn::Conv1x1 {
+        Some(
+            "downsample_in_bottleneck true; with --arch and --stride-in 1x1 it can be run"
+                .to_owned(),
+        )
+    } else if activation != "relu" {
+        Some(format!("hidden_act {}", crate::weights::limits::shown(activation)))
+    } else {
+        None
+    }
 }
 
 fn preparation(fields: Fields<'_>) -> Result<StatedPreprocess, WeightsError> {

@@ -92,6 +92,18 @@ fn blend(from: u8, to: u8, factor: f32) -> u8 {
     (f32::from(from) + factor * (f32::from(to) - f32::from(from))) as u8
 }
 
+/// `image` as Pillow converts it to "L", in each of its three channels.
+pub(in super::super) fn to_grey(image: &RgbImage) -> RgbImage {
+    let mut image = image.clone();
+    image
+        .pixels_mut()
+        .as_chunks_mut::<3>()
+        .0
+        .iter_mut()
+        .for_each(|pixel| *pixel = [grey(*pixel); 3]);
+    image
+}
+
 /// Pillow's conversion to "L": ITU-R 601-2 in 16 binary places.
 fn grey([r, g, b]: [u8; 3]) -> u8 {
     ((u32::from(r) * 19595 + u32::from(g) * 38470 + u32::from(b) * 7471 + 0x8000) >> 16) as u8
