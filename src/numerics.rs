@@ -24,6 +24,9 @@ pub(crate) mod chunks {
     pub(crate) const MOST_PARTIAL: usize = 4 << 20;
 }
 
+/// Channels of a convolution in groups that are computed together, unless a group has more.
+pub(crate) const BUNDLE: usize = 64;
+
 /// From which size on Winograd's algorithm computes a convolution.
 pub(crate) mod winograd {
     /// Tiles of 4x4 outputs from which F(4x4, 3x3)'s filters are worth reading.

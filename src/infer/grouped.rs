@@ -7,15 +7,13 @@
 
 use crate::conv::ConvShape;
 use crate::model::{ConvBn, ParamSource, SourceError};
+use crate::numerics::BUNDLE;
 use std::ops::Range;
-
-/// Channels of a bundle, unless a group has more. It decides bits: algorithms are chosen by shape.
-const WIDTH: usize = 64;
 
 /// Bundles of `conv`; 1 without groups.
 pub(super) fn bundles(conv: &ConvBn) -> usize {
     let width = conv.in_channels.max(conv.out_channels) / conv.groups;
-    let most = (WIDTH / width).clamp(1, conv.groups);
+    let most = (BUNDLE / width).clamp(1, conv.groups);
     let together = (1..=most).rev().find(|&groups| conv.groups.is_multiple_of(groups));
     conv.groups / together.unwrap_or(1)
 }
