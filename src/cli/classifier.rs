@@ -100,7 +100,9 @@ impl ClassifierArgs {
             (InferError::Labels { .. }, Some(file)) => {
                 CliError::failed(format!("{}: {error}", file.display()))
             }
-            (InferError::OneOutput, _) => CliError::failed(format!("{}: {error}", path.display())),
+            (InferError::OneOutput | InferError::Channels { .. }, _) => {
+                CliError::failed(format!("{}: {error}", path.display()))
+            }
             _ => CliError::failed(error),
         })?;
         Ok(classifier.with_crops(crops))
