@@ -24,6 +24,7 @@ mod machine;
 mod network;
 mod output;
 mod preprocessing;
+mod runs;
 mod step_times;
 mod train;
 mod weights;
@@ -54,6 +55,8 @@ enum Verb {
     Train(Box<train::Args>),
     /// Classify images
     Infer(infer::Args),
+    /// List runs and how they differ, compare their curves, export their metrics
+    Runs(runs::Args),
     /// Measure accuracy on labelled images
     Eval(eval::Args),
     /// Show the layers of a network or the contents of a weights file
@@ -89,6 +92,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
     let machine = || Machine::resolve(&cli.machine);
     match &cli.verb {
         Verb::Train(args) => machine()?.install(|machine| train::run(args, machine)),
+        Verb::Runs(args) => runs::run(args, &machine()?),
         Verb::Infer(args) => machine()?.install(|machine| infer::run(args, machine)),
         Verb::Eval(args) => machine()?.install(|machine| eval::run(args, machine)),
         Verb::Inspect(args) => machine()?.install(|machine| inspect::run(args, machine)),

@@ -8,6 +8,8 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use super::error::RunError;
 use crate::runtime::{is_at, is_partial};
@@ -22,6 +24,10 @@ pub const METRICS: &str = "metrics.jsonl";
 pub const REPORT: &str = "report.html";
 /// The name of the file that is locked.
 const LOCK: &str = ".lock";
+/// How often, and after which pauses, the lock is asked for: whoever looks whether it is held has it for a
+/// moment ([`is_locked`]).
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A run's folder, held until it is dropped.
 #[derive(Debug)]
@@ -61,7 +67,7 @@ impl RunFolder {
             found => found.is_err(),
         };
         let lock = File::options().create(true).append(true).open(&file).map_err(failed("lock"))?;
-        match lock.try_lock() {
+        match hold(&lock) {
             // Whoever had it may have removed it with the folder.
             Ok(()) if is_at(&lock, &file) => {}
             Ok(()) | Err(TryLockError::WouldBlock) => {
@@ -109,6 +115,27 @@ impl Drop for RunFolder {
         // Only empty folders can be removed.
         self.made.iter().rev().all(|folder| fs::remove_dir(folder).is_ok());
     }
+}
+
+/// Takes the lock.
+fn hold(lock: &File) -> Result<(), TryLockError> {
+    for _ in 1..TRIES {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => sleep(PAUSE),
+            taken => return taken,
+        }
+    }
+    lock.try_lock()
+}
+
+/// Whether a process trains in `folder`. For a moment this takes a lock that others who look may have, too;
+/// one that begins to train waits that long.
+pub(super) fn is_locked(folder: &Path) -> bool {
+    let path = folder.join(LOCK);
+    // Opening a pipe would wait for ever.
+    let is_file = fs::symlink_metadata(&path).is_ok_and(|found| found.is_file());
+    let lock = is_file.then(|| File::open(&path).ok()).flatten();
+    lock.is_some_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// Whether there is a run in `folder`, or nothing, or no more than the beginnings of a first checkpoint.
@@ -172,6 +199,29 @@ mod tests {
         folder.begin();
         drop(folder);
         assert!(new.join(LOCK).is_file());
+    }
+
+    #[test]
+    fn looking_at_a_lock_keeps_nobody_from_training() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("run");
+        assert!(!is_locked(&folder));
+        let held = RunFolder::take(&folder).unwrap();
+        assert!(is_locked(&folder));
+        drop(held);
+        assert!(!is_locked(&folder) && !folder.exists());
+        // As one that looks has it, for much longer.
+        fs::create_dir(&folder).unwrap();
+        let looking = File::create(folder.join(LOCK)).unwrap();
+        looking.lock_shared().unwrap();
+        assert!(!is_locked(&folder), "two may look");
+        let taken = std::thread::scope(|scope| {
+            let taken = scope.spawn(|| RunFolder::take(&folder).is_ok());
+            sleep(3 * PAUSE);
+            drop(looking);
+            taken.join()
+        });
+        assert!(taken.unwrap());
     }
 
     #[cfg(unix)]

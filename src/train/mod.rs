@@ -28,6 +28,7 @@ mod setting;
 mod settings;
 mod spelled;
 mod state;
+mod stored;
 mod trainer;
 mod values;
 
@@ -54,4 +55,5 @@ pub use schedule::{
 pub use setting::{Heading, Setting};
 pub use settings::SETTINGS;
 pub use state::{Best, InferenceInfo, Progress, State};
+pub use stored::{RunStatus, StoredRun};
 pub use trainer::{StepReport, Validation};

@@ -36,7 +36,7 @@ const SMALL: usize = 64;
 const PHOTOGRAPHS: &str = "resnet18";
 
 /// Where runs are, unless `--out` says otherwise.
-const RUNS: &str = "runs";
+pub(super) const RUNS: &str = "runs";
 
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     if let Some(arch) = &args.arch {

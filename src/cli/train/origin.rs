@@ -148,7 +148,7 @@ fn stored(args: &Args) -> Result<Option<Origin>, CliError> {
         }
     };
     let found = folders.into_iter().filter_map(|folder| {
-        let config = checkpoint::load_config(&folder.join(LAST)).ok()?;
+        let config = checkpoint::load_head(&folder.join(LAST)).ok()?.config;
         let meant = config.initial.is_some()
             && args.recipe.is_none_or(|recipe| recipe == config.recipe)
             && args.arch.as_ref().is_none_or(|arch| arch.eq_ignore_ascii_case(&config.arch));

@@ -1,0 +1,49 @@
+//! `resnet-cpu runs`: which runs there are, how far and how good they are, and what differs between them.
+//!
+//! Runs are only read, also while they train. Of a checkpoint only the header is read, so thousands are listed in a
+//! moment.
+
+mod export;
+mod find;
+mod list;
+mod table;
+mod tensorboard;
+
+use std::path::PathBuf;
+
+use super::error::CliError;
+use super::machine::Machine;
+
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
+    #[command(flatten)]
+    list: list::ListArgs,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// List runs; this is what `resnet-cpu runs` does, too
+    #[command(visible_alias = "ls")]
+    List(list::ListArgs),
+    /// Write the metrics of runs as a table (CSV) or as TensorBoard's event files
+    Export(export::ExportArgs),
+}
+
+/// The runs that a command is about.
+#[derive(clap::Args)]
+struct RunArgs {
+    /// Folders of runs, or folders with such folders in them, one or two levels down
+    #[arg(value_name = "RUN", required = true)]
+    folders: Vec<PathBuf>,
+}
+
+pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
+    match &args.what {
+        None => list::run(&args.list, machine),
+        Some(What::List(args)) => list::run(args, machine),
+        Some(What::Export(args)) => export::run(args, machine),
+    }
+}
