@@ -38,8 +38,12 @@
 //! | `hub` | published weights by name: the only part that speaks to a network (feature `hub`) |
 //! | `infer` | prepared networks, sessions, predictions |
 //! | `learn` | a training step: passes, loss, optimiser, moving average |
+//! | `charts` | curves as SVG, and the pages that they are on (feature `cli`) |
 //! | `train` | a run: data, recipe, schedule, checkpoints, metrics, report |
 
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod charts;
 #[doc(hidden)]
 pub mod conv;
 #[doc(hidden)]
