@@ -25,6 +25,7 @@ mod network;
 mod output;
 mod preprocessing;
 mod step_times;
+mod study;
 mod train;
 mod weights;
 
@@ -52,6 +53,8 @@ struct Cli {
 enum Verb {
     /// Train a network; without DATA, on built-in images in about a minute
     Train(Box<train::Args>),
+    /// Compare networks as the paper does: a grid of runs, and one page with its figures and tables
+    Study(study::Args),
     /// Classify images
     Infer(infer::Args),
     /// Measure accuracy on labelled images
@@ -89,6 +92,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
     let machine = || Machine::resolve(&cli.machine);
     match &cli.verb {
         Verb::Train(args) => machine()?.install(|machine| train::run(args, machine)),
+        Verb::Study(args) => machine()?.install(|machine| study::run(args, machine)),
         Verb::Infer(args) => machine()?.install(|machine| infer::run(args, machine)),
         Verb::Eval(args) => machine()?.install(|machine| eval::run(args, machine)),
         Verb::Inspect(args) => machine()?.install(|machine| inspect::run(args, machine)),
