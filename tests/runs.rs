@@ -113,14 +113,82 @@ fn runs_are_listed_with_what_differs() {
     assert_eq!((&a["run"], &a["status"]), (&"runs/a".into(), &"finished".into()));
     assert_eq!((&a["step"], &a["steps"]), (&4.into(), &4.into()));
     assert_eq!((&a["differs"]["lr"], &b["differs"]["lr"]), (&"0.2".into(), &"0.05".into()));
-    assert_eq!((&a["measured"], &held["measured"]), (&"test".into(), &"validation".into()));
-    assert_eq!(a["last"], fixture.metrics("runs/a")[1]);
-    assert_eq!(a["best"], Value::Null, "nothing is chosen by a test set");
+    assert_eq!((&a["measured_on"], &held["measured_on"]), (&"test".into(), &"validation".into()));
+    assert_eq!(a["metrics"], fixture.metrics("runs/a")[1]);
+    for run in [a, held] {
+        let path = fixture.path(run["run"].as_str().unwrap()).join("result.json");
+        let result: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        for key in ["step", "steps", "best", "last", "test"] {
+            assert_eq!(run[key], result[key], "{key}");
+        }
+    }
+    assert_eq!(a["best"], a["last"], "nothing is chosen by a test set");
     assert!(held["best"]["top1"].is_number() && held["images_per_second"].is_number(), "{held}");
     assert_eq!(b["config"]["lr"], 0.05);
     assert_eq!(a["problems"], Value::Array(Vec::new()));
+    // As runs of old versions are, and one whose record is lost.
+    fs::remove_file(fixture.path("runs/a/result.json")).unwrap();
+    fs::remove_file(fixture.path("runs/b/metrics.jsonl")).unwrap();
+    let again = fixture.json("runs --json");
+    for key in ["step", "steps", "best", "last", "test", "status"] {
+        assert_eq!((&again[0][key], &again[1][key]), (&a[key], &b[key]), "{key}");
+    }
     // A single run differs from none.
     assert_eq!(fixture.json("runs runs/a --json")[0]["differs"], serde_json::json!({}));
+}
+
+#[test]
+fn a_study_that_trains_is_a_folder_of_runs() {
+    let fixture = Fixture::new();
+    fixture.train("runs/study/one", "");
+    let lock = fs::File::create(fixture.path("runs/study/.lock")).unwrap();
+    lock.lock().unwrap();
+    let found = fixture.json("runs --json");
+    assert_eq!((found.len(), &found[0]["run"]), (1, &"runs/study/one".into()));
+    assert_eq!(found[0]["status"], "finished");
+}
+
+#[test]
+fn curves_are_drawn_over_one_another() {
+    let fixture = Fixture::new();
+    fixture.train("runs/<a>", "");
+    fixture.train("runs/b", "--lr 0.05 --mixup 0.2");
+    fixture.train("runs/none", "--val-split 10 --label-smoothing 0.1");
+    let run = fixture.run("runs compare runs/<a> runs/b runs/none --out page.html");
+    assert!(run.code == 0 && run.out.is_empty(), "{}", run.err);
+    let html = fs::read_to_string(fixture.path("page.html")).unwrap();
+    assert!(!html.contains("<script") && !html.contains("<a>") && !html.contains("NaN"));
+    assert_eq!((html.matches("<svg").count(), html.matches("http").count()), (3, 3));
+    for part in [
+        "Top-1 error<span class=\"c0\">&lt;a&gt;</span><span class=\"c1\">b</span>",
+        "Dashed: training images",
+        "test or validation images",
+        "finished, 4 steps",
+        "<th class=\"text\">lr</th><td class=\"text\">0.2</td><td class=\"text\">0.05</td>",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+    // The same runs give the same page.
+    let again = fixture.run("runs compare runs --out again.html");
+    assert_eq!(again.code, 0, "{}", again.err);
+    assert_eq!(fs::read_to_string(fixture.path("again.html")).unwrap(), html);
+    let one = fixture.run("runs compare runs/b --out page.html");
+    assert_eq!(one.code, 0, "{}", one.err);
+    let html = fs::read_to_string(fixture.path("page.html")).unwrap();
+    assert!(html.contains("All settings are the same."));
+
+    fs::create_dir(fixture.path("taken")).unwrap();
+    fixture.run("runs compare runs --out taken").fails(1, &["taken: cannot write"]);
+    fixture.run("runs compare runs --out no/page.html").fails(1, &["no/page.html: cannot write"]);
+    fixture.run("runs compare runs").fails(2, &["--out"]);
+    for i in 0..6 {
+        let copy = fixture.path(&format!("runs/copy{i}"));
+        fs::create_dir(&copy).unwrap();
+        fs::copy(fixture.path("runs/b/last.safetensors"), copy.join("last.safetensors")).unwrap();
+    }
+    let run = fixture.run("runs compare runs --out many.html");
+    run.fails(2, &["expected up to 8 runs", "found 9"]);
+    assert!(!fixture.path("many.html").exists());
 }
 
 #[cfg(unix)]

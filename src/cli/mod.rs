@@ -26,6 +26,7 @@ mod output;
 mod preprocessing;
 mod runs;
 mod step_times;
+mod study;
 mod train;
 mod weights;
 
@@ -53,6 +54,8 @@ struct Cli {
 enum Verb {
     /// Train a network; without DATA, on built-in images in about a minute
     Train(Box<train::Args>),
+    /// Compare networks as the paper does: a grid of runs, and one page with its figures and tables
+    Study(study::Args),
     /// Classify images
     Infer(infer::Args),
     /// List runs and how they differ, compare their curves, export their metrics
@@ -92,6 +95,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
     let machine = || Machine::resolve(&cli.machine);
     match &cli.verb {
         Verb::Train(args) => machine()?.install(|machine| train::run(args, machine)),
+        Verb::Study(args) => machine()?.install(|machine| study::run(args, machine)),
         Verb::Runs(args) => runs::run(args, &machine()?),
         Verb::Infer(args) => machine()?.install(|machine| infer::run(args, machine)),
         Verb::Eval(args) => machine()?.install(|machine| eval::run(args, machine)),

@@ -9,7 +9,7 @@
 
 mod head;
 
-pub use head::{Head, load_head};
+pub use head::{Head, load_config, load_head};
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};

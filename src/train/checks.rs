@@ -5,6 +5,7 @@ use super::config::{Augment, Config, Normalize};
 use super::images::{ColourKind, SideEpochs, growing_sides};
 use super::schedule::{Schedule, Warmup, default_milestones};
 use super::settings::SETTINGS;
+use crate::model::Network;
 
 /// A setting that is impossible, or that would have no effect in this run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,7 +39,9 @@ impl Config {
             *milestones = default_milestones(total);
         }
         if !given("sides") && !self.images.sides.is_empty() {
-            self.images.sides = growing_sides(self.epochs());
+            // A recipe's sides are for its own side.
+            let own = if given("side") { Vec::new() } else { growing_sides(self.epochs()) };
+            self.images.sides = own;
         }
         if !given("micro-batch") && self.micro_batch.is_some_and(|micro| micro >= self.batch) {
             self.micro_batch = None;
@@ -123,8 +126,12 @@ impl Config {
         Ok(())
     }
 
-    /// That all parameters that the run trains can be trained.
+    /// That all parameters that the run trains can be trained, and that images are large enough.
     fn check_network(&self) -> Result<(), ConfigError> {
+        let least = self.spec().map_or(1, |spec| Network::new(&spec).min_side());
+        if self.side < least {
+            return self.refuse("side", format!("{least} px or more for {}", self.arch));
+        }
         let trainable = self.is_frozen() || self.spec().map_or(true, |spec| spec.is_trainable());
         if trainable {
             return Ok(());

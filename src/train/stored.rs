@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::checkpoint::{Head, load_head};
-use super::folder::{LAST, METRICS, is_locked};
+use super::folder::{LAST, METRICS, RESULT};
 use super::metrics::{EpochMetrics, Metrics, read_metrics};
-use crate::runtime::Disk;
+use super::result::RunResult;
+use crate::runtime::{Disk, FolderLock};
 
 /// What a run is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -38,23 +39,25 @@ pub struct StoredRun {
     pub head: Option<Head>,
     /// Its epochs on record: of a run that nobody trains, those with which it would be continued.
     pub epochs: Vec<EpochMetrics>,
+    /// What it has come to, if its checkpoint says what it is.
+    pub result: Option<RunResult>,
     /// What is wrong with its files, one sentence each.
     pub problems: Vec<String>,
 }
 
 impl StoredRun {
-    /// Whether there is a run in `folder`: a checkpoint, a record of epochs, or somebody who begins to train.
+    /// Whether there is a run in `folder`: a checkpoint, a record of epochs, or somebody who begins one.
     pub fn is_in(folder: &Path) -> bool {
         let recorded = |file: std::fs::Metadata| !file.is_file() || file.len() > 0;
         folder.join(LAST).symlink_metadata().is_ok()
             || folder.join(METRICS).metadata().is_ok_and(recorded)
-            || is_locked(folder)
+            || (FolderLock::is_held(folder) && !has_folders(folder))
     }
 
     /// Reads what the files in `folder` say. What cannot be read is among the problems.
     pub fn read(folder: &Path) -> Self {
         // Before the files: a run that ends meanwhile is then at worst said to be training still.
-        let training = is_locked(folder);
+        let training = FolderLock::is_held(folder);
         let mut problems = Vec::new();
         let checkpoint = folder.join(LAST);
         // It is written when all images have been read once.
@@ -92,18 +95,8 @@ impl StoredRun {
             Some(_) if !damaged => RunStatus::Interrupted,
             _ => RunStatus::Damaged,
         };
-        Self { folder: folder.to_owned(), status, head, epochs, problems }
-    }
-
-    /// Weight updates done.
-    pub fn step(&self) -> Option<u64> {
-        let recorded = self.epochs.last().map_or(0, |epoch| epoch.step);
-        self.head.as_ref().map(|head| head.progress.step.max(recorded))
-    }
-
-    /// Weight updates of the whole run.
-    pub fn total_steps(&self) -> Option<u64> {
-        self.head.as_ref().map(|head| head.config.total_steps())
+        let result = head.as_ref().map(|head| result(folder, head, &epochs));
+        Self { folder: folder.to_owned(), status, head, epochs, result, problems }
     }
 
     /// Training images a second: the median of the epochs, which one that was disturbed does not change.
@@ -112,6 +105,25 @@ impl StoredRun {
         speeds.sort_by(f64::total_cmp);
         speeds.get(speeds.len() / 2).copied()
     }
+}
+
+/// What a run has come to, by its record of epochs: that is never behind other files, and old versions have no other.
+/// Where nothing was recorded, or the record is lost, `result.json` may say it.
+fn result(folder: &Path, head: &Head, epochs: &[EpochMetrics]) -> RunResult {
+    let Head { config, progress, best } = head;
+    let step = progress.step.max(epochs.last().map_or(0, |epoch| epoch.step));
+    let recorded = RunResult::of_record(config, step, best.as_ref(), epochs);
+    let stored = || RunResult::read(&folder.join(RESULT), &Disk).ok();
+    match recorded.last {
+        None => stored().filter(|stored| stored.step == step).unwrap_or(recorded),
+        Some(_) => recorded,
+    }
+}
+
+/// Whether there are folders in `folder`, as in a study's, which is locked while its runs are trained.
+fn has_folders(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries.map(|entry| entry.path()).any(|path| path.is_dir())
 }
 
 /// Whether a run that nobody trains has nothing left to do: no step, and no validation after the last.

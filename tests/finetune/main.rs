@@ -188,7 +188,7 @@ fn few_images_become_a_network_that_infer_knows_all_of() {
         assert!(run.out.contains(" of 3 images (95 % interval "), "{}", run.out);
         let metrics = read_metrics(&fixture.path(out).join(METRICS), &Disk).unwrap();
         assert_eq!(metrics.epochs.len(), 4);
-        let config = checkpoint::load_head(&fixture.path(out).join(LAST)).unwrap().config;
+        let config = checkpoint::load_config(&fixture.path(out).join(LAST)).unwrap();
         assert_eq!((config.side, config.batch, config.classes), (24, 8, 3));
         assert_eq!(config.initial.as_ref().unwrap().len(), 16);
 

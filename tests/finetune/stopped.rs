@@ -50,8 +50,7 @@ fn stopped_anywhere_it_goes_on_without_the_weights_to_the_same_bytes() {
         });
         assert_eq!(first, Outcome::Interrupted);
         // The same configuration, and no weights.
-        let config =
-            checkpoint::load_head(&fixture.path(&name("stopped")).join(LAST)).unwrap().config;
+        let config = checkpoint::load_config(&fixture.path(&name("stopped")).join(LAST)).unwrap();
         assert_eq!(config.freeze == Freeze::Backbone, frozen);
         let data = TrainData::new(data::open(Some(&fixture.path("data"))).unwrap(), 0).unwrap();
         let options =

@@ -1,14 +1,14 @@
 //! `resnet-cpu runs export`: the metrics of runs for other programs.
 
 use resnet_cpu::runtime::{Disk, write_durably};
-use resnet_cpu::train::{EpochMetrics, RunStatus, StoredRun};
+use resnet_cpu::train::{EpochMetrics, StoredRun};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::super::error::CliError;
 use super::super::machine::Machine;
 use super::RunArgs;
-use super::find::{labels, runs_in};
+use super::find::labels;
 use super::tensorboard;
 
 /// The name of stdout among files.
@@ -57,16 +57,7 @@ fn text(value: Option<f64>) -> Option<String> {
 }
 
 pub(super) fn run(args: &ExportArgs, machine: &Machine) -> Result<(), CliError> {
-    let runs = runs_in(&args.runs.folders)?;
-    for run in &runs {
-        if run.status == RunStatus::Damaged {
-            return Err(CliError::failed(run.problems.join("; ")));
-        }
-        run.problems.iter().for_each(|problem| machine.note(problem));
-        if run.epochs.is_empty() {
-            machine.note(&format!("{}: no epoch is done yet", run.folder.display()));
-        }
-    }
+    let runs = args.runs.read(machine)?;
     let labels = labels(&runs);
     let labelled: Vec<(&str, &StoredRun)> = labels.iter().map(String::as_str).zip(&runs).collect();
     if let Some(path) = &args.to.csv {

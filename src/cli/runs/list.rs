@@ -1,7 +1,8 @@
 //! `resnet-cpu runs list`: a line per run, as a table or as JSON.
 
 use indicatif::HumanCount;
-use resnet_cpu::train::{Best, Config, EpochMetrics, RunStatus, SETTINGS, Setting, StoredRun};
+use resnet_cpu::charts::percent;
+use resnet_cpu::train::{Config, EpochMetrics, RunResult, RunStatus, SETTINGS, Setting, StoredRun};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -19,7 +20,7 @@ const DIGEST: usize = 12;
 /// Settings that are digests.
 const DIGESTS: [&str; 2] = ["data fingerprint", "initial weights"];
 /// Where there is no value.
-const NONE: &str = "–";
+pub(super) const NONE: &str = "–";
 
 #[derive(clap::Args)]
 pub(super) struct ListArgs {
@@ -37,16 +38,17 @@ struct Line<'a> {
     run: String,
     status: RunStatus,
     problems: &'a [String],
-    step: Option<u64>,
-    steps: Option<u64>,
-    /// What the accuracies are of: `validation` or `test`.
-    measured: Option<&'static str>,
-    best: Option<&'a Best>,
-    last: Option<&'a EpochMetrics>,
+    /// What accuracies are of: `validation` or `test`.
+    measured_on: Option<&'static str>,
+    /// What `result.json` of the run says, or would.
+    #[serde(flatten)]
+    result: Option<&'a RunResult>,
     images_per_second: Option<f64>,
     /// The settings that are not the same in all runs, as text; those that do not apply are null.
     differs: BTreeMap<&'static str, Option<String>>,
     config: Option<&'a Config>,
+    /// The last epoch, as in `metrics.jsonl`.
+    metrics: Option<&'a EpochMetrics>,
 }
 
 pub(super) fn run(args: &ListArgs, machine: &Machine) -> Result<(), CliError> {
@@ -86,19 +88,17 @@ fn line<'a>(run: &'a StoredRun, settings: &[&'static Setting]) -> Line<'a> {
         run: run.folder.to_string_lossy().into_owned(),
         status: run.status,
         problems: &run.problems,
-        step: run.step(),
-        steps: run.total_steps(),
-        measured: config.and_then(measured),
-        best: run.head.as_ref().and_then(|head| head.best.as_ref()),
-        last: run.epochs.last(),
+        measured_on: config.and_then(measured_on),
+        result: run.result.as_ref(),
         images_per_second: run.images_per_second(),
         differs: settings.iter().map(value).collect(),
         config,
+        metrics: run.epochs.last(),
     }
 }
 
 /// What a run's accuracies are of.
-fn measured(config: &Config) -> Option<&'static str> {
+pub(super) fn measured_on(config: &Config) -> Option<&'static str> {
     match (config.data.val_images, config.data.test) {
         (0, _) => None,
         (_, true) => Some("test"),
@@ -107,7 +107,7 @@ fn measured(config: &Config) -> Option<&'static str> {
 }
 
 /// The settings that are not the same in all runs whose configuration is known.
-fn differing(runs: &[StoredRun]) -> Vec<&'static Setting> {
+pub(super) fn differing(runs: &[StoredRun]) -> Vec<&'static Setting> {
     let configs: Vec<&Config> = runs.iter().filter_map(config).collect();
     let differs = |setting: &&Setting| {
         configs.windows(2).any(|pair| setting.text(pair[0]) != setting.text(pair[1]))
@@ -115,7 +115,7 @@ fn differing(runs: &[StoredRun]) -> Vec<&'static Setting> {
     SETTINGS.iter().filter(differs).collect()
 }
 
-fn config(run: &StoredRun) -> Option<&Config> {
+pub(super) fn config(run: &StoredRun) -> Option<&Config> {
     run.head.as_ref().map(|head| &head.config)
 }
 
@@ -123,13 +123,16 @@ fn columns(runs: &[StoredRun]) -> Vec<Column> {
     let each = |cell: &dyn Fn(&StoredRun) -> Option<String>| -> Vec<String> {
         runs.iter().map(|run| cell(run).unwrap_or_else(|| NONE.to_owned())).collect()
     };
-    let top1 = |value: f64| format!("{:.2} %", 100.0 * value);
+    let last = |run: &StoredRun| run.result.as_ref()?.last.clone();
     let mut columns = vec![
         Column::text("run", each(&|run| Some(one_line(&run.folder.to_string_lossy())))),
         Column::text("state", each(&|run| Some(state(run)))),
-        Column::text("measured on", each(&|run| Some(measured(config(run)?)?.to_owned()))),
-        Column::number("last top-1", each(&|run| Some(top1(run.epochs.last()?.val_top1?)))),
-        Column::number("best", each(&|run| Some(top1(run.head.as_ref()?.best.as_ref()?.top1)))),
+        Column::text("measured on", each(&|run| Some(measured_on(config(run)?)?.to_owned()))),
+        Column::number("last top-1", each(&|run| Some(percent(last(run)?.top1)))),
+        Column::number(
+            "best",
+            each(&|run| Some(percent(run.result.as_ref()?.best.as_ref()?.top1))),
+        ),
         Column::number("images/s", each(&|run| run.images_per_second().map(rate))),
     ];
     for setting in differing(runs) {
@@ -146,14 +149,14 @@ fn columns(runs: &[StoredRun]) -> Vec<Column> {
 }
 
 /// How far a run is, in words.
-fn state(run: &StoredRun) -> String {
-    let (Some(step), Some(total)) = (run.step(), run.total_steps()) else {
+pub(super) fn state(run: &StoredRun) -> String {
+    let Some(RunResult { step, steps, .. }) = run.result else {
         return match run.status {
             RunStatus::Training => "training begins".to_owned(),
             status => status.to_string(),
         };
     };
-    let (step, total) = (HumanCount(step), HumanCount(total));
+    let (step, total) = (HumanCount(step), HumanCount(steps));
     match run.status {
         RunStatus::Finished => format!("finished, {total} steps"),
         RunStatus::Interrupted => format!("interrupted at step {step} of {total}"),
@@ -163,7 +166,7 @@ fn state(run: &StoredRun) -> String {
 }
 
 /// Images a second: whole ones, where there are many.
-fn rate(images: f64) -> String {
+pub(super) fn rate(images: f64) -> String {
     match images {
         100.0.. => HumanCount(images.round() as u64).to_string(),
         _ => format!("{images:.1}"),

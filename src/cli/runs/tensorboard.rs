@@ -173,6 +173,7 @@ mod tests {
             status: RunStatus::Interrupted,
             head: None,
             epochs: vec![epoch(10, Some(3.0), None), epoch(20, Some(4.0), Some(0.25))],
+            result: None,
             problems: Vec::new(),
         };
         let events = events(&run, 100.0);

@@ -9,8 +9,9 @@ use super::super::error::CliError;
 use super::super::hub::file_of;
 use super::super::machine::Machine;
 use super::super::weights::note_weights;
+use super::RUNS;
 use super::args::Args;
-use super::{RUNS, data_name};
+use super::data::data_name;
 
 /// Where a run begins.
 pub(super) enum Origin {
@@ -148,7 +149,7 @@ fn stored(args: &Args) -> Result<Option<Origin>, CliError> {
         }
     };
     let found = folders.into_iter().filter_map(|folder| {
-        let config = checkpoint::load_head(&folder.join(LAST)).ok()?.config;
+        let config = checkpoint::load_config(&folder.join(LAST)).ok()?;
         let meant = config.initial.is_some()
             && args.recipe.is_none_or(|recipe| recipe == config.recipe)
             && args.arch.as_ref().is_none_or(|arch| arch.eq_ignore_ascii_case(&config.arch));

@@ -33,3 +33,11 @@ pub fn load_head(path: &Path) -> Result<Head, CheckpointError> {
     let config = fields.read(CONFIG)?;
     Ok(Head { config, progress: fields.read(PROGRESS)?, best: fields.read(BEST)? })
 }
+
+/// The configuration of the run whose checkpoint is at `path`.
+///
+/// # Errors
+/// As for [`load_head`].
+pub fn load_config(path: &Path) -> Result<Config, CheckpointError> {
+    load_head(path).map(|head| head.config)
+}
