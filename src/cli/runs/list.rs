@@ -32,6 +32,13 @@ pub(super) struct ListArgs {
     json: bool,
 }
 
+impl ListArgs {
+    /// Whether there is anything.
+    pub(super) fn is_given(&self) -> bool {
+        self.json || !self.folders.is_empty()
+    }
+}
+
 /// The object of JSON.
 #[derive(Serialize)]
 struct Line<'a> {
@@ -71,7 +78,7 @@ pub(super) fn run(args: &ListArgs, machine: &Machine) -> Result<(), CliError> {
     for run in &runs {
         match run.status {
             RunStatus::Damaged => {
-                run.problems.iter().for_each(|problem| print_error(problem));
+                print_error(&run.problems.join("; "));
                 damaged = true;
             }
             _ => notes.extend(&run.problems),

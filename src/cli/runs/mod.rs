@@ -17,7 +17,6 @@ use super::error::CliError;
 use super::machine::Machine;
 
 #[derive(clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
     #[command(subcommand)]
     what: Option<What>,
@@ -62,6 +61,9 @@ impl RunArgs {
 }
 
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
+    if args.what.is_some() && args.list.is_given() {
+        return Err(CliError::usage("list, compare and export take folders and flags after them"));
+    }
     match &args.what {
         None => list::run(&args.list, machine),
         Some(What::List(args)) => list::run(args, machine),
