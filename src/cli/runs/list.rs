@@ -29,14 +29,7 @@ pub(super) struct ListArgs {
     folders: Vec<PathBuf>,
     /// Print one JSON object per run
     #[arg(long)]
-    json: bool,
-}
-
-impl ListArgs {
-    /// Whether there is anything.
-    pub(super) fn is_given(&self) -> bool {
-        self.json || !self.folders.is_empty()
-    }
+    pub(super) json: bool,
 }
 
 /// The object of JSON.

@@ -61,8 +61,8 @@ impl RunArgs {
 }
 
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
-    if args.what.is_some() && args.list.is_given() {
-        return Err(CliError::usage("list, compare and export take folders and flags after them"));
+    if args.what.is_some() && args.list.json {
+        return Err(CliError::usage("--json is for `runs list`, after it"));
     }
     match &args.what {
         None => list::run(&args.list, machine),
