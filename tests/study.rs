@@ -45,7 +45,9 @@ fn a_grid_of_runs_and_its_page() {
     let run = fixture.run(&format!("{SHORT} --seeds 2"));
     assert_eq!(run.code, 0, "{}", run.err);
     let out = "runs/study-degradation-data";
-    for part in ["run 1 of 4, plain20-seed1: starting, 0 of 4 steps", "run 4 of 4, resnet20-a-seed2"] {
+    for part in
+        ["run 1 of 4, plain20-seed1: starting, 0 of 4 steps", "run 4 of 4, resnet20-a-seed2"]
+    {
         assert!(run.err.contains(part), "{part}: {}", run.err);
     }
     for part in ["plain-20", "ResNet-20 (A)", "+-", &format!("page    {out}/study.html")] {
@@ -115,13 +117,14 @@ fn a_member_is_an_ordinary_run() {
 #[test]
 fn a_budget_is_a_part_of_the_recipe() {
     let fixture = Fixture::new();
-    let run = fixture.run("study shortcuts data --depths 20 --nets b -b 16 --budget 0.0001 --out s");
+    let run =
+        fixture.run("study shortcuts data --depths 20 --nets b -b 16 --budget 0.0001 --out s");
     assert_eq!(run.code, 0, "{}", run.err);
     assert!(run.err.contains("iterations        = 6"), "{}", run.err);
     assert!(run.err.contains("milestones        = 3,4"), "{}", run.err);
     assert!(fixture.path("s/resnet20-b-seed1/last.safetensors").is_file());
     let page = fixture.read("s/study.html");
-    assert!(page.contains("6 iterations (0.00938 % of the recipe's 64000)"), "{page}");
+    assert!(page.contains("6 iterations (0.00937 % of the recipe's 64000)"), "{page}");
 }
 
 #[test]
@@ -133,9 +136,25 @@ fn photographs_have_networks_and_sides_of_their_own() {
     assert_eq!(run.code, 0, "{}", run.err);
     let study: Value = serde_json::from_str(&fixture.read("s/study.json")).unwrap();
     assert_eq!((&study["side"], &study["recipe"]), (&64.into(), &"paper-imagenet".into()));
-    assert!(fixture.path("s/plain18-seed1").is_dir() && fixture.path("s/resnet18-b-seed1").is_dir());
+    assert!(
+        fixture.path("s/plain18-seed1").is_dir() && fixture.path("s/resnet18-b-seed1").is_dir()
+    );
     // The stem of 7x7 is no layer of 3x3, nor is a projection.
     assert_eq!(study["runs"][1]["responses"]["layers"].as_array().unwrap().len(), 16);
+}
+
+/// The shallow network diverges at this rate; the others have their turn all the same.
+#[test]
+fn a_run_that_diverges_stops_no_other() {
+    let fixture = Fixture::new();
+    let run = fixture.run(&format!("{SHORT} --lr 1e30 --out s"));
+    assert_eq!(run.code, 1, "{}", run.err);
+    let errors: Vec<&str> = run.err.lines().filter(|line| line.contains("error: ")).collect();
+    assert_eq!(errors.len(), 2, "{}", run.err);
+    assert!(
+        errors[0].contains("plain20-seed1: step ") && errors[1].contains("resnet20-a-seed1: step ")
+    );
+    assert!(fixture.read("s/study.html").contains("0 of 2 runs finished"));
 }
 
 #[test]
@@ -181,7 +200,7 @@ fn what_is_no_study_or_another_is_refused() {
         fixture.run(&format!("study degradation data {flags} --out new")).fails(2, parts);
         assert!(!fixture.path("new").exists(), "{flags}");
     }
-    fixture.run("study").fails(2, &["subcommand"]);
+    fixture.run("study").fails(2, &["no command given"]);
 }
 
 #[cfg(unix)]
@@ -232,7 +251,12 @@ mod stopped {
         child.wait().unwrap();
         assert!(fixture.read("s/study.html").contains("1 of 2 runs finished"));
         let last = finish(&mut again());
-        assert_eq!((last.code, &last.out.replace(" s/", " whole/")), (0, &whole.out), "{}", last.err);
+        assert_eq!(
+            (last.code, &last.out.replace(" s/", " whole/")),
+            (0, &whole.out),
+            "{}",
+            last.err
+        );
         assert_eq!(fixture.read("s/study.json"), fixture.read("whole/study.json"));
     }
 }
