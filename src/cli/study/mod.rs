@@ -92,7 +92,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
                 if threads == 1 { "" } else { "s" }
             ),
             data: args.data.as_deref().map_or("built-in images".to_owned(), data_name),
-            settings,
+            // The page says it beside the recipe's.
+            settings: settings.into_iter().filter(|(name, _)| *name != "iterations").collect(),
         },
         data: &data,
         options: RunOptions { backend: machine.backend, save_every: args.save_every },
