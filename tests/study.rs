@@ -124,7 +124,7 @@ fn a_budget_is_a_part_of_the_recipe() {
     assert!(run.err.contains("milestones        = 3,4"), "{}", run.err);
     assert!(fixture.path("s/resnet20-b-seed1/last.safetensors").is_file());
     let page = fixture.read("s/study.html");
-    assert!(page.contains("6 iterations (0.00938 % of the recipe's 64000)"), "{page}");
+    assert!(page.contains("6 iterations (0.00937 % of the recipe's 64000)"), "{page}");
 }
 
 #[test]
@@ -141,6 +141,20 @@ fn photographs_have_networks_and_sides_of_their_own() {
     );
     // The stem of 7x7 is no layer of 3x3, nor is a projection.
     assert_eq!(study["runs"][1]["responses"]["layers"].as_array().unwrap().len(), 16);
+}
+
+/// The shallow network diverges at this rate; the others have their turn all the same.
+#[test]
+fn a_run_that_diverges_stops_no_other() {
+    let fixture = Fixture::new();
+    let run = fixture.run(&format!("{SHORT} --lr 1e30 --out s"));
+    assert_eq!(run.code, 1, "{}", run.err);
+    let errors: Vec<&str> = run.err.lines().filter(|line| line.contains("error: ")).collect();
+    assert_eq!(errors.len(), 2, "{}", run.err);
+    assert!(
+        errors[0].contains("plain20-seed1: step ") && errors[1].contains("resnet20-a-seed1: step ")
+    );
+    assert!(fixture.read("s/study.html").contains("0 of 2 runs finished"));
 }
 
 #[test]
@@ -186,7 +200,7 @@ fn what_is_no_study_or_another_is_refused() {
         fixture.run(&format!("study degradation data {flags} --out new")).fails(2, parts);
         assert!(!fixture.path("new").exists(), "{flags}");
     }
-    fixture.run("study").fails(2, &["subcommand"]);
+    fixture.run("study").fails(2, &["no command given"]);
 }
 
 #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! The page of a study: `study.html`.
 
 use super::curves;
-use super::grid::Kind;
+use super::grid::{Kind, Member};
 use super::results::Study;
 use super::tables::{self, seconds};
 use crate::charts::{ChartError, Page, escape};
@@ -17,7 +17,7 @@ pub struct Made {
     pub machine: String,
     /// The data's name.
     pub data: String,
-    /// All settings that differ from the recipe's, `name = value`.
+    /// The recipe, the data and the settings that differ from the recipe's: names and values.
     pub settings: Vec<(&'static str, String)>,
 }
 
@@ -35,7 +35,8 @@ pub fn page(study: &Study, made: &Made) -> Result<String, ChartError> {
     page.push(&format!("<p class=\"note\">{}</p>\n", question(study.kind)));
 
     page.heading("Error by iteration");
-    let many = study.runs.iter().any(|run| seed_of(&run.name) != seed_of(&study.runs[0].name));
+    let seeds = seeds(study);
+    let many = seeds.len() > 1;
     page.push(&format!(
         "<p class=\"note\">Dashed: training error, of the images as they are used for training. Bold: {} error. As \
          in figures 4 and 6 of the paper{}.</p>\n",
@@ -76,8 +77,8 @@ pub fn page(study: &Study, made: &Made) -> Result<String, ChartError> {
     let took = study.runs.iter().map(seconds).sum();
     let facts = [
         ("command", format!("<code>{}</code>", escape(&made.command))),
-        ("recipe", escape(&study.recipe)),
         ("iterations", iterations(study)),
+        ("seeds", seeds.join(", ")),
         ("processor", escape(&format!("{}; {}", made.cpu, made.machine))),
         ("time of the runs", duration(took)),
         ("program", format!("resnet-cpu {}", env!("CARGO_PKG_VERSION"))),
@@ -133,8 +134,13 @@ fn iterations(study: &Study) -> String {
     format!("{own} iterations{of}")
 }
 
-fn seed_of(name: &str) -> Option<&str> {
-    name.rsplit_once("-seed").map(|(_, seed)| seed)
+/// The seeds of the runs.
+fn seeds(study: &Study) -> Vec<String> {
+    let members = study.runs.iter().filter_map(|run| Member::of_name(&run.name));
+    let mut seeds: Vec<String> = members.map(|member| member.seed.to_string()).collect();
+    // The runs of a seed follow one another.
+    seeds.dedup();
+    seeds
 }
 
 /// Seconds as people say them.
@@ -150,7 +156,7 @@ pub(super) fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::grid::{Grid, Member, Net};
+    use crate::study::grid::{Grid, Net};
     use crate::study::responses::{Response, Responses};
     use crate::study::results::{Entry, Row, Spread};
     use crate::train::{EpochMetrics, Measurement, RunResult};

@@ -227,7 +227,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Options;
+    use crate::model::{Downsample, ModelSpec, Options};
     use crate::train::{CropKind, Length, Recipe};
 
     fn config(recipe: Recipe) -> Config {
@@ -276,6 +276,25 @@ mod tests {
             let text = config.validate().unwrap_err().to_string();
             assert!(text.starts_with(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn a_side_that_is_given_is_that_of_all_epochs() {
+        let with = |given: &'static str| {
+            let mut config = config(Recipe::FastImagenet);
+            config.side = 64;
+            config.settle(|name| name == given);
+            config
+        };
+        assert_eq!(with("side").sides_and_steps(), [(64, with("side").total_steps())]);
+        assert_eq!(with("lr").sides_and_steps().len(), 3, "the recipe's");
+        // Four halvings by pools leave nothing of 7 pixels.
+        let options = Options { downsample: Some(Downsample::MaxPool), ..Options::default() };
+        let mut config = Recipe::FastCifar.config(&ModelSpec::new("plain18", options).unwrap());
+        (config.data.train_images, config.side) = (50_000, 7);
+        config.settle(|name| name == "side");
+        let text = config.check().unwrap_err().to_string();
+        assert!(text.contains("px or more for plain18, found 7"), "{text}");
     }
 
     #[test]

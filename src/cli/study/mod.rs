@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::CliError;
 use super::machine::Machine;
-use super::output::{aligned, one_line};
+use super::output::{aligned, one_line, print_error};
 use super::train::activity::Activity;
 use super::train::data::{Asked, data_name};
 use super::train::progress::Progress;
@@ -38,6 +38,14 @@ struct Work<'a> {
     options: RunOptions,
     machine: &'a Machine,
     activity: &'a Activity<'a>,
+}
+
+/// Why a run did not come to its end.
+enum Stopped {
+    /// Its numbers did.
+    Diverged(RunError),
+    /// This, and the study with it.
+    By(CliError),
 }
 
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
@@ -84,15 +92,17 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
                 if threads == 1 { "" } else { "s" }
             ),
             data: args.data.as_deref().map_or("built-in images".to_owned(), data_name),
-            settings,
+            // The page says it beside the recipe's.
+            settings: settings.into_iter().filter(|(name, _)| *name != "iterations").collect(),
         },
         data: &data,
         options: RunOptions { backend: machine.backend, save_every: args.save_every },
         machine,
         activity: &activity,
     };
-    let study = work.train_all()?;
-    print(&study, &out)
+    let (study, diverged) = work.train_all()?;
+    print(&study, &out)?;
+    if diverged { Err(CliError::Reported) } else { Ok(()) }
 }
 
 /// `runs/study-<kind>-<data>`.
@@ -113,9 +123,10 @@ fn command() -> String {
 }
 
 impl Work<'_> {
-    /// Trains what is not trained yet. The page and the numbers are written anew after each run.
-    fn train_all(&self) -> Result<Study, CliError> {
-        let mut study = self.write()?;
+    /// Trains what is not trained yet. The page and the numbers are written anew after each run. A run that
+    /// diverges would do so again, so it does not keep the others from being trained: true if there was one.
+    fn train_all(&self) -> Result<(Study, bool), CliError> {
+        let (mut study, mut diverged) = (self.write()?, false);
         for (i, (member, config)) in self.members.iter().enumerate() {
             let name = member.name();
             let count = format!("run {} of {}, {name}", i + 1, self.members.len());
@@ -123,10 +134,16 @@ impl Work<'_> {
                 self.machine.note(&format!("{count}: finished"));
                 continue;
             }
-            self.train(&count, &name, config)?;
-            study = self.write()?;
+            match self.train(&count, &name, config) {
+                Ok(()) => study = self.write()?,
+                Err(Stopped::Diverged(error)) => {
+                    print_error(&format!("{name}: {error}"));
+                    diverged = true;
+                }
+                Err(Stopped::By(error)) => return Err(error),
+            }
         }
-        Ok(study)
+        Ok((study, diverged))
     }
 
     /// Whether all that the page shows of a run is there.
@@ -135,7 +152,7 @@ impl Work<'_> {
     }
 
     /// Trains a run, or goes on with it, and measures the responses of its layers.
-    fn train(&self, count: &str, name: &str, config: &Config) -> Result<(), CliError> {
+    fn train(&self, count: &str, name: &str, config: &Config) -> Result<(), Stopped> {
         let folder = self.out.join(name);
         let reading = self.activity.again();
         let run = Run::open(&folder, config.clone(), self.data, self.options, &Disk, &reading);
@@ -150,7 +167,8 @@ impl Work<'_> {
         progress.finish();
         if outcome.map_err(|error| self.failure(error, name))? == Outcome::Interrupted {
             let step = run.state().progress.step;
-            return Err(self.interrupted(&format!("in {name} after step {step} of {total}")));
+            let place = format!("in {name} after step {step} of {total}");
+            return Err(Stopped::By(self.interrupted(&place)));
         }
         let Some(images) = self.data.val.as_deref() else { return Ok(()) };
         let measuring = self.activity.again();
@@ -161,7 +179,7 @@ impl Work<'_> {
         responses
             .map_err(|error| self.failure(error, name))?
             .write(&path, &Disk)
-            .map_err(|error| cannot_write(&path, &error))
+            .map_err(|error| Stopped::By(cannot_write(&path, &error)))
     }
 
     /// Writes the numbers and the page of the runs so far.
@@ -179,10 +197,13 @@ impl Work<'_> {
     }
 
     /// The error of the run `name`. All that was done before is saved.
-    fn failure(&self, error: RunError, name: &str) -> CliError {
+    fn failure(&self, error: RunError, name: &str) -> Stopped {
         match error {
-            RunError::Data(data::Error::Interrupted) => self.interrupted(&format!("in {name}")),
-            error => failure(error, self.activity),
+            RunError::Data(data::Error::Interrupted) => {
+                Stopped::By(self.interrupted(&format!("in {name}")))
+            }
+            error @ RunError::Diverged { .. } => Stopped::Diverged(error),
+            error => Stopped::By(failure(error, self.activity)),
         }
     }
 
