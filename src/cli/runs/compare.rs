@@ -109,12 +109,11 @@ fn curves(runs: &[StoredRun], labels: &[String], [dashed, bold]: [Value; 2]) -> 
     curves
 }
 
-/// What the runs came to: a line for each.
+/// What the runs came to, in top-1 errors: a line for each.
 fn results(runs: &[StoredRun], labels: &[String]) -> String {
     let mut html = "<div class=\"wide\"><table>\n<tr><th class=\"text\">run</th><th class=\"text\">state</th>\
-                    <th>epochs</th><th class=\"text\">measured on</th><th>last top-1 error</th>\
-                    <th>last loss</th><th>best top-1 error</th><th>training error</th><th>training loss</th>\
-                    <th>images/s</th></tr>\n"
+                    <th class=\"text\">measured on</th><th>last error</th><th>last loss</th><th>best error</th>\
+                    <th>training error</th><th>training loss</th><th>images/s</th></tr>\n"
         .to_owned();
     for (hue, (run, label)) in runs.iter().zip(labels).enumerate() {
         let last = run.result.as_ref().and_then(|result| result.last.as_ref());
@@ -127,7 +126,6 @@ fn results(runs: &[StoredRun], labels: &[String]) -> String {
             escape(&one_line(label)),
             escape(&state(run))
         );
-        html += &cell("", epoch.map(|epoch| epoch.epoch.to_string()));
         html += &cell(" class=\"text\"", config(run).and_then(measured_on).map(str::to_owned));
         html += &cell("", error(last.map(|last| last.top1)));
         html += &cell("", loss(last.and_then(|last| last.loss)));
