@@ -22,12 +22,14 @@ mod recipe;
 mod recipes;
 #[cfg(feature = "cli")]
 mod report;
+mod result;
 mod run;
 mod schedule;
 mod setting;
 mod settings;
 mod spelled;
 mod state;
+mod stored;
 mod trainer;
 mod values;
 
@@ -38,7 +40,7 @@ pub use config::{Augment, Config, DataInfo, Freeze, Length, NUMERICS, Normalize}
 pub use data::TrainData;
 pub use error::RunError;
 pub use finetune::{StartError, StartingWeights};
-pub use folder::{BEST, LAST, METRICS, REPORT};
+pub use folder::{BEST, LAST, METRICS, REPORT, RESULT};
 pub use images::{ColourKind, CropKind, Images, LEAST_AREA, SideEpochs};
 pub use metrics::{EpochMetrics, Metrics, MetricsError, append_metrics, cut_metrics, read_metrics};
 pub use plan::Plan;
@@ -46,6 +48,7 @@ pub use profile::profile_steps;
 pub use recipe::{Recipe, UnknownRecipe};
 #[cfg(feature = "cli")]
 pub use report::{ReportError, write_report};
+pub use result::{Measurement, RunResult};
 pub use run::{Observer, Outcome, Run, RunOptions};
 pub use schedule::{
     ERROR_WINDOW, LearningRate, Schedule, ScheduleState, UnknownSchedule, Warmup,
@@ -54,4 +57,5 @@ pub use schedule::{
 pub use setting::{Heading, Setting};
 pub use settings::SETTINGS;
 pub use state::{Best, InferenceInfo, Progress, State};
+pub use stored::{RunStatus, StoredRun};
 pub use trainer::{StepReport, Validation};
