@@ -129,8 +129,12 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for ToTiles<'_, M, 
                         let x = (left + x).wrapping_sub(padding);
                         if x < width {
                             let first = corner.wrapping_add(x * channels + channel);
-                            *column =
-                                P::input(s, s.load_strided_inside(input, first, line, &inside));
+                            let pixels = if inside == (0..T) {
+                                s.load_strided(&input[first..], line)
+                            } else {
+                                s.load_strided_inside(input, first, line, &inside)
+                            };
+                            *column = P::input(s, pixels);
                         }
                     }
                     for (y, row) in transposed(columns).into_iter().enumerate() {
@@ -183,7 +187,11 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for GradientToTiles
                         for (x, column) in columns.iter_mut().enumerate() {
                             if left + x < width {
                                 let at = first + (left + x) * channels + channel;
-                                let y = s.load_strided_inside(gradient, at, line, &inside);
+                                let y = if inside == (0..M) {
+                                    s.load_strided(&gradient[at..], line)
+                                } else {
+                                    s.load_strided_inside(gradient, at, line, &inside)
+                                };
                                 *column = P::gradient(s, y);
                             }
                         }
@@ -254,6 +262,7 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for FromTiles<'_, '
                         }
                         let pixel = (line + y) * width + tile * M;
                         let to = pixel - first_pixel;
+                        output.fetch::<S, M>(s, to + M * width, column);
                         if pixels == M {
                             if let Some(residual) = epilogue.residual {
                                 let at = pixel * out_channels + channel;
