@@ -149,7 +149,7 @@ fn errors_range<'a>(curves: impl Iterator<Item = &'a Curve> + Clone) -> Option<R
     let high = curves.clone().filter_map(|curve| later(&curve)).fold(0.0, f64::max);
     let low = curves.flat_map(|curve| &curve.points).fold(high, |low, p| p.1.min(low));
     let low = if low < 0.5 * high { 0.0 } else { 0.95 * low };
-    (high > low).then(|| low..1.05 * high)
+    (high > low).then_some(low..1.05 * high)
 }
 
 /// The responses of a network, the mean of its finished runs. Plain networks are dashed, as far as both are in a
