@@ -19,7 +19,7 @@ const AXIS: RGBColor = RGBColor(0x88, 0x88, 0x88);
 /// How a curve is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line {
-    /// Bold: what a chart is about. Few points are marked with dots.
+    /// Bold: what a chart is about. Few points are marked with dots, as one alone is in any case.
     Solid,
     /// Thin: what it is compared with.
     Dashed,
@@ -110,7 +110,8 @@ impl Chart {
             for part in within(points, &y) {
                 chart.draw_series(LineSeries::new(part, color.stroke_width(width)))?;
             }
-            if line == Line::Solid && points.len() <= DOTS {
+            // A point alone is no line.
+            if points.len() == 1 || (line == Line::Solid && points.len() <= DOTS) {
                 let shown = points.iter().filter(|at| y.contains(&at.1));
                 chart.draw_series(shown.map(|&at| Circle::new(at, 3, color.filled())))?;
             }

@@ -10,7 +10,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--fg); background: var(-
 h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
 .soft { color: var(--soft); margin: .25rem 0 1.5rem; } .note { color: var(--soft); margin: 0 0 1rem; max-width: 50rem; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(21rem, 100%), 1fr)); gap: 1.5rem; }
-figure { margin: 0; } figcaption { font-weight: 600; }
+figure { margin: 0; max-width: 40rem; } figcaption { font-weight: 600; }
 figcaption span { font-weight: 400; margin-left: 1em; white-space: nowrap; }
 figcaption span::before { content: ''; display: inline-block; width: 1.3em; margin-right: .4em;
   vertical-align: middle; border-top: 2px solid currentColor; }

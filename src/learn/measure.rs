@@ -243,15 +243,13 @@ mod tests {
             }
             f64::from(input[((n * SIDE + y as usize) * SIDE + x as usize) * 3 + channel])
         };
-        let shape = &network.tensor(stem.weight).shape;
-        assert_eq!(shape[..], [3, 3, 3, out], "height, width, input, output");
         for n in 0..IMAGES {
             for (y, x) in (0..SIDE * SIDE).map(|i| ((i / SIDE) as isize, (i % SIDE) as isize)) {
                 for o in 0..out {
                     let taps = (0..27).map(|k| {
-                        let (dy, dx, channel) = (k / 9, k / 3 % 3, k % 3);
+                        let (channel, dy, dx) = (k / 9, k / 3 % 3, k % 3);
                         let pixel = at(n, y + dy as isize - 1, x + dx as isize - 1, channel);
-                        pixel * f64::from(weight[k * out + o])
+                        pixel * f64::from(weight[o * 27 + k])
                     });
                     let value = |id: TensorId| f64::from(params.get(id)[o]);
                     let var = value(stem.running_var) + f64::from(BN_EPSILON);

@@ -48,8 +48,12 @@ pub fn page(study: &Study, made: &Made) -> Result<String, ChartError> {
     let measured = &study.measured_on;
     page.heading("Error by depth");
     page.push(&format!(
-        "<p class=\"note\">Top-1 {measured} error after the last iteration, as in table 2{}. Nothing is chosen by \
-         it.</p>\n",
+        "<p class=\"note\">Top-1 {measured} error after the last iteration, as in table {} of the paper{}. Nothing is \
+         chosen by it.</p>\n",
+        match study.kind {
+            Kind::Degradation => 2,
+            Kind::Shortcuts => 3,
+        },
         if many { "; mean ± standard deviation of the finished runs" } else { "" }
     ));
     page.push(&tables::by_depth(study));

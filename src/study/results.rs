@@ -197,11 +197,6 @@ impl Study {
             run.finished && member.is_some_and(|member| (member.depth, member.net) == (depth, net))
         })
     }
-
-    /// Whether all runs are done, with all that the page shows of them.
-    pub fn is_finished(&self) -> bool {
-        self.runs.iter().all(|run| run.finished)
-    }
 }
 
 fn row(member: &Member, parameters: usize, runs: &mut dyn Iterator<Item = &Entry>) -> Row {
