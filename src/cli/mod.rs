@@ -27,6 +27,7 @@ mod preprocessing;
 mod step_times;
 mod train;
 mod weights;
+mod written;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

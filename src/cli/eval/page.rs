@@ -62,10 +62,13 @@ pub(super) fn page(title: &str, results: &Results, data: &dyn Dataset) -> Result
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
          <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n\
-         <p class=\"soft\">{} images, {} crop{}{}</p>\n<table>\n",
+         <p class=\"soft\">{} images, {}{}{}</p>\n<table>\n",
         results.split,
-        results.classifier.crops().count(),
-        if results.classifier.crops().count() == 1 { "" } else { "s, probabilities averaged" },
+        results.views,
+        match results.networks.paths.len() {
+            1 => String::new(),
+            n => format!("; probabilities of {n} networks averaged"),
+        },
         match results.found.skipped.len() {
             0 => String::new(),
             n => format!("; {n} images that cannot be read are left out"),
