@@ -126,8 +126,11 @@ fn the_dense_test_is_that_of_the_library() {
     let shown = run(folder.path(), args);
     assert_eq!(shown.code, 0, "{}", shown.err);
     let page = fs::read_to_string(folder.path().join("p.html")).unwrap();
-    assert!(page.contains("whole images, shorter side 40, 33, and mirrored"), "{page}");
-    assert!(shown.err.contains("whole images, shorter side 40, 33"), "{}", shown.err);
+    assert!(
+        page.contains("val images, dense test, shorter side 40, 33 pixels, each also mirrored"),
+        "{page}"
+    );
+    assert!(shown.err.contains("dense test, shorter side 40, 33 pixels"), "{}", shown.err);
 }
 
 #[test]

@@ -119,8 +119,8 @@ impl std::fmt::Display for Views {
                 };
                 let mut each: Vec<String> = scales.iter().map(one).collect();
                 each.dedup();
-                let mirrored = "and mirrored, probabilities averaged";
-                write!(f, "whole images, shorter side {}, {mirrored}", each.join("; "))
+                let mirrored = "pixels, each also mirrored, probabilities averaged";
+                write!(f, "dense test, shorter side {} {mirrored}", each.join("; "))
             }
         }
     }
