@@ -29,6 +29,7 @@ mod step_times;
 mod study;
 mod train;
 mod weights;
+mod written;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

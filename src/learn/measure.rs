@@ -16,16 +16,16 @@ use crate::ops::batch_norm::Statistics;
 #[derive(Clone, Debug, Default)]
 pub struct Measured {
     /// By the layer's scale.
-    layers: BTreeMap<TensorId, Moments>,
+    pub(super) layers: BTreeMap<TensorId, Moments>,
 }
 
 /// Of each channel.
 #[derive(Clone, Debug)]
-struct Moments {
-    count: f64,
-    mean: Vec<f64>,
+pub(super) struct Moments {
+    pub(super) count: f64,
+    pub(super) mean: Vec<f64>,
     /// Σ (x - mean)².
-    squares: Vec<f64>,
+    pub(super) squares: Vec<f64>,
 }
 
 impl Measured {
@@ -58,12 +58,7 @@ impl Measured {
     /// # Panics
     /// If a layer was not measured.
     pub fn rewrite(&self, network: &Network, params: &mut Params) {
-        let shortcuts = network.blocks.iter().filter_map(|block| match &block.shortcut {
-            BlockShortcut::Project(conv) => Some(conv),
-            _ => None,
-        });
-        let convs = network.blocks.iter().flat_map(|block| &block.convs).chain(shortcuts);
-        std::iter::once(&network.stem).chain(convs).for_each(|conv| self.rewrite_one(conv, params));
+        batch_norms(network).for_each(|conv| self.rewrite_one(conv, params));
     }
 
     /// The standard deviation of what the batch norm of `conv` gave in evaluation, over all images, pixels and
@@ -106,6 +101,16 @@ impl Measured {
             params.get_mut(conv.running_var)[c] = new_var;
         }
     }
+}
+
+/// The convolutions of a network, each of which has a batch norm.
+pub(super) fn batch_norms(network: &Network) -> impl Iterator<Item = &ConvBn> {
+    let shortcuts = network.blocks.iter().filter_map(|block| match &block.shortcut {
+        BlockShortcut::Project(conv) => Some(conv),
+        _ => None,
+    });
+    let convs = network.blocks.iter().flat_map(|block| &block.convs).chain(shortcuts);
+    std::iter::once(&network.stem).chain(convs)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A run is a pure function of its [`Config`]. Its progress so far is a [`State`], all of which is in a
 //! checkpoint.
 
+mod average;
 pub mod checkpoint;
 mod checks;
 mod config;
@@ -14,6 +15,7 @@ mod finetune;
 mod folder;
 mod image_settings;
 mod images;
+mod measured;
 mod memory;
 mod metrics;
 mod plan;
@@ -34,6 +36,7 @@ mod trainer;
 mod values;
 
 pub use crate::runtime::{INTERRUPTED, Interrupt};
+pub use average::{AverageError, average_batch_norm};
 pub use checkpoint::CheckpointError;
 pub use checks::ConfigError;
 pub use config::{Augment, Config, DataInfo, Freeze, Length, NUMERICS, Normalize};

@@ -11,6 +11,7 @@ mod preprocess;
 mod resize;
 mod statistics;
 mod view;
+mod whole;
 
 pub use augment::{Augmentation, ColourShift, Crop, Jitter};
 pub use batches::Batches;
@@ -22,3 +23,4 @@ pub use preprocess::Preprocess;
 pub use resize::{Window, resize, resize_window};
 pub use statistics::{Colours, Statistics, Sums};
 pub use view::{Crops, Square, View};
+pub(crate) use whole::WholeImages;
