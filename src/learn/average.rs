@@ -9,7 +9,7 @@
 
 use super::Learner;
 use super::forward::{Machine, Norm, forward};
-use super::measure::{Measured, batch_norms};
+use super::measure::Measured;
 use super::step::TooSmall;
 use crate::model::{Network, Params};
 
@@ -17,7 +17,7 @@ use crate::model::{Network, Params};
 /// and shifts leave a mean of 0 and a variance of 1 everywhere, and so has a network that was never trained.
 pub fn is_folded(network: &Network, params: &Params) -> bool {
     let all = |id, value| params.get(id).iter().all(|&x| x == value);
-    batch_norms(network).all(|conv| all(conv.running_mean, 0.0) && all(conv.running_var, 1.0))
+    network.convs().all(|conv| all(conv.running_mean, 0.0) && all(conv.running_var, 1.0))
 }
 
 impl Learner {
@@ -63,7 +63,7 @@ impl Measured {
     /// # Panics
     /// If a layer was not measured, or of one pixel only.
     pub fn replace(&self, network: &Network, params: &mut Params) {
-        for conv in batch_norms(network) {
+        for conv in network.convs() {
             let moments = self.layers.get(&conv.gamma).expect("every batch norm was measured");
             assert!(moments.count > 1.0, "one value has no variance");
             let write = |to: &mut [f32], values: &[f64], by: f64| {

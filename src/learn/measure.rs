@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{BN_EPSILON, BlockShortcut, ConvBn, Network, Params, TensorId};
+use crate::model::{BN_EPSILON, ConvBn, Network, Params, TensorId};
 use crate::ops::batch_norm::Statistics;
 
 /// Mean and variance of what each batch norm of a network has seen, joined in f64 in the order in which
@@ -58,7 +58,7 @@ impl Measured {
     /// # Panics
     /// If a layer was not measured.
     pub fn rewrite(&self, network: &Network, params: &mut Params) {
-        batch_norms(network).for_each(|conv| self.rewrite_one(conv, params));
+        network.convs().for_each(|conv| self.rewrite_one(conv, params));
     }
 
     /// The standard deviation of what the batch norm of `conv` gave in evaluation, over all images, pixels and
@@ -101,16 +101,6 @@ impl Measured {
             params.get_mut(conv.running_var)[c] = new_var;
         }
     }
-}
-
-/// The convolutions of a network, each of which has a batch norm.
-pub(super) fn batch_norms(network: &Network) -> impl Iterator<Item = &ConvBn> {
-    let shortcuts = network.blocks.iter().filter_map(|block| match &block.shortcut {
-        BlockShortcut::Project(conv) => Some(conv),
-        _ => None,
-    });
-    let convs = network.blocks.iter().flat_map(|block| &block.convs).chain(shortcuts);
-    std::iter::once(&network.stem).chain(convs)
 }
 
 #[cfg(test)]
