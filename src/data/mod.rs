@@ -27,7 +27,7 @@ pub use error::{Error, SettingError};
 pub(crate) use hash::Hash;
 pub use inputs::{
     Augmentation, Batches, ColourShift, Colours, Crop, CropMode, Crops, Interpolation, Jitter,
-    Mean, Mixing, Normalizer, Preprocess, Square, Statistics, Sums, View, Window, resize,
+    Mean, Mixing, Normalizer, Preprocess, Region, Square, Statistics, Sums, View, Window, resize,
     resize_window,
 };
 pub use rgb::{RgbImage, RgbView};
