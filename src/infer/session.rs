@@ -144,12 +144,6 @@ impl<'w> Session<'w> {
         self.read_by(0, |features, _| features.to_vec()).unwrap_or_default()
     }
 
-    /// The last feature map of the last run, `[batch, height, width, features]`, whose mean over height and width
-    /// the [features](Self::features) are; and its height, width and features.
-    pub fn feature_map(&self) -> (Vec<f32>, [usize; 3]) {
-        self.read_by(1, |map, shape| (map.to_vec(), shape)).unwrap_or_default()
-    }
-
     /// Shows `see` what the last step but `back` of the last run read, of all images, and its height, width and
     /// channels. The last step is the classifier, the one before it the pool.
     pub(super) fn read_by<T>(
