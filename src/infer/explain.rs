@@ -86,7 +86,11 @@ impl Classifier {
         k: usize,
         image: impl Fn(usize) -> Result<I, E> + Sync + Send,
     ) -> Vec<Result<Vec<ClassMap>, E>> {
-        let center = self.clone().with_crops(Crops::Center);
+        // Most classifiers see the centre alone; their own sessions serve then.
+        let center = match self.crops() {
+            Crops::Center => self.clone(),
+            Crops::Ten => self.clone().with_crops(Crops::Center),
+        };
         let model = self.model();
         let (network, view) = (model.network(), self.preprocess().view);
         let sizes: Vec<OnceLock<[usize; 2]>> = (0..count).map(|_| OnceLock::new()).collect();
