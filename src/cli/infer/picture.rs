@@ -116,7 +116,7 @@ pub(super) fn picture(
 ) -> RgbImage {
     let [width, height] = [image.image.width(), image.image.height()];
     let column = width.max(COLUMN);
-    let lines = predictions.len().min(LINES).max(3);
+    let lines = predictions.len().clamp(3, LINES);
     let mut canvas = Canvas::new(
         GAP + (column + GAP) * (1 + maps.len()),
         GAP + height + GAP + lines * LINE + GAP,
