@@ -23,6 +23,10 @@ impl Dataset for Plain {
         self.classes
     }
 
+    fn class_names(&self) -> Option<&[String]> {
+        None
+    }
+
     fn label(&self, index: usize) -> usize {
         index % self.classes
     }
