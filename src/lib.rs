@@ -38,8 +38,13 @@
 //! | `hub` | published weights by name: the only part that speaks to a network (feature `hub`) |
 //! | `infer` | prepared networks, sessions, predictions |
 //! | `learn` | a training step: passes, loss, optimiser, moving average |
+//! | `charts` | curves as SVG, and the pages that they are on (feature `cli`) |
 //! | `train` | a run: data, recipe, schedule, checkpoints, metrics, report |
+//! | `study` | grids of runs, as the paper compares networks (feature `cli`) |
 
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod charts;
 #[doc(hidden)]
 pub mod conv;
 #[doc(hidden)]
@@ -62,6 +67,9 @@ pub mod ops;
 pub mod runtime;
 #[doc(hidden)]
 pub mod simd;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod study;
 #[doc(hidden)]
 pub mod train;
 #[doc(hidden)]

@@ -74,6 +74,10 @@ pub(crate) const VALIDATION_BATCH: usize = 64;
 /// Training images at most whose statistics batch norm is given where a run starts from weights.
 pub(crate) const MEASURED_IMAGES: usize = 1024;
 
+/// Images at most that run together where batch norm is given the average over training images: those of one of the
+/// authors' eight processors.
+pub(crate) const AVERAGED_BATCH: usize = 32;
+
 #[cfg(test)]
 mod tests {
     use crate::conv::{Algorithm, ConvShape, WinogradTile::*};

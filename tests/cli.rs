@@ -237,8 +237,18 @@ fn version_help_and_a_closed_pipe_are_successes() {
     assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
 }
 
-const VERBS: [&str; 9] =
-    ["train", "weights", "infer", "eval", "inspect", "convert", "bench", "completions", "man"];
+const VERBS: [&str; 10] = [
+    "train",
+    "weights",
+    "infer",
+    "eval",
+    "inspect",
+    "convert",
+    "bench",
+    "completions",
+    "man",
+    "study",
+];
 
 #[test]
 fn every_shell_is_offered_every_verb() {
@@ -283,6 +293,7 @@ fn every_command_has_a_manual_page() {
     let mut expected: Vec<String> = VERBS.map(|verb| format!("resnet-cpu-{verb}.1")).into();
     expected.push("resnet-cpu.1".to_owned());
     expected.extend(["get", "list", "where"].map(|what| format!("resnet-cpu-weights-{what}.1")));
+    expected.extend(["degradation", "shortcuts"].map(|what| format!("resnet-cpu-study-{what}.1")));
     expected.sort();
     assert_eq!(names, expected);
     for name in &names {

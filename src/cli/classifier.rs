@@ -1,13 +1,14 @@
-//! The options that make a classifier: which weights, what they are, how images are prepared, which crops are
-//! used. `infer` and `eval` have them.
+//! The options that make a classifier of a file of weights: what it is, how images are prepared. `infer` and
+//! `eval` have them.
 
-use clap::ValueEnum;
 use indicatif::DecimalBytes;
-use resnet_cpu::data::Crops;
+use resnet_cpu::conv::Convolutions;
+use resnet_cpu::data::Preprocess;
 use resnet_cpu::infer::{Classifier, InferError, Model, activation_bytes, class_names, labels};
+use resnet_cpu::model::Params;
 use resnet_cpu::runtime::available_memory;
 use resnet_cpu::weights::WeightsFile;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::convolutions::ConvolutionArgs;
 use super::error::CliError;
@@ -18,10 +19,6 @@ use super::weights::{ExtraArgs, Offer, explains, find_weights, weights_notes};
 
 #[derive(clap::Args)]
 pub(super) struct ClassifierArgs {
-    /// Weights: a safetensors or PyTorch file, or a name of published ones, which are fetched once (see
-    /// `resnet-cpu weights`) [default: $RESNET_CPU_WEIGHTS, else the newest runs/*/best.safetensors]
-    #[arg(short, long, value_name = "FILE|NAME")]
-    weights: Option<PathBuf>,
     /// Network that the weights belong to [default: as the file says]
     #[arg(long, value_name = "NAME")]
     arch: Option<String>,
@@ -37,18 +34,6 @@ pub(super) struct ClassifierArgs {
     labels: Option<PathBuf>,
     #[command(flatten)]
     preprocessing: PreprocessingArgs,
-    /// Crops of each image that the network sees; the probabilities of several are averaged
-    #[arg(long, value_enum, default_value_t)]
-    crops: CropsName,
-}
-
-#[derive(Clone, Copy, Default, ValueEnum)]
-enum CropsName {
-    /// The centre
-    #[default]
-    Center,
-    /// The four corners and the centre, each also mirrored
-    Ten,
 }
 
 /// A file of weights that was opened, and the names of its classes.
@@ -56,18 +41,44 @@ pub(super) struct Weights {
     pub(super) path: PathBuf,
     pub(super) file: WeightsFile,
     pub(super) names: Option<Vec<String>>,
+    /// Tensors that take the place of the file's.
+    pub(super) changed: Option<Params>,
 }
 
 impl ClassifierArgs {
-    /// Finds and opens the weights; those that nobody named as `offer` says.
-    pub(super) fn read(&self, offer: Offer, machine: &Machine) -> Result<Weights, CliError> {
+    /// A flag that was given and says something of the crop.
+    pub(super) fn of_crop(&self) -> Option<&'static str> {
+        self.preprocessing.of_crop()
+    }
+
+    /// How images are prepared for `weights`; `pad` as for a [classifier](Self::classifier).
+    pub(super) fn preprocess(
+        &self,
+        weights: &Weights,
+        pad: Option<usize>,
+    ) -> Result<Preprocess, CliError> {
+        self.preprocessing.resolve(&weights.file, pad).map(|(used, _)| used)
+    }
+
+    /// The algorithms of convolutions.
+    pub(super) fn convolutions(&self) -> Convolutions {
+        self.convolutions.choice()
+    }
+
+    /// Finds and opens the weights that are `given`; those that nobody named as `offer` says.
+    pub(super) fn read(
+        &self,
+        given: Option<&Path>,
+        offer: Offer,
+        machine: &Machine,
+    ) -> Result<Weights, CliError> {
         let overrides = self.extra.and(self.network.overrides(self.arch.as_deref())?);
-        let path = find_weights(self.weights.as_deref(), offer, machine)?;
+        let path = find_weights(given, offer, machine)?;
         let names = self.labels.as_ref().map(labels::read_labels).transpose();
         let names = names.map_err(CliError::failed)?;
         let file = WeightsFile::open(&path, &overrides).map_err(CliError::failed)?;
         let names = names.or_else(|| class_names(&file));
-        Ok(Weights { path, file, names })
+        Ok(Weights { path, file, names, changed: None })
     }
 
     /// The classifier that file and flags describe, with notes of what was assumed. `pad` is the side of the
@@ -79,12 +90,8 @@ impl ClassifierArgs {
         machine: &Machine,
         notes: &mut Vec<String>,
     ) -> Result<Classifier, CliError> {
-        let Weights { path, file, names } = weights;
+        let Weights { path, file, names, changed } = weights;
         notes.extend(weights_notes(&path, &file));
-        let crops = self.crops.crops();
-        if crops == Crops::Ten {
-            notes.push("ten crops of each image, with their probabilities averaged".to_owned());
-        }
         let (preprocess, preparation) = self.preprocessing.resolve(&file, pad)?;
         if names.is_none() {
             notes.push(format!(
@@ -92,11 +99,15 @@ impl ClassifierArgs {
                 file.spec().classes
             ));
         }
-        let model = Model::new(&file.network().clone(), file, machine.backend)
-            .with_convolutions(self.convolutions.choice());
+        let (network, backend) = (file.network().clone(), machine.backend);
+        let model = match changed {
+            Some(params) => Model::new(&network, params, backend),
+            None => Model::new(&network, file, backend),
+        };
+        let model = model.with_convolutions(self.convolutions.choice());
         let classifier = Classifier::new(model, preprocess, names);
         notes.extend(preparation);
-        let classifier = classifier.map_err(|error| match (&error, &self.labels) {
+        classifier.map_err(|error| match (&error, &self.labels) {
             (InferError::Labels { .. }, Some(file)) => {
                 CliError::failed(format!("{}: {error}", file.display()))
             }
@@ -104,8 +115,7 @@ impl ClassifierArgs {
                 CliError::failed(format!("{}: {error}", path.display()))
             }
             _ => CliError::failed(error),
-        })?;
-        Ok(classifier.with_crops(crops))
+        })
     }
 }
 
@@ -124,34 +134,33 @@ pub(super) fn say(mut notes: Vec<String>, verbose: bool, machine: &Machine) {
     machine.note(&notes.join("; "));
 }
 
-/// Refuses a batch of `crops` inputs, for which `--batch` was `batch`, if there is no memory for it, where the
-/// system tells what there is.
-pub(super) fn check_batch(
+/// The note of ten crops.
+pub(super) const TEN_CROPS: &str = "ten crops of each image, with their probabilities averaged";
+
+/// Refuses a batch of `inputs`, for which `--batch` was `batch`, of each classifier if there is no memory for
+/// it, where the system tells what there is.
+pub(super) fn check_batch<'c>(
     batch: u32,
-    crops: usize,
-    classifier: &Classifier,
+    inputs: usize,
+    classifiers: impl IntoIterator<Item = &'c Classifier>,
     machine: &Machine,
 ) -> Result<(), CliError> {
-    let (network, side) = (classifier.model().network(), classifier.preprocess().view.crop);
-    let activations = activation_bytes(network, machine.backend, crops, side, side);
-    let inputs = crops * classifier.preprocess().input_len() * size_of::<f32>();
-    let needed = (activations.map_err(CliError::failed)? + inputs) as u64;
+    let (mut needed, mut side) = (0, 0);
+    for classifier in classifiers {
+        let network = classifier.model().network();
+        side = side.max(classifier.preprocess().view.crop);
+        let crop = classifier.preprocess().view.crop;
+        let activations = activation_bytes(network, machine.backend, inputs, crop, crop);
+        let floats = inputs * classifier.preprocess().input_len();
+        needed += (activations.map_err(CliError::failed)? + floats * size_of::<f32>()) as u64;
+    }
     match available_memory() {
         Some(available) if needed > available => Err(CliError::usage(format!(
-            "--batch {batch}: {crops} inputs of {side}x{side} pixels need about {}, and {} are available; \
+            "--batch {batch}: {inputs} inputs of {side}x{side} pixels need about {}, and {} are available; \
              choose a smaller --batch or --crop",
             DecimalBytes(needed),
             DecimalBytes(available)
         ))),
         _ => Ok(()),
-    }
-}
-
-impl CropsName {
-    fn crops(self) -> Crops {
-        match self {
-            Self::Center => Crops::Center,
-            Self::Ten => Crops::Ten,
-        }
     }
 }

@@ -1,17 +1,12 @@
 //! `resnet-cpu convert`: weights of any readable format to safetensors that need no assumptions, to ONNX, or to what
 //! torchvision and timm load.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use resnet_cpu::data::Preprocess;
 use resnet_cpu::infer::{InferError, class_names, labels};
-use resnet_cpu::runtime::{Disk, NewFiles, Storage, write_durably};
-use resnet_cpu::weights::{
-    Loader, Metadata, PixelMean, WeightsFile, timm_config, write_onnx_to, write_weights_to,
-};
+use resnet_cpu::runtime::write_durably;
+use resnet_cpu::weights::{Loader, WeightsFile, timm_config, write_onnx_to, write_weights_to};
 
 use super::error::CliError;
 use super::hub::file_of;
@@ -20,9 +15,7 @@ use super::network::NetworkArgs;
 use super::output::{grouped, one_line};
 use super::preprocessing::PreprocessingArgs;
 use super::weights::{ExtraArgs, note_weights};
-
-/// What a header says to this program only; `convert` writes it anew.
-const OURS: &str = "resnet_cpu.";
+use super::written::{entries, pixel_mean, refuse_stdout, storage};
 
 /// What timm looks for in a folder.
 const WEIGHTS: &str = "model.safetensors";
@@ -109,12 +102,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         }
     };
 
-    let (preprocess, pixel_mean) = (used.stated(), pixel_mean(&used));
-    let metadata = Metadata { preprocess, classes, ..weights.metadata().clone() };
-    let foreign = weights.file().metadata().iter().filter(|(key, _)| !key.starts_with(OURS));
-    let mut entries: BTreeMap<String, String> =
-        foreign.map(|(key, value)| (key.clone(), value.clone())).collect();
-    entries.extend(metadata.entries());
+    let (entries, pixel_mean) = (entries(&weights, &used, classes), pixel_mean(&used));
     let (network, mean) = (weights.network(), pixel_mean.as_ref());
     let write = match format {
         Format::Onnx => write_onnx_to,
@@ -167,36 +155,6 @@ fn whereabouts(format: Format, output: &Path) -> Option<String> {
     }
 }
 
-fn refuse_stdout(output: &Path) -> Result<(), CliError> {
-    if output == Path::new("-") {
-        let reason = "-: expected a file name; for a file called -, give ./-";
-        return Err(CliError::usage(reason));
-    }
-    Ok(())
-}
-
-/// Where OUT is written: never over the input, and without `force` over nothing. What can be refused now
-/// is; what appears until then is seen when the file gets its name.
-fn storage(input: &Path, output: &Path, force: bool) -> Result<&'static dyn Storage, CliError> {
-    let failed =
-        |error: &dyn std::fmt::Display| CliError::failed(format!("{}: {error}", output.display()));
-    refuse_stdout(output)?;
-    let one = output.canonicalize().is_ok_and(|out| input.canonicalize().is_ok_and(|i| i == out));
-    if one {
-        return Err(CliError::usage(format!("{}: IN and OUT are the same file", output.display())));
-    }
-    if force {
-        return Disk.target(output).map(|_| &Disk as &dyn Storage).map_err(|error| failed(&error));
-    }
-    match NewFiles.target(output) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            Err(failed(&"it already exists; --force replaces it"))
-        }
-        // What else is wrong is said when the file is written.
-        _ => Ok(&NewFiles),
-    }
-}
-
 fn read_labels(file: &Path, classes: usize) -> Result<Vec<String>, CliError> {
     let names = labels::read_labels(file).map_err(CliError::failed)?;
     if names.len() == classes {
@@ -204,11 +162,4 @@ fn read_labels(file: &Path, classes: usize) -> Result<Vec<String>, CliError> {
     }
     let error = InferError::Labels { classes, found: names.len() };
     Err(CliError::failed(format!("{}: {error}", file.display())))
-}
-
-/// The mean of each pixel as files store it, if that is what is subtracted.
-fn pixel_mean(used: &Preprocess) -> Option<PixelMean<'_>> {
-    let side = used.view.crop;
-    let values = Cow::Borrowed(used.pixel_mean()?);
-    Some(PixelMean { height: side, width: side, values })
 }

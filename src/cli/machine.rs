@@ -7,7 +7,7 @@ use resnet_cpu::simd::Isa;
 use std::ffi::OsStr;
 
 use super::error::CliError;
-use super::output::print_line;
+use super::output::{one_line, print_line};
 
 /// The environment variable that chooses the instruction set.
 const ISA_VARIABLE: &str = "RESNET_CPU_ISA";
@@ -86,6 +86,15 @@ impl Machine {
             if self.threads == 1 { "1 thread" } else { &format!("{} threads", self.threads) };
         let (isa, kernel, backend) = (self.isa, self.kernel(), self.backend_name());
         self.note(&format!("{isa}, kernel {kernel}, {threads}, {backend} backend"));
+    }
+
+    /// The processor's name, as Linux knows it; else its architecture.
+    pub(super) fn cpu(&self) -> String {
+        let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let named = text.lines().find_map(|line| line.strip_prefix("model name"));
+        let name =
+            named.and_then(|rest| rest.split_once(':')).map(|(_, name)| one_line(name.trim()));
+        name.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
     }
 
     /// The name of the kernel that multiplies.

@@ -24,9 +24,12 @@ mod network;
 mod output;
 mod png;
 mod preprocessing;
+mod runs;
 mod step_times;
+mod study;
 mod train;
 mod weights;
+mod written;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -52,8 +55,12 @@ struct Cli {
 enum Verb {
     /// Train a network; without DATA, on built-in images in about a minute
     Train(Box<train::Args>),
+    /// Compare networks as the paper does: a grid of runs, and one page with its figures and tables
+    Study(study::Args),
     /// Classify images
     Infer(infer::Args),
+    /// List runs and how they differ, compare their curves, export their metrics
+    Runs(runs::Args),
     /// Measure accuracy on labelled images
     Eval(eval::Args),
     /// Show the layers of a network or the contents of a weights file
@@ -89,6 +96,8 @@ fn run(cli: &Cli) -> Result<(), CliError> {
     let machine = || Machine::resolve(&cli.machine);
     match &cli.verb {
         Verb::Train(args) => machine()?.install(|machine| train::run(args, machine)),
+        Verb::Study(args) => machine()?.install(|machine| study::run(args, machine)),
+        Verb::Runs(args) => runs::run(args, &machine()?),
         Verb::Infer(args) => machine()?.install(|machine| infer::run(args, machine)),
         Verb::Eval(args) => machine()?.install(|machine| eval::run(args, machine)),
         Verb::Inspect(args) => machine()?.install(|machine| inspect::run(args, machine)),

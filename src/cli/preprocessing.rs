@@ -36,6 +36,16 @@ pub(super) struct PreprocessingArgs {
 }
 
 impl PreprocessingArgs {
+    /// A flag that was given and says something of the crop, or of the size that images have before it.
+    pub(super) fn of_crop(&self) -> Option<&'static str> {
+        let given = [
+            (self.resize.is_some(), "--resize"),
+            (self.crop.is_some(), "--crop"),
+            (self.crop_mode.is_some(), "--crop-mode"),
+        ];
+        given.into_iter().find_map(|(given, flag)| given.then_some(flag))
+    }
+
     /// The preprocessing that these options and the file ask for; and notes that say what it
     /// is and what of it was assumed. Where neither says anything of sizes, images are put in a black square
     /// of `pad`, as the data have it.

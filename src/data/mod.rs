@@ -25,6 +25,7 @@ pub use decode::{
 };
 pub use error::{Error, SettingError};
 pub(crate) use hash::Hash;
+pub(crate) use inputs::WholeImages;
 pub use inputs::{
     Augmentation, Batches, ColourShift, Colours, Crop, CropMode, Crops, Interpolation, Jitter,
     Mean, Mixing, Normalizer, Preprocess, Region, Square, Statistics, Sums, View, Window, resize,

@@ -321,8 +321,8 @@ struct KBlock {
     last: bool,
 }
 
-/// The distance of rows in a packed block of A: an odd number of cache lines, so that the rows of a
-/// tile fall on different sets.
-pub(crate) fn panel_stride(steps: usize) -> usize {
-    (steps.div_ceil(16) | 1) * 16
+/// The distance of rows, or of matrices, of `len` floats that are used side by side: an odd number of cache
+/// lines, so that the same place in each falls on another set of a cache.
+pub(crate) fn panel_stride(len: usize) -> usize {
+    (len.div_ceil(16) | 1) * 16
 }

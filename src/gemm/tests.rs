@@ -248,27 +248,30 @@ fn nan_passes_through_relu() {
 fn check_batch([count, rows, n, k]: [usize; 4], pad: usize, seed: u64) {
     let mut rng = Rng::new(seed, &[]);
     let (a_stride, c_stride) = (k + pad, n + pad);
-    let a = draw(&mut rng, count * rows * a_stride);
-    let b = draw(&mut rng, count * k * n);
+    let (a_len, b_rows, c_len) = (rows * a_stride + 3 * pad, k + pad, rows * c_stride + pad);
+    let a = draw(&mut rng, count * a_len);
+    let b = draw(&mut rng, count * b_rows * n);
     for kernel in Kernel::all() {
         let backend = Backend::Native(kernel.isa());
-        let packed = from_rows(backend, count * k, n, &b);
+        let packed = from_rows(backend, count * b_rows, n, &b);
         let panels = packed.panels().expect("packed for a kernel of ours");
-        let mut c = vec![f32::MAX; count * rows * c_stride];
+        let mut c = vec![f32::MAX; count * c_len];
         let b_part = (panels, k, 0..panels.count());
-        gemm_batch((&a, a_stride, rows), b_part, (&mut c, c_stride));
+        gemm_batch(count, (&a, a_stride, rows), b_part, (&mut c, c_stride));
         for f in 0..count {
-            let dense: Vec<f32> = a[f * rows * a_stride..]
+            let dense: Vec<f32> = a[f * a_len..]
                 .chunks(a_stride)
                 .take(rows)
                 .flat_map(|row| &row[..k])
                 .copied()
                 .collect();
-            let alone = from_rows(backend, k, n, &b[f * k * n..(f + 1) * k * n]);
+            let alone = from_rows(backend, k, n, &b[f * b_rows * n..][..k * n]);
             let mut expected = vec![0.0; rows * n];
             gemm(&Matrix::new(&dense, rows, k), &alone, &mut expected, &Epilogue::default());
-            for (row, want) in c[f * rows * c_stride..].chunks(c_stride).zip(expected.chunks(n)) {
-                let case = (kernel.name(), count, rows, n, k, pad);
+            let case = (kernel.name(), count, rows, n, k, pad);
+            let (c, beyond) = c[f * c_len..][..c_len].split_at(rows * c_stride);
+            assert!(beyond.iter().all(|&v| v == f32::MAX), "written beyond a product: {case:?}");
+            for (row, want) in c.chunks(c_stride).zip(expected.chunks(n)) {
                 assert!(row[..n] == *want, "product {f} of {case:?}");
                 assert!(row[n..].iter().all(|&v| v == f32::MAX), "written beyond a row: {case:?}");
             }

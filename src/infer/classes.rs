@@ -245,7 +245,7 @@ impl<'a> Classes<'a> {
 }
 
 /// Whether nine of ten names are words of ImageNet's class of their index.
-fn are_imagenet(names: &[String]) -> bool {
+pub(super) fn are_imagenet(names: &[String]) -> bool {
     let known = wordnet::imagenet();
     let fits = |(name, synset): (&String, &Synset)| {
         let first = plain(name.split(',').next().unwrap_or_default());
@@ -257,7 +257,7 @@ fn are_imagenet(names: &[String]) -> bool {
 }
 
 /// A name in lower case, its words of letters and digits joined by single blanks.
-fn plain(name: &str) -> String {
+pub(super) fn plain(name: &str) -> String {
     let lower = name.to_lowercase();
     let words = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ")

@@ -7,6 +7,8 @@
 
 mod classes;
 mod classifier;
+mod dense;
+mod ensemble;
 mod error;
 mod evaluate;
 mod explain;
@@ -28,12 +30,17 @@ pub mod wordnet;
 
 pub use classes::{ClassesError, Matched, match_classes};
 pub use classifier::{Classifier, ClassifierError, MAX_INPUT_SIDE};
+pub use dense::{Dense, DenseError, dense_scales};
+pub use ensemble::{ClassMismatch, Ensemble, EnsembleError};
 pub use error::InferError;
-pub use evaluate::{Evaluation, EvaluationError, EvaluationOptions, evaluate};
+pub use evaluate::{
+    Evaluation, EvaluationError, EvaluationOptions, evaluate, evaluate_dense, evaluate_ensemble,
+};
 pub use explain::ClassMap;
 pub use layer_time::LayerTime;
 pub use model::Model;
 pub use scores::{CALIBRATION_BINS, CalibrationBin, ClassScore, Outcome, Scores, wilson};
 pub use session::{Session, activation_bytes};
 pub use stated::{class_names, preprocess};
+use topk::mean_probabilities;
 pub use topk::{Prediction, top_k, top_k_of_crops};

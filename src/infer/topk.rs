@@ -33,14 +33,23 @@ pub fn top_k(logits: &[f32], k: usize) -> Vec<Prediction> {
 /// # Panics
 /// If `classes` is zero.
 pub fn top_k_of_crops(logits: &[f32], classes: usize, k: usize) -> Vec<Prediction> {
+    let mean = mean_probabilities(logits, classes);
+    let order = descending(classes, |a, b| mean[a].total_cmp(&mean[b]));
+    let prediction = |index: usize| Prediction { index, probability: mean[index], logit: None };
+    order.into_iter().take(k).map(prediction).collect()
+}
+
+/// The softmax averaged over crops, `[classes]`; `logits` is `[crops, classes]`.
+///
+/// # Panics
+/// If `classes` is zero.
+pub(super) fn mean_probabilities(logits: &[f32], classes: usize) -> Vec<f64> {
     let rows = logits.chunks_exact(classes);
     let crops = rows.len() as f64;
     let mut mean = vec![0.0; classes];
     rows.for_each(|row| mean.iter_mut().zip(softmax(row)).for_each(|(sum, p)| *sum += p));
     mean.iter_mut().for_each(|sum| *sum /= crops);
-    let order = descending(classes, |a, b| mean[a].total_cmp(&mean[b]));
-    let prediction = |index: usize| Prediction { index, probability: mean[index], logit: None };
-    order.into_iter().take(k).map(prediction).collect()
+    mean
 }
 
 /// The numbers below `len` from the largest to the smallest; of equals the lower first.

@@ -16,16 +16,16 @@ use crate::ops::batch_norm::Statistics;
 #[derive(Clone, Debug, Default)]
 pub struct Measured {
     /// By the layer's scale.
-    layers: BTreeMap<TensorId, Moments>,
+    pub(super) layers: BTreeMap<TensorId, Moments>,
 }
 
 /// Of each channel.
 #[derive(Clone, Debug)]
-struct Moments {
-    count: f64,
-    mean: Vec<f64>,
+pub(super) struct Moments {
+    pub(super) count: f64,
+    pub(super) mean: Vec<f64>,
     /// Σ (x - mean)².
-    squares: Vec<f64>,
+    pub(super) squares: Vec<f64>,
 }
 
 impl Measured {
@@ -58,12 +58,30 @@ impl Measured {
     /// # Panics
     /// If a layer was not measured.
     pub fn rewrite(&self, network: &Network, params: &mut Params) {
-        let shortcuts = network.blocks.iter().filter_map(|block| match &block.shortcut {
-            BlockShortcut::Project(conv) => Some(conv),
-            _ => None,
-        });
-        let convs = network.blocks.iter().flat_map(|block| &block.convs).chain(shortcuts);
-        std::iter::once(&network.stem).chain(convs).for_each(|conv| self.rewrite_one(conv, params));
+        batch_norms(network).for_each(|conv| self.rewrite_one(conv, params));
+    }
+
+    /// The standard deviation of what the batch norm of `conv` gave in evaluation, over all images, pixels and
+    /// channels together: that of γ·(y-m)/√(v+ε) + β, whose moments follow from those of each channel's y.
+    ///
+    /// # Panics
+    /// If the layer was not measured.
+    pub fn deviation(&self, conv: &ConvBn, params: &Params) -> f64 {
+        let moments = self.layers.get(&conv.gamma).expect("every batch norm was measured");
+        let value = |id: TensorId, c: usize| f64::from(params.get(id)[c]);
+        let outputs: Vec<(f64, f64)> = (0..conv.out_channels)
+            .map(|c| {
+                let var = value(conv.running_var, c) + f64::from(BN_EPSILON);
+                let scale = value(conv.gamma, c) / var.sqrt();
+                let centred = moments.mean[c] - value(conv.running_mean, c);
+                let mean = scale * centred + value(conv.beta, c);
+                (mean, scale * scale * moments.squares[c] / moments.count)
+            })
+            .collect();
+        let channels = outputs.len() as f64;
+        let mean = outputs.iter().map(|(mean, _)| mean).sum::<f64>() / channels;
+        let spread = |&(own, var): &(f64, f64)| var + (own - mean) * (own - mean);
+        (outputs.iter().map(spread).sum::<f64>() / channels).sqrt()
     }
 
     fn rewrite_one(&self, conv: &ConvBn, params: &mut Params) {
@@ -83,6 +101,16 @@ impl Measured {
             params.get_mut(conv.running_var)[c] = new_var;
         }
     }
+}
+
+/// The convolutions of a network, each of which has a batch norm.
+pub(super) fn batch_norms(network: &Network) -> impl Iterator<Item = &ConvBn> {
+    let shortcuts = network.blocks.iter().filter_map(|block| match &block.shortcut {
+        BlockShortcut::Project(conv) => Some(conv),
+        _ => None,
+    });
+    let convs = network.blocks.iter().flat_map(|block| &block.convs).chain(shortcuts);
+    std::iter::once(&network.stem).chain(convs)
 }
 
 #[cfg(test)]
@@ -196,6 +224,50 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Against the outputs themselves, of a layer whose inputs are known: the first.
+    #[test]
+    fn deviations_are_those_of_the_outputs() {
+        let network = Network::new(&ModelSpec::new("resnet20", Options::default()).unwrap());
+        let (params, input) = (rescaled(&network), input(1));
+        let backend = Backend::Native(Isa::best());
+        let mut measured = Measured::default();
+        let mut learner = Learner::new(&network, backend);
+        for part in input.chunks(4 * SIDE * SIDE * 3) {
+            let images = part.len() / (SIDE * SIDE * 3);
+            learner.measure(&params, part, images, SIDE, &mut measured, &|| false).unwrap();
+        }
+        let stem = &network.stem;
+        let (weight, out) = (params.get(stem.weight), stem.out_channels);
+        let mut outputs = Vec::new();
+        let at = |n: usize, y: isize, x: isize, channel: usize| {
+            let inside = |i: isize| (0..SIDE as isize).contains(&i);
+            if !inside(y) || !inside(x) {
+                return 0.0;
+            }
+            f64::from(input[((n * SIDE + y as usize) * SIDE + x as usize) * 3 + channel])
+        };
+        for n in 0..IMAGES {
+            for (y, x) in (0..SIDE * SIDE).map(|i| ((i / SIDE) as isize, (i % SIDE) as isize)) {
+                for o in 0..out {
+                    let taps = (0..27).map(|k| {
+                        let (channel, dy, dx) = (k / 9, k / 3 % 3, k % 3);
+                        let pixel = at(n, y + dy as isize - 1, x + dx as isize - 1, channel);
+                        pixel * f64::from(weight[o * 27 + k])
+                    });
+                    let value = |id: TensorId| f64::from(params.get(id)[o]);
+                    let var = value(stem.running_var) + f64::from(BN_EPSILON);
+                    let centred = taps.sum::<f64>() - value(stem.running_mean);
+                    outputs.push(value(stem.gamma) * centred / var.sqrt() + value(stem.beta));
+                }
+            }
+        }
+        let mean = outputs.iter().sum::<f64>() / outputs.len() as f64;
+        let var = outputs.iter().map(|z| (z - mean) * (z - mean)).sum::<f64>();
+        let expected = (var / outputs.len() as f64).sqrt();
+        let found = measured.deviation(stem, &params);
+        assert!((found / expected - 1.0).abs() < 1e-5, "{found}, expected {expected}");
     }
 
     #[test]

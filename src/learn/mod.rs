@@ -3,6 +3,7 @@
 //! Nothing here knows about files or runs. A [`Learner`] takes a batch of tensors and gives loss and
 //! gradients. [`Sgd`] and [`update_ema`] change flat buffers. [`train`](crate::train) makes a run of them.
 
+mod average;
 mod backward;
 mod classifier;
 mod diverged;
@@ -16,6 +17,7 @@ mod step;
 mod tape;
 mod tree;
 
+pub use average::is_folded;
 pub(crate) use classifier::classifier_step;
 pub use diverged::NotFinite;
 pub(crate) use diverged::{finite, in_flat};

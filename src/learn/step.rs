@@ -20,12 +20,12 @@ use crate::simd::Isa;
 /// Parameters and gradients belong to the caller. The gradients are in one flat buffer, in the layout of
 /// [`Params::learnable`].
 pub struct Learner {
-    network: Network,
-    backend: Backend,
+    pub(super) network: Network,
+    pub(super) backend: Backend,
     convolutions: Convolutions,
-    isa: Isa,
-    crew: Crew,
-    tape: Option<Tape>,
+    pub(super) isa: Isa,
+    pub(super) crew: Crew,
+    pub(super) tape: Option<Tape>,
     /// Of the gradients of several micro-batches.
     tree: Tree,
     profile: Option<Profile>,
@@ -210,7 +210,12 @@ impl Learner {
     }
 
     /// Makes the tape one for `images` of `height` x `width`.
-    fn fit_tape(&mut self, images: usize, height: usize, width: usize) -> Result<(), TooSmall> {
+    pub(super) fn fit_tape(
+        &mut self,
+        images: usize,
+        height: usize,
+        width: usize,
+    ) -> Result<(), TooSmall> {
         let spec = &self.network.spec;
         assert!(spec.is_trainable(), "{spec}: training all of it is not supported");
         if !self.tape.as_ref().is_some_and(|tape| tape.fits(images, height, width)) {

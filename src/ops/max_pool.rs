@@ -287,25 +287,59 @@ impl SimdOp for BackwardRow<'_> {
 
     #[inline(always)]
     fn eval<S: Simd>(self, _: S) {
+        let Self { shape, argmax, doutput, y, dinput } = self;
+        let (channels, out_width) = (shape.channels, shape.out_width());
+        let out_ys = shape.windows(y, shape.out_height());
+        for (x, dinput) in dinput.chunks_exact_mut(channels).enumerate() {
+            let windows = Windows { shape, argmax, doutput, out_width, x, y, out_ys: &out_ys };
+            let out_xs = shape.windows(x, out_width);
+            let (groups, rest) = dinput.as_chunks_mut::<GROUP>();
+            let whole = groups.len() * GROUP;
+            for (group, sums) in groups.iter_mut().enumerate() {
+                *sums = windows.sums(&out_xs, group * GROUP);
+            }
+            for (i, sum) in rest.iter_mut().enumerate() {
+                [*sum] = windows.sums(&out_xs, whole + i);
+            }
+        }
+    }
+}
+
+/// Channels that are summed side by side.
+const GROUP: usize = 16;
+
+/// The windows over one pixel.
+struct Windows<'a> {
+    shape: &'a PoolShape,
+    argmax: &'a [u8],
+    doutput: &'a [f32],
+    out_width: usize,
+    x: usize,
+    y: usize,
+    out_ys: &'a Range<usize>,
+}
+
+impl Windows<'_> {
+    /// The gradients of `N` channels from `channel` on. Bytes beside floats: loops of a fixed length, which the
+    /// compiler makes vectors.
+    #[inline(always)]
+    fn sums<const N: usize>(&self, out_xs: &Range<usize>, channel: usize) -> [f32; N] {
         let PoolShape { channels, kernel, stride, padding, .. } = *self.shape;
-        let (out_height, out_width) = (self.shape.out_height(), self.shape.out_width());
-        for (x, dinput) in self.dinput.chunks_exact_mut(channels).enumerate() {
-            dinput.fill(0.0);
-            for out_y in self.shape.windows(self.y, out_height) {
-                for out_x in self.shape.windows(x, out_width) {
-                    let (ky, kx) =
-                        (self.y + padding - out_y * stride, x + padding - out_x * stride);
-                    let place = (ky * kernel + kx) as u8;
-                    let at = (out_y * out_width + out_x) * channels;
-                    let won = &self.argmax[at..at + channels];
-                    let gradients = &self.doutput[at..at + channels];
-                    // Bytes beside floats: left to the compiler, which vectorises it.
-                    for ((sum, &won), &gradient) in dinput.iter_mut().zip(won).zip(gradients) {
-                        *sum += if won == place { gradient } else { 0.0 };
-                    }
+        let mut sums = [0.0; N];
+        for out_y in self.out_ys.clone() {
+            for out_x in out_xs.clone() {
+                let (ky, kx) =
+                    (self.y + padding - out_y * stride, self.x + padding - out_x * stride);
+                let place = (ky * kernel + kx) as u8;
+                let at = (out_y * self.out_width + out_x) * channels + channel;
+                let won: &[u8; N] = self.argmax[at..].first_chunk().expect("channels");
+                let gradients: &[f32; N] = self.doutput[at..].first_chunk().expect("channels");
+                for ((sum, &won), &gradient) in sums.iter_mut().zip(won).zip(gradients) {
+                    *sum += if won == place { gradient } else { 0.0 };
                 }
             }
         }
+        sums
     }
 }
 

@@ -1,7 +1,7 @@
 //! A rectangle of a matrix that belongs to one task, so that tasks can share out a matrix by rows and by
 //! columns alike.
 
-use crate::simd::Simd;
+use crate::simd::{Simd, Strided};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -86,9 +86,21 @@ impl<'a> RectMut<'a> {
             "columns {column} and on of {}",
             self.columns
         );
+        assert!(N <= 8, "{N} vectors");
+        let first = self.start.wrapping_add(row * self.stride + column);
+        let places = Strided::new(first, self.stride);
         for (i, v) in values.into_iter().enumerate() {
             // SAFETY: in the rectangle (asserted), which is ours alone.
-            unsafe { s.store_ptr(v, self.start.add((row + i) * self.stride + column)) };
+            unsafe { s.store_ptr(v, places.at(i).cast_mut()) };
+        }
+    }
+
+    /// Fetches `N` vectors one below the other, the first at (`row`, `column`), which will be written to. What is
+    /// beyond the rectangle does no harm.
+    #[inline(always)]
+    pub(crate) fn fetch<S: Simd, const N: usize>(&self, s: S, row: usize, column: usize) {
+        for i in 0..N {
+            s.prefetch_write(self.start.wrapping_add((row + i) * self.stride + column));
         }
     }
 }

@@ -24,6 +24,7 @@ mod isa;
 mod neon;
 mod peak;
 mod portable;
+mod strided;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
@@ -35,6 +36,7 @@ pub use isa::{Isa, IsaError};
 pub(crate) use neon::Neon;
 pub use peak::peak_gflops;
 pub(crate) use portable::Portable;
+pub(crate) use strided::Strided;
 
 use std::ops::Range;
 
@@ -135,10 +137,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn load_strided<const N: usize>(self, src: &[f32], stride: usize) -> [Self::V; N] {
         let fits = stride <= src.len() && (N - 1) * stride + Self::LANES <= src.len();
         assert!(N <= 8 && fits, "vectors beyond the slice");
+        let places = Strided::new(src.as_ptr(), stride);
         let mut vectors = [self.splat(0.0); N];
         for (i, vector) in vectors.iter_mut().enumerate() {
             // SAFETY: the last vector is inside (asserted), so all are.
-            *vector = unsafe { self.load_ptr(src.as_ptr().add(i * stride)) };
+            *vector = unsafe { self.load_ptr(places.at(i)) };
         }
         vectors
     }
@@ -163,9 +166,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
             let fits = inside.end <= N && stride <= src.len();
             assert!(N <= 8 && fits && room >= Some(Self::LANES), "vectors beyond the slice");
         }
+        let places = Strided::new(src.as_ptr().wrapping_add(first), stride);
         let mut vectors = [self.splat(0.0); N];
         for (i, vector) in vectors.iter_mut().enumerate() {
-            let at = src.as_ptr().wrapping_add(first.wrapping_add(i * stride));
+            let at = places.at(i);
             // SAFETY: the vectors from the first to the last in `inside` are in the slice (asserted).
             *vector = unsafe { self.load_if(inside.start <= i && i < inside.end, at) };
         }
@@ -180,9 +184,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn store_strided<const N: usize>(self, v: [Self::V; N], dst: &mut [f32], stride: usize) {
         let fits = stride <= dst.len() && (N - 1) * stride + Self::LANES <= dst.len();
         assert!(N <= 8 && fits, "vectors beyond the slice");
+        let places = Strided::new(dst.as_mut_ptr(), stride);
         for (i, v) in v.into_iter().enumerate() {
             // SAFETY: the last vector is inside (asserted), so all are.
-            unsafe { self.store_ptr(v, dst.as_mut_ptr().add(i * stride)) };
+            unsafe { self.store_ptr(v, places.at(i).cast_mut()) };
         }
     }
 

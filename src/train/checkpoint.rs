@@ -7,6 +7,10 @@
 //! no time, host or path.
 //! A checksum over all of it tells a damaged file from a good one.
 
+mod head;
+
+pub use head::{Head, load_config, load_head};
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -201,20 +205,6 @@ pub fn load(path: &Path) -> Result<State, CheckpointError> {
         return Err(fields.error(PROGRESS, format!("cursor up to {images}"), &cursor.to_string()));
     }
     Ok(state)
-}
-
-/// The configuration of the run whose checkpoint is at `path`, without its numbers: they are neither read nor
-/// checked.
-///
-/// # Errors
-/// The file cannot be read, or is not a checkpoint of a run.
-pub fn load_config(path: &Path) -> Result<Config, CheckpointError> {
-    let file = TensorFile::open(path)?;
-    let fields = Fields { path, entries: file.metadata() };
-    match fields.entries.contains_key(FORMAT) {
-        true => fields.read(CONFIG),
-        false => Err(CheckpointError::NoState { path: path.to_owned() }),
-    }
 }
 
 /// batch norm's `num_batches_tracked`, which PyTorch's strict loading asks for.

@@ -5,6 +5,7 @@ use super::config::{Augment, Config, Normalize};
 use super::images::{ColourKind, SideEpochs, growing_sides};
 use super::schedule::{Schedule, Warmup, default_milestones};
 use super::settings::SETTINGS;
+use crate::model::Network;
 
 /// A setting that is impossible, or that would have no effect in this run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,7 +39,9 @@ impl Config {
             *milestones = default_milestones(total);
         }
         if !given("sides") && !self.images.sides.is_empty() {
-            self.images.sides = growing_sides(self.epochs());
+            // A recipe's sides are for its own side.
+            let own = if given("side") { Vec::new() } else { growing_sides(self.epochs()) };
+            self.images.sides = own;
         }
         if !given("micro-batch") && self.micro_batch.is_some_and(|micro| micro >= self.batch) {
             self.micro_batch = None;
@@ -123,8 +126,12 @@ impl Config {
         Ok(())
     }
 
-    /// That all parameters that the run trains can be trained.
+    /// That all parameters that the run trains can be trained, and that images are large enough.
     fn check_network(&self) -> Result<(), ConfigError> {
+        let least = self.spec().map_or(1, |spec| Network::new(&spec).min_side());
+        if self.side < least {
+            return self.refuse("side", format!("{least} px or more for {}", self.arch));
+        }
         let trainable = self.is_frozen() || self.spec().map_or(true, |spec| spec.is_trainable());
         if trainable {
             return Ok(());
@@ -220,7 +227,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Options;
+    use crate::model::{Downsample, ModelSpec, Options};
     use crate::train::{CropKind, Length, Recipe};
 
     fn config(recipe: Recipe) -> Config {
@@ -269,6 +276,25 @@ mod tests {
             let text = config.validate().unwrap_err().to_string();
             assert!(text.starts_with(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn a_side_that_is_given_is_that_of_all_epochs() {
+        let with = |given: &'static str| {
+            let mut config = config(Recipe::FastImagenet);
+            config.side = 64;
+            config.settle(|name| name == given);
+            config
+        };
+        assert_eq!(with("side").sides_and_steps(), [(64, with("side").total_steps())]);
+        assert_eq!(with("lr").sides_and_steps().len(), 3, "the recipe's");
+        // Four halvings by pools leave nothing of 7 pixels.
+        let options = Options { downsample: Some(Downsample::MaxPool), ..Options::default() };
+        let mut config = Recipe::FastCifar.config(&ModelSpec::new("plain18", options).unwrap());
+        (config.data.train_images, config.side) = (50_000, 7);
+        config.settle(|name| name == "side");
+        let text = config.check().unwrap_err().to_string();
+        assert!(text.contains("px or more for plain18, found 7"), "{text}");
     }
 
     #[test]

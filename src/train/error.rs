@@ -40,7 +40,7 @@ pub enum RunError {
     /// A checkpoint cannot be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// `metrics.jsonl` cannot be read or written.
+    /// `metrics.jsonl` or `result.json` cannot be read or written.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
     /// The run's folder cannot be used.

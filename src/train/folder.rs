@@ -1,16 +1,14 @@
 //! A run's folder: one process at a time, and nothing in it that is no run's.
 //!
 //! The folder is locked before anything in it is read: two processes would write over each other's
-//! checkpoints. The lock is the operating system's on a file that stays in the folder, so it ends with
-//! its process, however that ends, and is never stale. A folder in which no run was begun is left as it
-//! was found.
+//! checkpoints. A folder in which no run was begun is left as it was found.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::RunError;
-use crate::runtime::{is_at, is_partial};
+use crate::runtime::{FolderLock, LOCK, LockError, is_partial};
 
 /// The name of a run's checkpoint in its folder.
 pub const LAST: &str = "last.safetensors";
@@ -20,17 +18,16 @@ pub const BEST: &str = "best.safetensors";
 pub const METRICS: &str = "metrics.jsonl";
 /// The name of the page with the curves.
 pub const REPORT: &str = "report.html";
-/// The name of the file that is locked.
-const LOCK: &str = ".lock";
+/// The name of the result for scripts.
+pub const RESULT: &str = "result.json";
 
 /// A run's folder, held until it is dropped.
 #[derive(Debug)]
 pub(super) struct RunFolder {
     path: PathBuf,
-    _lock: File,
-    /// Folders made for it, outermost first, and whether its lock was; removed unless a run begins.
+    lock: FolderLock,
+    /// Folders made for it, outermost first; removed, and its lock if that was made, unless a run begins.
     made: Vec<PathBuf>,
-    made_lock: bool,
     begun: bool,
 }
 
@@ -51,27 +48,12 @@ impl RunFolder {
             path.ancestors().take_while(missing).map(Path::to_owned).collect();
         made.reverse();
         fs::create_dir_all(path).map_err(failed("create"))?;
-        let file = path.join(LOCK);
-        let made_lock = match fs::symlink_metadata(&file) {
-            // Opening a pipe would wait for ever.
-            Ok(found) if !found.is_file() => {
-                let reason = io::Error::other(".lock is not a regular file");
-                return Err(failed("lock")(reason));
-            }
-            found => found.is_err(),
-        };
-        let lock = File::options().create(true).append(true).open(&file).map_err(failed("lock"))?;
-        match lock.try_lock() {
-            // Whoever had it may have removed it with the folder.
-            Ok(()) if is_at(&lock, &file) => {}
-            Ok(()) | Err(TryLockError::WouldBlock) => {
-                return Err(RunError::InUse { path: path.to_owned() });
-            }
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
-            Err(TryLockError::Error(error)) => return Err(failed("lock")(error)),
-        }
+        let lock = FolderLock::take(path).map_err(|error| match error {
+            LockError::Held => RunError::InUse { path: path.to_owned() },
+            LockError::Io(reason) => failed("lock")(reason),
+        })?;
         let begun = path.join(LAST).is_file();
-        let folder = Self { path: path.to_owned(), _lock: lock, made, made_lock, begun };
+        let folder = Self { path: path.to_owned(), lock, made, begun };
         // What came into it meanwhile.
         check_contents(path)?;
         Ok(folder)
@@ -103,7 +85,7 @@ impl Drop for RunFolder {
         if self.begun {
             return;
         }
-        if self.made_lock {
+        if self.lock.made_its_file() {
             let _ = fs::remove_file(self.file(LOCK));
         }
         // Only empty folders can be removed.

@@ -39,7 +39,7 @@ pub struct EpochMetrics {
     pub seconds: Option<f64>,
 }
 
-/// `metrics.jsonl` cannot be read or written.
+/// `metrics.jsonl` or `result.json` cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: cannot {action}: {reason}", path.display())]
 #[non_exhaustive]

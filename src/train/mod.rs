@@ -3,6 +3,7 @@
 //! A run is a pure function of its [`Config`]. Its progress so far is a [`State`], all of which is in a
 //! checkpoint.
 
+mod average;
 pub mod checkpoint;
 mod checks;
 mod config;
@@ -14,6 +15,7 @@ mod finetune;
 mod folder;
 mod image_settings;
 mod images;
+mod measured;
 mod memory;
 mod metrics;
 mod plan;
@@ -22,23 +24,26 @@ mod recipe;
 mod recipes;
 #[cfg(feature = "cli")]
 mod report;
+mod result;
 mod run;
 mod schedule;
 mod setting;
 mod settings;
 mod spelled;
 mod state;
+mod stored;
 mod trainer;
 mod values;
 
 pub use crate::runtime::{INTERRUPTED, Interrupt};
+pub use average::{AverageError, average_batch_norm};
 pub use checkpoint::CheckpointError;
 pub use checks::ConfigError;
 pub use config::{Augment, Config, DataInfo, Freeze, Length, NUMERICS, Normalize};
 pub use data::TrainData;
 pub use error::RunError;
 pub use finetune::{StartError, StartingWeights};
-pub use folder::{BEST, LAST, METRICS, REPORT};
+pub use folder::{BEST, LAST, METRICS, REPORT, RESULT};
 pub use images::{ColourKind, CropKind, Images, LEAST_AREA, SideEpochs};
 pub use metrics::{EpochMetrics, Metrics, MetricsError, append_metrics, cut_metrics, read_metrics};
 pub use plan::Plan;
@@ -46,6 +51,7 @@ pub use profile::profile_steps;
 pub use recipe::{Recipe, UnknownRecipe};
 #[cfg(feature = "cli")]
 pub use report::{ReportError, write_report};
+pub use result::{Measurement, RunResult};
 pub use run::{Observer, Outcome, Run, RunOptions};
 pub use schedule::{
     ERROR_WINDOW, LearningRate, Schedule, ScheduleState, UnknownSchedule, Warmup,
@@ -54,4 +60,5 @@ pub use schedule::{
 pub use setting::{Heading, Setting};
 pub use settings::SETTINGS;
 pub use state::{Best, InferenceInfo, Progress, State};
+pub use stored::{RunStatus, StoredRun};
 pub use trainer::{StepReport, Validation};

@@ -15,12 +15,13 @@ use super::error::RunError;
 use super::finetune::{Backbone, Frozen, StartError, StartingWeights};
 #[cfg(feature = "cli")]
 use super::folder::REPORT;
-use super::folder::{BEST, LAST, METRICS, RunFolder};
+use super::folder::{BEST, LAST, METRICS, RESULT, RunFolder};
 use super::images::ColourKind;
 use super::memory;
 use super::metrics::{EpochMetrics, append_metrics, cut_metrics};
 #[cfg(feature = "cli")]
 use super::report::write_report;
+use super::result::RunResult;
 use super::state::{Best, State};
 use super::trainer::{StepReport, Trainer, Validated, Validation};
 use crate::gemm::Backend;
@@ -271,6 +272,8 @@ impl<'a> Run<'a> {
                 self.save()?;
             }
         }
+        // A run of an early version has none, and one that was killed just before may have an older one.
+        self.write_result()?;
         self.write_report(observer);
         Ok(Outcome::Finished)
     }
@@ -342,6 +345,7 @@ impl<'a> Run<'a> {
         }
         self.epochs.push(metrics);
         if saving {
+            self.write_result()?;
             self.write_report(observer);
         }
         if let Some(metrics) = self.epochs.last() {
@@ -368,6 +372,11 @@ impl<'a> Run<'a> {
         save(self.state(), &self.path(LAST), self.storage)?;
         self.saved = Instant::now();
         Ok(())
+    }
+
+    fn write_result(&self) -> Result<(), RunError> {
+        let result = RunResult::of(self.state(), &self.epochs);
+        Ok(result.write(&self.path(RESULT), self.storage)?)
     }
 
     /// A library without the feature `cli` draws no charts.

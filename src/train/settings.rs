@@ -28,6 +28,13 @@ pub static SETTINGS: &[Setting] = &[
     }),
     Setting::shown("test images", "data", |c| c.data.test.then(|| c.data.val_images.to_string())),
     Setting::shown("side", "side", |c| Some(c.side.to_string()))
+        .flag(
+            Heading::Images,
+            "N",
+            "Side in pixels of the squares that the network sees, in training and in validation; images are resized in \
+             proportion [default: 224, CIFAR networks 32; with --weights that of the weights]",
+            |c, text| put(&mut c.side, parse(text, "a whole number")),
+        )
         .valid("1 to 16384 px", |c| (1..=16_384).contains(&c.side)),
     Setting::shown("numerics", "numerics", |c| (c.numerics != 1).then(|| c.numerics.to_string())),
     Setting::shown("initial weights", "initial", |c| c.initial.clone()),

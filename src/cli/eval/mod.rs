@@ -1,15 +1,22 @@
 //! `resnet-cpu eval`: how good is this network on these labelled images?
 
+mod average;
+mod networks;
 mod page;
 mod progress;
 mod results;
+mod views;
 
 use clap::ValueEnum;
 use indicatif::HumanCount;
 use resnet_cpu::data::{self, Dataset, Labelled, Split, demo, open_split};
-use resnet_cpu::infer::{Classifier, EvaluationError, EvaluationOptions, evaluate, match_classes};
+use resnet_cpu::infer::{
+    DenseError, Evaluation, EvaluationError, EvaluationOptions, evaluate_dense, evaluate_ensemble,
+    match_classes,
+};
 use resnet_cpu::runtime::Watch;
 use resnet_cpu::weights::DataSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::bad_images::{self, BadImageArgs, OnBadImage};
@@ -18,9 +25,11 @@ use super::classifier::{ClassifierArgs, Weights, check_batch, say};
 use super::error::CliError;
 use super::limits::{LimitArgs, advice};
 use super::machine::Machine;
-use super::weights::Offer;
+use average::{AverageArgs, Training};
+use networks::Networks;
 use progress::Progress;
 use results::Results;
+use views::{ViewArgs, Views};
 
 /// Mistakes that the page shows.
 const MISTAKES: usize = 24;
@@ -35,8 +44,17 @@ pub(super) struct Args {
     /// Which images of the data [default: val, else test, else all]
     #[arg(long, value_enum, value_name = "SPLIT")]
     split: Option<SplitName>,
+    /// Weights: a safetensors or PyTorch file, or a name of published ones, which are fetched once (see
+    /// `resnet-cpu weights`). Of several, with commas between them, the probabilities are averaged
+    /// [default: $RESNET_CPU_WEIGHTS, else the newest runs/*/best.safetensors]
+    #[arg(short, long, value_name = "FILE|NAME,..")]
+    weights: Option<OsString>,
     #[command(flatten)]
     classifier: ClassifierArgs,
+    #[command(flatten)]
+    views: ViewArgs,
+    #[command(flatten)]
+    average: AverageArgs,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -49,10 +67,10 @@ pub(super) struct Args {
     limits: LimitArgs,
     #[command(flatten)]
     cache: CacheArgs,
-    /// Crops per batch; the default is that of a run's validation. It changes speed and memory, and at
-    /// most the last digits of results
-    #[arg(short, long, value_name = "N", default_value_t = EvaluationOptions::default().batch as u32, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
-    batch: u32,
+    /// Crops per batch. It changes speed and memory, and at most the last digits of results [default: 64,
+    /// that of a run's validation]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    batch: Option<u32>,
     /// Print all notes
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
@@ -74,9 +92,12 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     if let Some(page) = &args.html {
         check_page(page)?;
     }
-    let weights = args.classifier.read(Offer::No, machine)?;
+    args.views.check(args.classifier.of_crop(), args.batch)?;
+    let mut weights = networks::read(args.weights.as_deref(), &args.classifier, machine)?;
+    args.average.check(&weights)?;
+    let first = &mut weights[0];
     if args.data.is_none() {
-        check_demo(&weights)?;
+        check_demo(first)?;
     }
     let progress = Progress::begin(machine)?;
     let split = args.split.map(SplitName::split);
@@ -92,39 +113,72 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         kind,
         classes,
         data.class_names(),
-        weights.file.spec().classes,
-        weights.names.as_deref(),
-        weights.file.data_set() == Some(DataSet::ImageNet),
+        first.file.spec().classes,
+        first.names.as_deref(),
+        first.file.data_set() == Some(DataSet::ImageNet),
     );
     let matched = matched.map_err(|error| CliError::failed(format!("{shown}: {error}")))?;
     notes.extend(matched.notes);
-    let classifier = args.classifier.classifier(weights, data.pad(), machine, &mut notes)?;
-    say(notes, args.verbose, machine);
-    let options = EvaluationOptions {
-        batch: args.batch as usize,
-        skip_bad: args.bad_images.on_bad_image == OnBadImage::Skip,
-        mistakes: if args.html.is_some() { MISTAKES } else { 0 },
+    let training = Training {
+        data: args.data.as_deref(),
+        pad: data.pad(),
+        limits,
+        cache: &cache,
+        args: &args.classifier,
+        machine,
+        progress: &progress,
     };
-    let crops = classifier.crops().count();
-    let inputs = options.images_a_batch(classifier.crops()).min(data.len()) * crops;
-    check_batch(args.batch, inputs, &classifier, machine)?;
-
-    let found = evaluate(&classifier, &*data, &matched.indices, &options, &progress);
-    progress.end();
-    let found = found.map_err(|error| failure(error, &progress))?;
+    let averaged = args.average.apply(first, &training, &mut notes)?;
+    let networks = Networks::new(weights, &args.classifier, data.pad(), machine, &mut notes)?;
+    let views = args.views.of(networks.ensemble.classifiers(), &mut notes);
+    let ensemble = networks.ensemble.with_crops(args.views.crops());
+    let networks = Networks { ensemble, ..networks };
+    say(notes, args.verbose, machine);
+    let found = measure(args, (&networks, &views), &*data, &matched.indices, machine, &progress)?;
+    if let Some(averaged) = averaged {
+        averaged.write(machine)?;
+    }
     let reason = |error: &data::Error| format!("{error}{}", advice(error));
     let skipped: Vec<String> = found.skipped.iter().map(reason).collect();
     bad_images::list(&skipped, machine);
-    let results = Results { found: &found, classifier: &classifier, split };
+    let results = Results { found: &found, networks: &networks, views: &views, split };
     if args.json {
         results.print_json()?;
     } else {
         results.print_text()?;
     }
     match &args.html {
-        Some(path) => write_page(path, &shown, &results, &*data, &classifier, &progress),
+        Some(path) => write_page(path, &shown, &results, &*data, &progress),
         None => Ok(()),
     }
+}
+
+/// Measures the networks by their views on `data`, whose classes are those of the networks with these `indices`.
+fn measure(
+    args: &Args,
+    (networks, views): (&Networks, &Views),
+    data: &dyn Dataset,
+    indices: &[usize],
+    machine: &Machine,
+    progress: &Progress,
+) -> Result<Evaluation, CliError> {
+    let default = EvaluationOptions::default();
+    let options = EvaluationOptions {
+        batch: args.batch.map_or(default.batch, |batch| batch as usize),
+        skip_bad: args.bad_images.on_bad_image == OnBadImage::Skip,
+        mistakes: if args.html.is_some() { MISTAKES } else { 0 },
+    };
+    let ensemble = &networks.ensemble;
+    let found = match views {
+        Views::Crops(crops) => {
+            let inputs = options.images_a_batch(*crops).min(data.len()) * crops.count();
+            check_batch(options.batch as u32, inputs, ensemble.classifiers(), machine)?;
+            evaluate_ensemble(ensemble, data, indices, &options, progress)
+        }
+        Views::Dense(scales) => evaluate_dense(ensemble, scales, data, indices, &options, progress),
+    };
+    progress.end();
+    found.map_err(|error| failure(error, progress))
 }
 
 /// Writes the page to `path`.
@@ -133,10 +187,9 @@ fn write_page(
     shown: &str,
     results: &Results,
     data: &dyn Dataset,
-    classifier: &Classifier,
     progress: &Progress,
 ) -> Result<(), CliError> {
-    let title = format!("{} on {shown}", classifier.model().network().spec.name);
+    let title = format!("{} on {shown}", results.networks.arch());
     let page = page::page(&title, results, data).map_err(|error| data_failure(error, progress))?;
     progress.check()?;
     page::write(path, &page)
@@ -171,6 +224,10 @@ fn check_demo(weights: &Weights) -> Result<(), CliError> {
 fn failure(error: EvaluationError, progress: &Progress) -> CliError {
     match error {
         EvaluationError::Data(error) => data_failure(error, progress),
+        EvaluationError::Dense {
+            error: DenseError::TooLarge { .. } | DenseError::Memory { .. },
+            ..
+        } => CliError::failed(format!("{error} (see --scales)")),
         _ => CliError::failed(error),
     }
 }

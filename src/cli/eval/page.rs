@@ -36,6 +36,7 @@ h1 { font-size: 1.5rem; margin: 0; overflow-wrap: anywhere; } h2 { font-size: 1.
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .2rem .8rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--soft); font-weight: 500; } .text { text-align: left; }
+.headline td:last-child { white-space: normal; }
 .matrix th, .matrix td { padding: 0 .2rem; border: 1px solid var(--line); font-size: .75rem; height: 1.5rem;
   min-width: 1.5rem; text-align: center; }
 .matrix thead th { vertical-align: bottom; height: auto; padding: .35rem 0; }
@@ -62,10 +63,13 @@ pub(super) fn page(title: &str, results: &Results, data: &dyn Dataset) -> Result
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
          <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n\
-         <p class=\"soft\">{} images, {} crop{}{}</p>\n<table>\n",
+         <p class=\"soft\">{} images, {}{}{}</p>\n<table class=\"headline\">\n",
         results.split,
-        results.classifier.crops().count(),
-        if results.classifier.crops().count() == 1 { "" } else { "s, probabilities averaged" },
+        results.views,
+        match results.networks.paths.len() {
+            1 => String::new(),
+            n => format!("; probabilities of {n} networks averaged"),
+        },
         match results.found.skipped.len() {
             0 => String::new(),
             n => format!("; {n} images that cannot be read are left out"),

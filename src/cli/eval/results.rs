@@ -1,8 +1,8 @@
 //! What `eval` prints: a few lines, or an object of JSON (`docs/eval.schema.json`).
 
 use indicatif::HumanCount;
-use resnet_cpu::data::{Crops, Split};
-use resnet_cpu::infer::{ClassScore, Classifier, Evaluation, wilson};
+use resnet_cpu::data::Split;
+use resnet_cpu::infer::{ClassScore, Evaluation, wilson};
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 use std::io::Write;
@@ -10,6 +10,8 @@ use std::io::Write;
 use super::super::error::CliError;
 use super::super::limits::reason;
 use super::super::output::{one_line, write_json};
+use super::networks::Networks;
+use super::views::Views;
 
 /// Classes up to which the confusion matrix is printed: 16 million numbers.
 const MATRIX: usize = 4096;
@@ -20,7 +22,8 @@ const LISTED: usize = 5;
 /// What was found, and of what.
 pub(super) struct Results<'a> {
     pub(super) found: &'a Evaluation,
-    pub(super) classifier: &'a Classifier,
+    pub(super) networks: &'a Networks,
+    pub(super) views: &'a Views,
     pub(super) split: Split,
 }
 
@@ -35,12 +38,20 @@ struct Report<'a> {
     top5_ci: [f64; 2],
     loss: f64,
     ece: f64,
-    arch: &'a str,
+    arch: String,
+    networks: Vec<Network<'a>>,
     split: String,
     crops: &'static str,
     skipped: Vec<Skipped>,
     per_class: Vec<Class<'a>>,
     confusion: Option<Matrix<'a>>,
+}
+
+#[derive(Serialize)]
+struct Network<'a> {
+    weights: String,
+    arch: &'a str,
+    scales: Option<&'a [usize]>,
 }
 
 #[derive(Serialize)]
@@ -77,9 +88,14 @@ impl Serialize for Matrix<'_> {
 }
 
 impl Results<'_> {
+    /// Name of class `index`, if it is known.
+    fn label(&self, index: usize) -> Option<&str> {
+        self.networks.ensemble.first().label(index)
+    }
+
     /// Name of class `index`, else its number; in one line.
     pub(super) fn name(&self, index: usize) -> String {
-        self.classifier.label(index).map_or_else(|| format!("class {index}"), one_line)
+        self.label(index).map_or_else(|| format!("class {index}"), one_line)
     }
 
     /// The classes that have images, the least accurate first; of equals the ones with more images.
@@ -107,7 +123,7 @@ impl Results<'_> {
         let Evaluation { scores, skipped, .. } = self.found;
         let class = |(index, class): (usize, &ClassScore)| Class {
             index,
-            label: self.classifier.label(index),
+            label: self.label(index),
             images: class.images,
             correct: class.correct,
             accuracy: class.accuracy(),
@@ -115,6 +131,13 @@ impl Results<'_> {
         let skipped = skipped.iter().map(|error| Skipped {
             image: error.path().to_string_lossy().into_owned(),
             error: reason(error),
+        });
+        let classifiers = self.networks.ensemble.classifiers();
+        let networks = classifiers.zip(&self.networks.paths).enumerate();
+        let networks = networks.map(|(i, (classifier, path))| Network {
+            weights: path.to_string_lossy().into_owned(),
+            arch: &classifier.model().network().spec.name,
+            scales: self.views.scales(i),
         });
         let report = Report {
             images: scores.images(),
@@ -125,12 +148,10 @@ impl Results<'_> {
             top5_ci: wilson(scores.in_top5(), scores.images()),
             loss: scores.loss(),
             ece: scores.calibration_error(),
-            arch: &self.classifier.model().network().spec.name,
+            arch: self.networks.arch(),
+            networks: networks.collect(),
             split: self.split.to_string(),
-            crops: match self.classifier.crops() {
-                Crops::Center => "center",
-                Crops::Ten => "ten",
-            },
+            crops: self.views.name(),
             skipped: skipped.collect(),
             per_class: scores.per_class().iter().enumerate().map(class).collect(),
             confusion: (scores.per_class().len() <= MATRIX).then_some(Matrix(self.found)),

@@ -8,13 +8,14 @@ mod names;
 mod npy;
 mod picture;
 
+use clap::ValueEnum;
 use resnet_cpu::data::{self, Crops, Limits, RgbImage};
 use resnet_cpu::infer::{Classifier, InferError, Session};
 use resnet_cpu::runtime::Unwatched;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::classifier::{ClassifierArgs, check_batch, say};
+use super::classifier::{ClassifierArgs, TEN_CROPS, check_batch, say};
 use super::error::CliError;
 use super::layer_times::print_warm_layer_times;
 use super::limits::{LimitArgs, reason};
@@ -30,8 +31,15 @@ pub(super) struct Args {
     /// stdin
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
+    /// Weights: a safetensors or PyTorch file, or a name of published ones, which are fetched once (see
+    /// `resnet-cpu weights`) [default: $RESNET_CPU_WEIGHTS, else the newest runs/*/best.safetensors]
+    #[arg(short, long, value_name = "FILE|NAME")]
+    weights: Option<PathBuf>,
     #[command(flatten)]
     classifier: ClassifierArgs,
+    /// Crops of each image that the network sees; the probabilities of several are averaged
+    #[arg(long, value_enum, default_value_t)]
+    crops: CropsName,
     /// How many classes to print for each image [default: 5]
     #[arg(short = 'k', long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     top: Option<u32>,
@@ -66,6 +74,15 @@ pub(super) struct Args {
     verbose: bool,
 }
 
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum CropsName {
+    /// The centre
+    #[default]
+    Center,
+    /// The four corners and the centre, each also mirrored
+    Ten,
+}
+
 /// Whether the path means stdin.
 fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
@@ -82,19 +99,26 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         embed::check_file(file)?;
     }
     let offer = if args.yes { Offer::Allowed } else { Offer::Ask };
-    let weights = args.classifier.read(offer, machine)?;
-    let mut notes = Vec::new();
-    let classifier = args.classifier.classifier(weights, None, machine, &mut notes)?;
-    if args.explain.is_some() && classifier.crops() != Crops::Center {
+    if args.explain.is_some() && args.crops != CropsName::Center {
         return Err(CliError::usage(
             "--explain shows what the network saw in one crop: it does not go with --crops ten",
         ));
     }
+    let weights = args.classifier.read(args.weights.as_deref(), offer, machine)?;
+    let mut notes = Vec::new();
+    let classifier = args.classifier.classifier(weights, None, machine, &mut notes)?;
+    let classifier = match args.crops {
+        CropsName::Center => classifier,
+        CropsName::Ten => {
+            notes.push(TEN_CROPS.to_owned());
+            classifier.with_crops(Crops::Ten)
+        }
+    };
     let found = find(args, &mut notes)?;
     say(notes, args.verbose, machine);
     let crops = classifier.crops().count();
     let images = (args.batch as usize / crops).max(1);
-    check_batch(args.batch, images.min(found.len()) * crops, &classifier, machine)?;
+    check_batch(args.batch, images.min(found.len()) * crops, [&classifier], machine)?;
 
     let limits = args.limits.limits();
     if args.embed {

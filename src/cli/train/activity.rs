@@ -14,16 +14,16 @@ use super::progress::bar;
 const LINES: Duration = Duration::from_secs(5);
 
 /// Shows scanning and reading on stderr, and ends it when a signal comes.
-pub(super) struct Activity<'a> {
+pub(in crate::cli) struct Activity<'a> {
     machine: &'a Machine,
     bar: Option<ProgressBar>,
     said: Mutex<Instant>,
-    pub(super) interrupt: Interrupt,
+    pub(in crate::cli) interrupt: Interrupt,
 }
 
 impl<'a> Activity<'a> {
     /// Catches signals from now on.
-    pub(super) fn begin(machine: &'a Machine) -> Result<Self, CliError> {
+    pub(in crate::cli) fn begin(machine: &'a Machine) -> Result<Self, CliError> {
         let interrupt = Interrupt::catch(|| {
             print_line(
                 "interrupted: saving the run if it has started, then stopping; interrupt again to stop at once",
@@ -34,15 +34,21 @@ impl<'a> Activity<'a> {
         Ok(Self { machine, bar, said, interrupt })
     }
 
+    /// The same with a bar of its own, for what comes after that of this one has ended.
+    pub(in crate::cli) fn again(&self) -> Self {
+        let (bar, said) = (bar(self.machine, 0), Mutex::new(Instant::now()));
+        Self { machine: self.machine, bar, said, interrupt: self.interrupt.clone() }
+    }
+
     /// Removes the bar.
-    pub(super) fn end(&self) {
+    pub(in crate::cli) fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
     }
 
     /// An error if a signal has come.
-    pub(super) fn check(&self) -> Result<(), CliError> {
+    pub(in crate::cli) fn check(&self) -> Result<(), CliError> {
         if self.stopped() {
             Err(CliError::failed("interrupted; nothing was saved"))
         } else {

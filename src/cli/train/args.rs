@@ -62,42 +62,50 @@ pub(in crate::cli) struct Args {
     #[command(flatten)]
     pub(super) cache: CacheArgs,
     #[command(flatten)]
-    settings: SettingArgs,
+    pub(super) settings: SettingArgs,
 }
 
 impl Args {
-    /// Training images to hold out.
-    pub(super) fn held_out(&self) -> Result<u64, CliError> {
-        let Some((_, text)) =
-            self.settings.0.iter().find(|(setting, _)| setting.name == "val-split")
-        else {
-            return Ok(0);
-        };
-        text.parse().map_err(|_| {
-            CliError::usage(format!("--val-split: expected a whole number, found {text}"))
-        })
-    }
-
     /// Whether the backbone is to be frozen.
     pub(super) fn is_frozen(&self) -> bool {
         let backbone = |text: &str| text.eq_ignore_ascii_case(&Freeze::Backbone.to_string());
         self.settings.0.iter().any(|(setting, text)| setting.name == "freeze" && backbone(text))
     }
-
-    /// Changes the recipe's configuration as the flags say.
-    pub(super) fn apply(&self, config: &mut Config) -> Result<(), CliError> {
-        let given = &self.settings.0;
-        for (setting, text) in given {
-            let wrong = |reason| CliError::usage(format!("--{}: {reason}", setting.name));
-            setting.set(config, text).map_err(wrong)?;
-        }
-        config.settle(|name| given.iter().any(|(setting, _)| setting.name == name));
-        Ok(())
-    }
 }
 
 /// The settings that were given as flags, in the order of the table.
-struct SettingArgs(Vec<(&'static Setting, String)>);
+pub(in crate::cli) struct SettingArgs(Vec<(&'static Setting, String)>);
+
+impl SettingArgs {
+    /// Whether the flag was given.
+    pub(in crate::cli) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(setting, _)| setting.name == name)
+    }
+
+    /// The whole number that a flag gives, if it is given.
+    pub(in crate::cli) fn number(&self, name: &str) -> Result<Option<u64>, CliError> {
+        let Some((_, text)) = self.0.iter().find(|(setting, _)| setting.name == name) else {
+            return Ok(None);
+        };
+        let wrong = |_| CliError::usage(format!("--{name}: expected a whole number, found {text}"));
+        text.parse().map(Some).map_err(wrong)
+    }
+
+    /// Training images to hold out.
+    pub(in crate::cli) fn held_out(&self) -> Result<u64, CliError> {
+        Ok(self.number("val-split")?.unwrap_or(0))
+    }
+
+    /// Changes the recipe's configuration as the flags say.
+    pub(in crate::cli) fn apply(&self, config: &mut Config) -> Result<(), CliError> {
+        for (setting, text) in &self.0 {
+            let wrong = |reason| CliError::usage(format!("--{}: {reason}", setting.name));
+            setting.set(config, text).map_err(wrong)?;
+        }
+        config.settle(|name| self.has(name));
+        Ok(())
+    }
+}
 
 /// Flags that cannot be given together.
 const CONFLICTS: [(&str, &[&str]); 2] =
@@ -155,7 +163,7 @@ impl FromArgMatches for SettingArgs {
     }
 }
 
-fn parse_minutes(text: &str) -> Result<Duration, String> {
+pub(in crate::cli) fn parse_minutes(text: &str) -> Result<Duration, String> {
     text.parse()
         .ok()
         .and_then(|minutes: f64| Duration::try_from_secs_f64(60.0 * minutes).ok())

@@ -1,7 +1,8 @@
 //! `resnet-cpu train`: from images to weights.
 
-mod activity;
-mod args;
+pub(super) mod activity;
+pub(super) mod args;
+pub(super) mod data;
 mod origin;
 pub(super) mod progress;
 mod result;
@@ -9,7 +10,7 @@ mod result;
 pub(super) use args::Args;
 
 use indicatif::{DecimalBytes, HumanCount};
-use resnet_cpu::data::{self, Kind, Scan, Wanted};
+use resnet_cpu::data::Kind;
 use resnet_cpu::model::Options;
 use resnet_cpu::runtime::Disk;
 use resnet_cpu::simd::peak_gflops;
@@ -20,12 +21,12 @@ use resnet_cpu::train::{
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::bad_images::{self, OnBadImage};
 use super::error::CliError;
 use super::limits::advice;
 use super::machine::Machine;
 use super::step_times::{self, Timed};
 use activity::Activity;
+use data::{Asked, data_failure, data_name};
 use origin::Origin;
 use progress::{Progress, duration};
 
@@ -36,32 +37,23 @@ const SMALL: usize = 64;
 const PHOTOGRAPHS: &str = "resnet18";
 
 /// Where runs are, unless `--out` says otherwise.
-const RUNS: &str = "runs";
+pub(super) const RUNS: &str = "runs";
 
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     if let Some(arch) = &args.arch {
         args.network.spec(arch)?;
     }
-    let held_out = args.held_out()?;
+    let held_out = args.settings.held_out()?;
     let activity = Activity::begin(machine)?;
     let origin = Origin::find(args, machine)?;
-    let (path, limits) = (args.data.as_deref(), args.limits.limits());
-    let cache = args.cache.cache();
-    let wanted = Wanted { whole: held_out > 0, test: false };
-    let splits = data::open_as(path, wanted, limits, &cache, &activity);
-    let mut splits = splits.map_err(|error| data_failure(error, &activity))?;
-    activity.check()?;
-    machine.note_itself();
-    splits.notes.iter().for_each(|note| machine.note(note));
-    if args.bad_images.on_bad_image == OnBadImage::Skip {
-        let scan = Scan { cache: &cache, watch: &activity };
-        let (good, bad) = scan.leave_out(splits).map_err(|error| data_failure(error, &activity))?;
-        bad_images::list(&bad, machine);
-        splits = good;
-    }
-    let data = TrainData::new(splits, held_out)
-        .map_err(|error| CliError::usage(format!("--val-split: {error}")))?
-        .remembered_in(cache);
+    let asked = Asked {
+        path: args.data.as_deref(),
+        held_out,
+        limits: args.limits.limits(),
+        cache: args.cache.cache(),
+        on_bad_image: args.bad_images.on_bad_image,
+    };
+    let data = asked.open(machine, &activity)?;
     let (recipe, config) = configure(args, &origin, &data)?;
     let out = args.out.clone().or(origin.folder().map(Path::to_owned));
     let out = out.unwrap_or_else(|| default_out(args, &config));
@@ -117,7 +109,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
 }
 
 /// 0.9123 to `91.23 %`.
-fn percent(fraction: f64) -> String {
+pub(super) fn percent(fraction: f64) -> String {
     format!("{:.2} %", 100.0 * fraction)
 }
 
@@ -147,14 +139,14 @@ fn configure(args: &Args, origin: &Origin, data: &TrainData) -> Result<(Config, 
     origin.fit(&mut config);
     config.fit_finetuning(args.is_frozen(), data.train.may_flip());
     let mut changed = config.clone();
-    args.apply(&mut changed)?;
+    args.settings.apply(&mut changed)?;
     changed.validate().map_err(CliError::usage)?;
     config.settle(|_| false);
     Ok((config, changed))
 }
 
 /// What a run is, in short: recipe, network, data, and the settings that are not the recipe's.
-fn changes(config: &Config, recipe: &Config) -> Vec<(&'static str, String)> {
+pub(super) fn changes(config: &Config, recipe: &Config) -> Vec<(&'static str, String)> {
     let short = ["recipe", "arch", "classes", "data", "training images", "validation images"];
     let said = |name: &str| short.contains(&name) || name == "test images";
     let fields = config.fields().into_iter().filter(|(name, _)| said(name));
@@ -162,7 +154,7 @@ fn changes(config: &Config, recipe: &Config) -> Vec<(&'static str, String)> {
     fields.chain(changed).collect()
 }
 
-fn print_settings(settings: &[(&'static str, String)], machine: &Machine) {
+pub(super) fn print_settings(settings: &[(&'static str, String)], machine: &Machine) {
     for (name, value) in settings {
         machine.note(&format!("{name:<17} = {value}"));
     }
@@ -187,16 +179,6 @@ fn default_out(args: &Args, config: &Config) -> PathBuf {
     }
     parts.push(config.arch.clone());
     Path::new(RUNS).join(parts.join("-"))
-}
-
-/// The name of the folder with the data, as a part of a file name.
-fn data_name(path: &Path) -> String {
-    // `.` and `..` have names, too.
-    let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let name = whole.file_name().unwrap_or_default().to_string_lossy();
-    let plain = |c: char| if c.is_control() || c == '/' || c == '\\' { '_' } else { c };
-    let name: String = name.trim_start_matches('.').chars().map(plain).collect();
-    if name.is_empty() { "data".to_owned() } else { name }
 }
 
 /// Says where an earlier version put the run of this command.
@@ -261,7 +243,7 @@ fn plan(
 }
 
 /// What the user can set right is wrong usage.
-fn failure(error: RunError, activity: &Activity) -> CliError {
+pub(super) fn failure(error: RunError, activity: &Activity) -> CliError {
     match error {
         RunError::Data(error) => data_failure(error, activity),
         RunError::Config(_)
@@ -277,14 +259,5 @@ fn failure(error: RunError, activity: &Activity) -> CliError {
         | RunError::NotARun { .. }
         | RunError::AnotherRun { .. } => CliError::usage(error),
         _ => CliError::failed(error),
-    }
-}
-
-fn data_failure(error: data::Error, activity: &Activity) -> CliError {
-    match error {
-        data::Error::Interrupted => {
-            activity.check().err().unwrap_or_else(|| CliError::failed("interrupted"))
-        }
-        _ => CliError::failed(format!("{error}{}", advice(&error))),
     }
 }

@@ -9,8 +9,9 @@ use super::super::error::CliError;
 use super::super::hub::file_of;
 use super::super::machine::Machine;
 use super::super::weights::note_weights;
+use super::RUNS;
 use super::args::Args;
-use super::{RUNS, data_name};
+use super::data::data_name;
 
 /// Where a run begins.
 pub(super) enum Origin {

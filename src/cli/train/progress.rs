@@ -16,7 +16,7 @@ const LINES: Duration = Duration::from_secs(30);
 const BLEND: f64 = 0.05;
 
 /// Draws a run's progress on stderr; nothing if the machine is quiet.
-pub(super) struct Progress<'a> {
+pub(in crate::cli) struct Progress<'a> {
     machine: &'a Machine,
     bar: Option<ProgressBar>,
     total_steps: u64,
@@ -44,7 +44,7 @@ struct Recent {
 }
 
 impl<'a> Progress<'a> {
-    pub(super) fn new(machine: &'a Machine, config: &Config) -> Self {
+    pub(in crate::cli) fn new(machine: &'a Machine, config: &Config) -> Self {
         let (total_steps, steps_per_epoch) = (config.total_steps(), config.steps_per_epoch());
         let bar = bar(machine, steps_per_epoch);
         let now = Instant::now();
@@ -65,7 +65,7 @@ impl<'a> Progress<'a> {
     }
 
     /// Removes the bar.
-    pub(super) fn finish(&self) {
+    pub(in crate::cli) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -8,6 +8,8 @@ use std::marker::PhantomData;
 #[derive(Clone, Copy)]
 pub(super) struct Taps<'a> {
     pub(super) weights: &'a [f32],
+    /// Channels that are summed over.
+    pub(super) channels: usize,
     /// Channels of the output.
     pub(super) outputs: usize,
     /// From one to the next.
@@ -25,8 +27,11 @@ const MANY: usize = 16;
 /// The same for those that are left.
 const FEW: usize = 4;
 
-/// Transforms filters: `panel[(f * channels + c) * stride + out]` is frequency f of channel c, computed in f64 and rounded
-/// once. There are whole fours of outputs.
+/// Channels by which weights are fetched ahead: each output's lie far from the next one's.
+const AHEAD: usize = 8;
+
+/// Transforms filters: `panel`, rows `stride` apart, has T · T parts of equal length, and row c of part f becomes frequency f
+/// of channel c, computed in f64 and rounded once. There are whole fours of outputs.
 pub(super) fn transform_filters<const M: usize, const T: usize, P: Scheme<M, T>>(
     isa: Isa,
     taps: Taps,
@@ -47,16 +52,17 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for Transform<'_, M
     type Output = ();
 
     #[inline(always)]
-    fn eval<S: Simd>(mut self, _: S) {
-        let (outputs, channels) = (self.taps.outputs, self.panel.len() / (T * T * self.stride));
+    fn eval<S: Simd>(mut self, s: S) {
+        let Taps { outputs, channels, .. } = self.taps;
+        let frequency = self.panel.len() / (T * T);
         for channel in 0..channels {
             let mut first = 0;
             while first + MANY <= outputs {
-                self.outputs::<MANY>(channel, channels, first);
+                self.outputs::<S, MANY>(s, channel, frequency, first);
                 first += MANY;
             }
             while first < outputs {
-                self.outputs::<FEW>(channel, channels, first);
+                self.outputs::<S, FEW>(s, channel, frequency, first);
                 first += FEW;
             }
         }
@@ -67,7 +73,13 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> Transform<'_, M, T, P> {
     /// Those of `N` outputs from `first` on. Plain loops over the outputs side by side: compiled for the
     /// instruction set, they are vectors.
     #[inline(always)]
-    fn outputs<const N: usize>(&mut self, channel: usize, channels: usize, first: usize) {
+    fn outputs<S: Simd, const N: usize>(
+        &mut self,
+        s: S,
+        channel: usize,
+        frequency: usize,
+        first: usize,
+    ) {
         let Taps { weights, out_stride, channel_stride, turned, scale, .. } = self.taps;
         let mut scales = [1.0; N];
         if let Some(scale) = scale {
@@ -76,6 +88,7 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> Transform<'_, M, T, P> {
         let mut taps = [[[0.0_f64; N]; 3]; 3];
         for lane in 0..N {
             let at = (first + lane) * out_stride + channel * channel_stride;
+            s.prefetch_read(weights.as_ptr().wrapping_add(at + AHEAD * channel_stride));
             let filter: &[f32; 9] = weights[at..].first_chunk().expect("nine taps");
             for (tap, &weight) in filter.iter().enumerate() {
                 let tap = if turned { 8 - tap } else { tap };
@@ -100,7 +113,7 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> Transform<'_, M, T, P> {
                 }
             }
             for (x, values) in row.iter().enumerate() {
-                let at = ((y * T + x) * channels + channel) * self.stride + first;
+                let at = (y * T + x) * frequency + channel * self.stride + first;
                 self.panel[at..][..N].copy_from_slice(values);
             }
         }

@@ -41,11 +41,15 @@ impl WinogradTile {
     }
 }
 
+/// Rows of zeros between the frequencies of filters. A filter has a value in each frequency: with the same place
+/// of all of them on one set of a cache, they would drive each other out as they are written.
+const APART: usize = 1;
+
 /// Filters of 3x3, stride 1, in the transformed domain.
 pub(super) struct WinogradFilter {
     tile: WinogradTile,
     isa: Isa,
-    /// `[frequency][channel]` by output channel.
+    /// `[frequency][channel]` by output channel, [`APART`] rows between frequencies.
     packed: PackedB,
     channels: usize,
 }
@@ -63,7 +67,8 @@ impl WinogradFilter {
             WinogradTile::F2 => 16,
             WinogradTile::F4 => 36,
         };
-        let packed = PackedB::zeros(Backend::Native(isa), frequencies * channels, out_channels);
+        let rows = frequencies * (channels + APART);
+        let packed = PackedB::zeros(Backend::Native(isa), rows, out_channels);
         Self { tile, isa, packed, channels }
     }
 
@@ -82,7 +87,8 @@ impl WinogradFilter {
                 assert_eq!(weights.len(), outputs.len() * len, "number of weights");
                 let scale = scale.map(|scale| &scale[outputs.clone()]);
                 let (outputs, out_stride, channel_stride, turned) = (outputs.len(), len, 9, false);
-                let taps = Taps { weights, outputs, out_stride, channel_stride, turned, scale };
+                let taps =
+                    Taps { weights, channels, outputs, out_stride, channel_stride, turned, scale };
                 tile.transform_filters(isa, taps, panel, stride);
             });
         })
@@ -91,12 +97,14 @@ impl WinogradFilter {
     /// The tasks that pack `weights`, `[channels, out_channels, 3, 3]`, turned round: for the gradient
     /// of the input of the convolution that they make.
     pub(super) fn pack_turned<'a>(&'a mut self, weights: &'a [f32]) -> Tasks<'a> {
-        let &mut Self { tile, isa, ref mut packed, .. } = self;
+        let &mut Self { tile, isa, ref mut packed, channels } = self;
         let channel_stride = packed.n() * 9;
         packed.pack_panels(move |outputs, panel, stride| {
             let weights = &weights[outputs.start * 9..];
             let (outputs, out_stride, turned) = (outputs.len(), 9, true);
-            let taps = Taps { weights, outputs, out_stride, channel_stride, turned, scale: None };
+            let scale = None;
+            let taps =
+                Taps { weights, channels, outputs, out_stride, channel_stride, turned, scale };
             tile.transform_filters(isa, taps, panel, stride);
         })
     }
@@ -266,8 +274,8 @@ fn to_tiles<const M: usize, const T: usize, P: Scheme<M, T>>(
     scratch: &mut Scratch,
 ) {
     if let Some(input) = input.plain() {
-        let first_line = 0;
-        isa.dispatch(ToTiles { grid, rows, input, first_line, values, stride, scheme });
+        let (first_line, fetch) = (0, true);
+        isa.dispatch(ToTiles { grid, rows, input, first_line, fetch, values, stride, scheme });
         return;
     }
     // What is still to be applied is, once, to the lines under these tiles.
@@ -275,8 +283,8 @@ fn to_tiles<const M: usize, const T: usize, P: Scheme<M, T>>(
     let line = grid.shape.width * grid.shape.in_channels;
     let (part, _) = scratch.take(lines.len() * line);
     input.write(isa, lines.start * line, part);
-    let (input, first_line) = (&*part, lines.start);
-    isa.dispatch(ToTiles { grid, rows, input, first_line, values, stride, scheme });
+    let (input, first_line, fetch) = (&*part, lines.start, false);
+    isa.dispatch(ToTiles { grid, rows, input, first_line, fetch, values, stride, scheme });
 }
 
 /// What all tasks share.
@@ -327,13 +335,13 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> Layer<'_, M, T, P> {
         let (channels, out_channels) = (grid.shape.in_channels, filter.columns(&panels));
         let tiles = rows.len() * grid.across;
         let (in_stride, out_stride) = (panel_stride(channels), panel_stride(out_channels.len()));
-        let (in_len, out_len) = (tiles * in_stride, tiles * out_stride);
+        let (in_len, out_len) = (panel_stride(tiles * in_stride), panel_stride(tiles * out_stride));
         let (before, mut scratch) = scratch.take(T * T * in_len);
         let (after, mut scratch) = scratch.take(T * T * out_len);
         let isa = filter.kernel.isa();
         to_tiles(isa, grid, rows.clone(), input, (&mut *before, in_stride), scheme, &mut scratch);
         let (a, b) = ((&*before, in_stride, tiles), (filter, channels, panels));
-        gemm_batch(a, b, (after, out_stride));
+        gemm_batch(T * T, a, b, (after, out_stride));
         let (values, stride, output) = (&*after, out_stride, &mut output);
         let channels = out_channels;
         isa.dispatch(FromTiles { grid, rows, values, stride, channels, epilogue, output, scheme });

@@ -75,6 +75,17 @@ fn transposed<V: Copy, const A: usize, const B: usize>(matrix: [[V; B]; A]) -> [
     turned
 }
 
+/// Fetches the vectors of a square of `M` by `M` pixels: hardware follows none of the streams that tiles of some
+/// channels are. Addresses beyond the activation do no harm.
+#[inline(always)]
+fn fetch<S: Simd, const M: usize>(s: S, corner: *const f32, line: usize, pixel: usize) {
+    for y in 0..M {
+        for x in 0..M {
+            s.prefetch_read(corner.wrapping_add(y * line + x * pixel));
+        }
+    }
+}
+
 /// Transforms rows of tiles of the input.
 pub(super) struct ToTiles<'a, const M: usize, const T: usize, P> {
     pub(super) grid: &'a Grid<M, T>,
@@ -83,6 +94,8 @@ pub(super) struct ToTiles<'a, const M: usize, const T: usize, P> {
     pub(super) input: &'a [f32],
     /// The number of the first of them, all images one below the other.
     pub(super) first_line: usize,
+    /// Whether the next row of tiles lies below, and is to be fetched meanwhile.
+    pub(super) fetch: bool,
     /// `[frequency][tile][channel]`, tiles `stride` apart.
     pub(super) values: &'a mut [f32],
     pub(super) stride: usize,
@@ -94,7 +107,7 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for ToTiles<'_, M, 
 
     #[inline(always)]
     fn eval<S: Simd>(self, s: S) {
-        let Self { grid, rows, input, first_line, values, stride, .. } = self;
+        let Self { grid, rows, input, first_line, fetch, values, stride, .. } = self;
         let ConvShape { height, width, in_channels: channels, padding, .. } = grid.shape;
         let frequency = values.len() / (T * T);
         let line = width * channels;
@@ -107,13 +120,21 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for ToTiles<'_, M, 
             let corner = y.wrapping_sub(first_line).wrapping_mul(line);
             for left in (0..grid.across).map(|tile| tile * M) {
                 for channel in (0..channels).step_by(S::LANES) {
+                    if fetch {
+                        let below = corner.wrapping_add(T * line + left * channels + channel);
+                        self::fetch::<S, M>(s, input.as_ptr().wrapping_add(below), line, channels);
+                    }
                     let mut columns = [[s.splat(0.0); T]; T];
                     for (x, column) in columns.iter_mut().enumerate() {
                         let x = (left + x).wrapping_sub(padding);
                         if x < width {
                             let first = corner.wrapping_add(x * channels + channel);
-                            *column =
-                                P::input(s, s.load_strided_inside(input, first, line, &inside));
+                            let pixels = if inside == (0..T) {
+                                s.load_strided(&input[first..], line)
+                            } else {
+                                s.load_strided_inside(input, first, line, &inside)
+                            };
+                            *column = P::input(s, pixels);
                         }
                     }
                     for (y, row) in transposed(columns).into_iter().enumerate() {
@@ -160,11 +181,17 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for GradientToTiles
                     let end = channels.min(first_channel + panel);
                     let to = first_channel * tiles + tile * (end - first_channel);
                     for channel in (first_channel..end).step_by(S::LANES) {
+                        let below = first + M * line + left * channels + channel;
+                        fetch::<S, M>(s, gradient.as_ptr().wrapping_add(below), line, channels);
                         let mut columns = [[s.splat(0.0); T]; M];
                         for (x, column) in columns.iter_mut().enumerate() {
                             if left + x < width {
                                 let at = first + (left + x) * channels + channel;
-                                let y = s.load_strided_inside(gradient, at, line, &inside);
+                                let y = if inside == (0..M) {
+                                    s.load_strided(&gradient[at..], line)
+                                } else {
+                                    s.load_strided_inside(gradient, at, line, &inside)
+                                };
                                 *column = P::gradient(s, y);
                             }
                         }
@@ -219,6 +246,11 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for FromTiles<'_, '
                         *by_x = P::output(s, s.load_strided(values, T * frequency));
                     }
                     let channel = channels.start + column;
+                    if let Some(residual) = epilogue.residual {
+                        let below = ((line + M) * width + tile * M) * out_channels + channel;
+                        let below = residual.as_ptr().wrapping_add(below);
+                        fetch::<S, M>(s, below, width * out_channels, out_channels);
+                    }
                     let bias = match epilogue.bias {
                         Some(bias) => s.load(&bias[channel..][..S::LANES]),
                         None => zero,
@@ -230,6 +262,7 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for FromTiles<'_, '
                         }
                         let pixel = (line + y) * width + tile * M;
                         let to = pixel - first_pixel;
+                        output.fetch::<S, M>(s, to + M * width, column);
                         if pixels == M {
                             if let Some(residual) = epilogue.residual {
                                 let at = pixel * out_channels + channel;

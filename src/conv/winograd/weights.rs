@@ -27,7 +27,7 @@ use std::ops::Range;
 /// Outputs whose filters are finished side by side.
 const OUTPUTS: usize = 16;
 /// Channels by which sums are fetched ahead.
-const AHEAD: usize = 4;
+const AHEAD: usize = 8;
 /// Rows of the sums, channels of the input, that a task computes of one frequency.
 const ROWS_A_TASK: usize = 256;
 
@@ -51,7 +51,7 @@ impl<'a, const M: usize, const T: usize, P: Scheme<M, T>> WeightGradient<'a, M, 
         let shape = &self.grid.shape;
         let len = T * T * shape.in_channels * shape.out_channels;
         if len <= KEPT {
-            self.by_chunks(team, len, weight_gradient)
+            self.by_chunks(team, weight_gradient)
         } else {
             self.by_blocks(team, len, weight_gradient)
         }
@@ -63,8 +63,22 @@ impl<'a, const M: usize, const T: usize, P: Scheme<M, T>> WeightGradient<'a, M, 
         T * T * self.grid.across * (panel_stride(shape.in_channels) + shape.out_channels)
     }
 
+    /// From one frequency to the next: of tiles of the input, of the gradient, and of the sums.
+    fn input_pitch(&self, tiles: usize) -> usize {
+        panel_stride(tiles * panel_stride(self.grid.shape.in_channels))
+    }
+
+    fn gradient_pitch(&self, tiles: usize) -> usize {
+        panel_stride(tiles * self.grid.shape.out_channels)
+    }
+
+    fn sums_pitch(&self) -> usize {
+        panel_stride(self.grid.shape.in_channels * self.grid.shape.out_channels)
+    }
+
     /// A chunk of tiles a task, each with its own sums.
-    fn by_chunks(&self, team: &mut Team, len: usize, weight_gradient: &mut [f32]) {
+    fn by_chunks(&self, team: &mut Team, weight_gradient: &mut [f32]) {
+        let len = T * T * self.sums_pitch();
         let rows = self.grid.rows();
         let most = (rows * self.grid.across / SHORTEST).min(rows);
         let chunks = most.clamp(1, CHUNKS);
@@ -80,21 +94,20 @@ impl<'a, const M: usize, const T: usize, P: Scheme<M, T>> WeightGradient<'a, M, 
     fn chunk(&self, rows: Range<usize>, sums: &mut [f32], mut scratch: Scratch) {
         let (channels, out) = (self.grid.shape.in_channels, self.grid.shape.out_channels);
         let rows_a_block = (NEAR_BLOCK / self.row_len()).max(1);
-        let most = rows_a_block.min(rows.len()) * self.grid.across * T * T;
-        let (inputs, mut scratch) = scratch.take(most * panel_stride(channels));
-        let (gradients, mut scratch) = scratch.take(most * out);
+        let most = rows_a_block.min(rows.len()) * self.grid.across;
+        let (inputs, mut scratch) = scratch.take(T * T * self.input_pitch(most));
+        let (gradients, mut scratch) = scratch.take(T * T * self.gradient_pitch(most));
         let kernel = Kernel::of(self.isa);
         for first in rows.clone().step_by(rows_a_block) {
             let block = first..rows.end.min(first + rows_a_block);
             let tiles = block.len() * self.grid.across;
-            let values = T * T * tiles;
-            let inputs = &mut inputs[..values * panel_stride(channels)];
-            let gradients = &mut gradients[..values * out];
+            let (a_pitch, b_pitch) = (self.input_pitch(tiles), self.gradient_pitch(tiles));
+            let inputs = &mut inputs[..T * T * a_pitch];
+            let gradients = &mut gradients[..T * T * b_pitch];
             self.transform(block, inputs, gradients, kernel.tile().1, &mut scratch);
-            let matrices = inputs.chunks_exact(tiles * panel_stride(channels));
-            let matrices = matrices.zip(gradients.chunks_exact(tiles * out));
-            for ((a, b), sums) in matrices.zip(sums.chunks_exact_mut(channels * out)) {
-                let a = (a, panel_stride(channels));
+            let matrices = inputs.chunks_exact(a_pitch).zip(gradients.chunks_exact(b_pitch));
+            for ((a, b), sums) in matrices.zip(sums.chunks_exact_mut(self.sums_pitch())) {
+                let (a, sums) = ((a, panel_stride(channels)), &mut sums[..channels * out]);
                 gemm_transposed_packed(&kernel, a, (b, out), tiles, sums, first != rows.start);
             }
         }
@@ -105,20 +118,18 @@ impl<'a, const M: usize, const T: usize, P: Scheme<M, T>> WeightGradient<'a, M, 
         let (channels, out) = (self.grid.shape.in_channels, self.grid.shape.out_channels);
         let (rows, across) = (self.grid.rows(), self.grid.across);
         let blocks = rows.div_ceil((FAR_BLOCK.max(len) / self.row_len()).max(1));
-        let most = rows.div_ceil(blocks) * T * T * across;
-        let (sums, mut team) = team.take(len);
-        let (inputs, mut team) = team.take(most * panel_stride(channels));
-        let (gradients, mut team) = team.take(most * out);
+        let most = rows.div_ceil(blocks);
+        let (a_run, b_run) =
+            (T * T * self.input_pitch(across), T * T * self.gradient_pitch(across));
+        let (sums, mut team) = team.take(T * T * self.sums_pitch());
+        let (inputs, mut team) = team.take(most * a_run);
+        let (gradients, mut team) = team.take(most * b_run);
         let kernel = Kernel::of(self.isa);
         for i in 0..blocks {
             let block = rows * i / blocks..rows * (i + 1) / blocks;
-            let values = T * T * across;
-            let inputs = &mut inputs[..block.len() * values * panel_stride(channels)];
-            let gradients = &mut gradients[..block.len() * values * out];
-            let parts = (
-                ChunksMut::new(inputs, values * panel_stride(channels)),
-                ChunksMut::new(gradients, values * out),
-            );
+            let inputs = &mut inputs[..block.len() * a_run];
+            let gradients = &mut gradients[..block.len() * b_run];
+            let parts = (ChunksMut::new(inputs, a_run), ChunksMut::new(gradients, b_run));
             team.for_each_part(parts, |row, (inputs, gradients), mut scratch| {
                 let row = block.start + row;
                 self.transform(row..row + 1, inputs, gradients, out, &mut scratch);
@@ -126,8 +137,8 @@ impl<'a, const M: usize, const T: usize, P: Scheme<M, T>> WeightGradient<'a, M, 
             let operands = Transformed { inputs, gradients, tiles: across, runs: block.len() };
             let tasks = channels.div_ceil(ROWS_A_TASK);
             let parts = sums
-                .chunks_exact_mut(channels * out)
-                .flat_map(|sums| sums.chunks_mut(ROWS_A_TASK * out))
+                .chunks_exact_mut(self.sums_pitch())
+                .flat_map(|sums| sums[..channels * out].chunks_mut(ROWS_A_TASK * out))
                 .collect::<crate::runtime::SlicesMut<f32>>();
             team.for_each_part(parts, |task, sums, scratch| {
                 let (f, first) = (task / tasks, task % tasks * ROWS_A_TASK);
@@ -167,12 +178,13 @@ impl<'a, const M: usize, const T: usize, P: Scheme<M, T>> WeightGradient<'a, M, 
         let &Transformed { inputs, gradients, tiles, runs } = operands;
         let out = self.grid.shape.out_channels;
         let stride = panel_stride(self.grid.shape.in_channels);
+        let (a_pitch, b_pitch) = (self.input_pitch(tiles), self.gradient_pitch(tiles));
         let operands = TransposedRuns {
-            a: &inputs[f * tiles * stride + first..],
+            a: &inputs[f * a_pitch + first..],
             a_stride: stride,
-            a_run: T * T * tiles * stride,
-            b: &gradients[f * tiles * out..],
-            b_run: T * T * tiles * out,
+            a_run: T * T * a_pitch,
+            b: &gradients[f * b_pitch..],
+            b_run: T * T * b_pitch,
             n: out,
             rows: tiles,
             runs,
@@ -182,11 +194,11 @@ impl<'a, const M: usize, const T: usize, P: Scheme<M, T>> WeightGradient<'a, M, 
 
     /// From the sums, `[frequency][channel][out]`, to the gradient.
     fn finish(&self, team: &mut Team, sums: &[f32], weight_gradient: &mut [f32]) {
-        let channels = self.grid.shape.in_channels;
+        let (channels, pitch) = (self.grid.shape.in_channels, self.sums_pitch());
         team.for_each_chunk(weight_gradient, OUTPUTS * 9 * channels, |block, filters, _| {
             let (sums, out) = (&sums[block * OUTPUTS..], self.grid.shape.out_channels);
             let scheme = PhantomData::<P>;
-            self.isa.dispatch(Finish::<M, T, P> { sums, channels, out, filters, scheme });
+            self.isa.dispatch(Finish::<M, T, P> { sums, channels, out, pitch, filters, scheme });
         });
     }
 }
@@ -207,6 +219,8 @@ struct Finish<'a, const M: usize, const T: usize, P> {
     sums: &'a [f32],
     channels: usize,
     out: usize,
+    /// From one frequency to the next.
+    pitch: usize,
     /// `[OUTPUTS][channel][9]`
     filters: &'a mut [f32],
     scheme: PhantomData<P>,
@@ -218,11 +232,11 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for Finish<'_, M, T
     // Plain loops over the outputs side by side: compiled for the instruction set, they are vectors.
     #[inline(always)]
     fn eval<S: Simd>(self, s: S) {
-        let Self { sums, channels, out, filters, .. } = self;
+        let Self { sums, channels, out, pitch, filters, .. } = self;
         for channel in 0..channels {
             // A line of each frequency, far apart: no hardware prefetcher follows so many.
             for f in 0..T * T {
-                let ahead = (f * channels + channel + AHEAD) * out;
+                let ahead = f * pitch + (channel + AHEAD) * out;
                 s.prefetch_read(sums.as_ptr().wrapping_add(ahead));
             }
             // By column: the three values that its rows become.
@@ -230,7 +244,7 @@ impl<const M: usize, const T: usize, P: Scheme<M, T>> SimdOp for Finish<'_, M, T
             for (x, half) in half.iter_mut().enumerate() {
                 let mut column = [[0.0_f64; OUTPUTS]; T];
                 for (y, values) in column.iter_mut().enumerate() {
-                    let at = ((y * T + x) * channels + channel) * out;
+                    let at = (y * T + x) * pitch + channel * out;
                     let sums: &[f32; OUTPUTS] = sums[at..].first_chunk().expect("outputs by 16");
                     for (value, &sum) in values.iter_mut().zip(sums) {
                         *value = f64::from(sum);

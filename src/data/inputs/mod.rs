@@ -12,6 +12,7 @@ mod region;
 mod resize;
 mod statistics;
 mod view;
+mod whole;
 
 pub use augment::{Augmentation, ColourShift, Crop, Jitter};
 pub use batches::Batches;
@@ -24,3 +25,4 @@ pub use region::Region;
 pub use resize::{Window, resize, resize_window};
 pub use statistics::{Colours, Statistics, Sums};
 pub use view::{Crops, Square, View};
+pub(crate) use whole::WholeImages;

@@ -282,7 +282,7 @@ pub(super) fn in_middle(len: usize, side: usize) -> usize {
 }
 
 /// Writes `image`, which fits, to the middle of a black square of `side` pixels.
-fn put_in_middle(image: RgbView<'_>, side: usize, out: &mut [u8]) {
+pub(super) fn put_in_middle(image: RgbView<'_>, side: usize, out: &mut [u8]) {
     let (x, y) = (in_middle(image.width(), side), in_middle(image.height(), side));
     out.fill(0);
     for row in 0..image.height() {

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use super::super::config::{Config, Normalize};
 use super::super::data::TrainData;
 use super::super::error::RunError;
+use super::super::measured::measure_parts;
 use super::super::recipe::Recipe;
 use super::super::state::{InferenceInfo, State};
-use crate::data::{self, Batches, Hash, Mean, Preprocess, epoch_order};
+use crate::data::{Hash, Mean, Preprocess, epoch_order};
 use crate::gemm::Backend;
 use crate::infer::{class_names, preprocess};
 use crate::learn::{Learner, Measured, finite};
@@ -19,14 +20,11 @@ use crate::model::{
     initialize,
 };
 use crate::numerics::MEASURED_IMAGES;
-use crate::runtime::{AlignedBuf, Watch};
+use crate::runtime::Watch;
 use crate::weights::{Metadata, StatedPreprocess, WeightsFile};
 
 /// The longest side of an image, in pixels, that is no photograph: networks of 32 x 32 inputs see enough of it.
 const SMALL: usize = 64;
-
-/// Images prepared between two looks whether to stop.
-const PREPARED: usize = 16;
 
 /// Weights that a run starts from.
 pub struct StartingWeights {
@@ -256,37 +254,19 @@ impl StartingWeights {
         backend: Backend,
         watch: &dyn Watch,
     ) -> Result<(), RunError> {
-        let Preprocess { view, mean } = &self.preprocess;
-        let batches = Batches::evaluation(&*data.train, *view, mean);
         let mut chosen = epoch_order(config.seed, 0, data.train.len());
         chosen.truncate(MEASURED_IMAGES);
         chosen.sort_unstable();
         let most = config.micro_batch.unwrap_or(config.batch);
-        let mut input = AlignedBuf::zeroed(most.min(chosen.len()) * batches.input_len());
-        let mut labels = vec![0; most];
+        let parts: Vec<&[usize]> = chosen.chunks(most).collect();
         let mut learner = Learner::new(network, backend).with_convolutions(config.convolutions);
-        let mut measured = Measured::default();
-        let stopped = || watch.stopped();
-        let mut done = 0;
-        for part in chosen.chunks(most) {
-            let input = &mut input[..part.len() * batches.input_len()];
-            let prepared = input.chunks_mut(PREPARED * batches.input_len());
-            for ((indices, input), labels) in
-                part.chunks(PREPARED).zip(prepared).zip(labels.chunks_mut(PREPARED))
-            {
-                if stopped() {
-                    return Err(data::Error::Interrupted.into());
-                }
-                batches.fill(0, indices, input, &mut labels[..indices.len()])?;
-            }
-            let side = view.crop;
-            if !learner.measure(params, input, part.len(), side, &mut measured, &stopped)? {
-                return Err(data::Error::Interrupted.into());
-            }
-            done += part.len();
-            let total = Some(chosen.len() as u64);
-            watch.progress("training images measured for batch norm", done as u64, total);
-        }
+        let (mut measured, stopped) = (Measured::default(), || watch.stopped());
+        let side = self.preprocess.view.crop;
+        let what = "training images measured for batch norm";
+        let how = &self.preprocess;
+        measure_parts::<RunError>(&*data.train, how, &parts, watch, what, |input, images| {
+            learner.measure(params, input, images, side, &mut measured, &stopped)
+        })?;
         measured.rewrite(network, params);
         if finite(params.learnable()) && finite(params.statistics()) {
             return Ok(());
