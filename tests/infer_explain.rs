@@ -165,4 +165,8 @@ fn what_cannot_be_embedded_is_refused() {
     fixture.infer(&["--out", "x.npy", "images"]).fails(2, &["--embed"]);
     fixture.infer(&["--embed", "--out", "images", "images"]).fails(2, &["--out: images", "a file"]);
     fixture.infer(&["--embed", "--out", "none/x.npy", "images"]).fails(2, &["no such folder"]);
+    let image = fs::read(fixture.path("images/a.png")).unwrap();
+    let over = ["--embed", "--out", "images/a.png", "images/b.png"];
+    fixture.infer(&over).fails(2, &["--out: images/a.png", ".npy"]);
+    assert_eq!(fs::read(fixture.path("images/a.png")).unwrap(), image);
 }
