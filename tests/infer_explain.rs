@@ -142,9 +142,10 @@ fn features_are_printed() {
     for (line, row) in lines.iter().zip(&rows) {
         assert_eq!(violation(&schema(), row), None, "{row}");
         let Some(at) = row["row"].as_u64() else { continue };
-        let own: Vec<Value> =
-            values[at as usize * 64..][..64].iter().map(|&value| json!(value)).collect();
-        assert_eq!(Value::Array(own), line["features"]);
+        let printed = line["features"].as_array().unwrap();
+        let printed: Vec<f32> =
+            printed.iter().map(|value| value.as_f64().unwrap() as f32).collect();
+        assert_eq!(values[at as usize * 64..][..64], printed);
     }
     assert_eq!([0, 1, 3].map(|i| rows[i]["row"].clone()), [0, 1, 2].map(|i| json!(i)));
 
@@ -164,4 +165,8 @@ fn what_cannot_be_embedded_is_refused() {
     fixture.infer(&["--out", "x.npy", "images"]).fails(2, &["--embed"]);
     fixture.infer(&["--embed", "--out", "images", "images"]).fails(2, &["--out: images", "a file"]);
     fixture.infer(&["--embed", "--out", "none/x.npy", "images"]).fails(2, &["no such folder"]);
+    let image = fs::read(fixture.path("images/a.png")).unwrap();
+    let over = ["--embed", "--out", "images/a.png", "images/b.png"];
+    fixture.infer(&over).fails(2, &["--out: images/a.png", ".npy"]);
+    assert_eq!(fs::read(fixture.path("images/a.png")).unwrap(), image);
 }

@@ -132,6 +132,11 @@ pub(super) fn check_file(path: &Path) -> Result<(), CliError> {
         Some(folder) if !folder.is_dir() => {
             Err(CliError::usage(format!("--out: {}: no such folder", folder.display())))
         }
+        // Else `--out *.jpg` would replace the first of the images.
+        _ if path.extension().is_none_or(|extension| extension != "npy") => {
+            let found = path.display();
+            Err(CliError::usage(format!("--out: {found}: expected a name that ends with .npy")))
+        }
         _ => Ok(()),
     }
 }
