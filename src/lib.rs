@@ -2,7 +2,7 @@
 //!
 //! A [`Classifier`] names what images show; it is shared by threads. Below it are a [`Model`], the
 //! network with its weights, and a [`Session`], one caller's runs. A [`Run`] trains a network on
-//! [`TrainData`] by a [`Config`], which a [`Recipe`] makes.
+//! [`TrainData`] by a [`Config`], which a [`Recipe`] makes. `docs/library.md` shows each at work.
 //!
 //! ```no_run
 //! use resnet_cpu::{Classifier, Limits, read_image};
@@ -76,19 +76,24 @@ pub mod train;
 pub mod weights;
 
 #[doc(inline)]
-pub use data::{Crops, Error as DataError, Limits, Preprocess, RgbImage, decode, read_image};
+pub use data::{
+    Crops, Dataset, Error as DataError, Limits, Preprocess, Region, RgbImage, decode, read_image,
+};
 #[doc(inline)]
 pub use gemm::Backend;
 #[doc(inline)]
-pub use infer::{Classifier, ClassifierError, InferError, Model, Prediction, Session};
+pub use infer::{ClassMap, Classifier, ClassifierError, InferError, Model, Prediction, Session};
 #[doc(inline)]
-pub use model::{ModelSpec, Network, ParamSource, Params, SpecError};
+pub use model::{ModelSpec, Network, Options as ModelOptions, ParamSource, Params, SpecError};
 #[doc(inline)]
-pub use runtime::{Interrupt, ThreadsError, Watch, pool};
+pub use runtime::{Disk, Interrupt, ThreadsError, Watch, pool};
 #[doc(inline)]
 pub use simd::Isa;
 #[doc(inline)]
-pub use train::{Config, Observer, Outcome, Recipe, Run, RunError, RunOptions, TrainData};
+pub use train::{
+    Config, EpochMetrics, Length, Observer, Outcome, Recipe, Run, RunError, RunOptions, StepReport,
+    TrainData,
+};
 #[doc(inline)]
 pub use weights::{Overrides, WeightsError, WeightsFile};
 

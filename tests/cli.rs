@@ -237,7 +237,7 @@ fn version_help_and_a_closed_pipe_are_successes() {
     assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
 }
 
-const VERBS: [&str; 10] = [
+const VERBS: [&str; 11] = [
     "train",
     "weights",
     "infer",
@@ -248,6 +248,7 @@ const VERBS: [&str; 10] = [
     "completions",
     "man",
     "study",
+    "runs",
 ];
 
 #[test]
@@ -293,6 +294,7 @@ fn every_command_has_a_manual_page() {
     let mut expected: Vec<String> = VERBS.map(|verb| format!("resnet-cpu-{verb}.1")).into();
     expected.push("resnet-cpu.1".to_owned());
     expected.extend(["get", "list", "where"].map(|what| format!("resnet-cpu-weights-{what}.1")));
+    expected.extend(["compare", "export", "list"].map(|what| format!("resnet-cpu-runs-{what}.1")));
     expected.extend(["degradation", "shortcuts"].map(|what| format!("resnet-cpu-study-{what}.1")));
     expected.sort();
     assert_eq!(names, expected);

@@ -160,8 +160,14 @@ fn killed_at_random_moments(fixture: &Fixture) {
     let names = fs::read_dir(fixture.path(&out)).unwrap();
     let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    let expected =
-        [".lock", "best.safetensors", "last.safetensors", "metrics.jsonl", "report.html"];
+    let expected = [
+        ".lock",
+        "best.safetensors",
+        "last.safetensors",
+        "metrics.jsonl",
+        "report.html",
+        "result.json",
+    ];
     assert_eq!(names, expected);
     let metrics = fs::read_to_string(fixture.path(&out).join("metrics.jsonl")).unwrap();
     assert_eq!(metrics.lines().count(), 4, "{metrics}");

@@ -23,7 +23,7 @@ pub fn after_begin<'a>(curves: impl Iterator<Item = &'a Curve> + Clone) -> Optio
     let high = curves.clone().filter_map(later).fold(0.0, f64::max);
     let low = points().fold(high, |low, p| p.1.min(low));
     let low = if low < 0.5 * high { 0.0 } else { 0.95 * low };
-    (high > low).then(|| low..1.05 * high)
+    (high > low).then_some(low..1.05 * high)
 }
 
 #[cfg(test)]

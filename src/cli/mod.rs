@@ -5,7 +5,6 @@
 //! 130 interrupted after saving.
 //! An error is one line on stderr. A reader that closes the pipe early ends the run quietly.
 
-mod answers;
 mod bad_images;
 mod bench;
 mod cache;
@@ -23,6 +22,7 @@ mod limits;
 mod machine;
 mod network;
 mod output;
+mod png;
 mod preprocessing;
 mod runs;
 mod step_times;

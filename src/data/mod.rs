@@ -28,7 +28,7 @@ pub(crate) use hash::Hash;
 pub(crate) use inputs::WholeImages;
 pub use inputs::{
     Augmentation, Batches, ColourShift, Colours, Crop, CropMode, Crops, Interpolation, Jitter,
-    Mean, Mixing, Normalizer, Preprocess, Square, Statistics, Sums, View, Window, resize,
+    Mean, Mixing, Normalizer, Preprocess, Region, Square, Statistics, Sums, View, Window, resize,
     resize_window,
 };
 pub use rgb::{RgbImage, RgbView};

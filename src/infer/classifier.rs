@@ -239,16 +239,25 @@ impl Classifier {
     /// # Errors
     /// As for [`logits`](Self::logits).
     pub fn features(&self, images: &[RgbImage]) -> Vec<Result<Vec<f32>, InferError>> {
+        self.features_each(images.len(), |i| Ok(&images[i]))
+    }
+
+    /// As [`features`](Self::features), for `count` images that `image` loads, as those of
+    /// [`classify_each`](Self::classify_each).
+    pub fn features_each<I: Borrow<RgbImage>, E: From<InferError> + Send>(
+        &self,
+        count: usize,
+        image: impl Fn(usize) -> Result<I, E> + Sync + Send,
+    ) -> Vec<Result<Vec<f32>, E>> {
         let len = self.shared.crops.count() * self.model().network().fc.in_features;
-        self.run(
-            images.len(),
-            |i| Ok(&images[i]),
-            |session, place| Ok(session.features()[place * len..][..len].to_vec()),
-        )
+        self.run(count, image, |session, place| {
+            let own = |all: &[f32], _| all[place * len..][..len].to_vec();
+            Ok(session.read_by(0, own).expect("a run leaves features"))
+        })
     }
 
     /// Runs the images as one batch; `see` makes of the session and an image's place what is returned.
-    fn run<I: Borrow<RgbImage>, E: From<InferError> + Send, T: Send>(
+    pub(super) fn run<I: Borrow<RgbImage>, E: From<InferError> + Send, T: Send>(
         &self,
         count: usize,
         image: impl Fn(usize) -> Result<I, E> + Sync + Send,

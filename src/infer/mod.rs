@@ -11,6 +11,7 @@ mod dense;
 mod ensemble;
 mod error;
 mod evaluate;
+mod explain;
 mod folded;
 mod grouped;
 pub mod labels;
@@ -35,6 +36,7 @@ pub use error::InferError;
 pub use evaluate::{
     Evaluation, EvaluationError, EvaluationOptions, evaluate, evaluate_dense, evaluate_ensemble,
 };
+pub use explain::ClassMap;
 pub use layer_time::LayerTime;
 pub use model::Model;
 pub use scores::{CALIBRATION_BINS, CalibrationBin, ClassScore, Outcome, Scores, wilson};

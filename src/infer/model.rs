@@ -58,6 +58,17 @@ impl<'w> Model<'w> {
         Plan::new(&self.network, self.means, size, threads)
     }
 
+    /// What the last layer has for `class`: a weight of each feature, and the bias.
+    pub(super) fn class_weights(&self, class: usize) -> Result<(Vec<f32>, f32), InferError> {
+        let fc = &self.network.fc;
+        let mut row = Vec::with_capacity(fc.in_features);
+        let part = class * fc.in_features..(class + 1) * fc.in_features;
+        self.weights.read(fc.weight, part, &mut |values| row.extend_from_slice(values))?;
+        let mut bias = 0.0;
+        self.weights.read(fc.bias, class..class + 1, &mut |values| bias = values[0])?;
+        Ok((row, bias))
+    }
+
     /// Packs what `plan` needs and nobody has packed so far; the tasks `meanwhile` run in the same loop.
     /// Two callers who need a form at the same time pack it both, and one of the two is kept: none waits
     /// for the other.

@@ -141,13 +141,30 @@ impl<'w> Session<'w> {
 
     /// The features of the last run, `[batch, features]`: the input of the last layer, a mean over all pixels.
     pub fn features(&self) -> Vec<f32> {
-        let rest = self.state.plan.as_ref().map(|plan| &plan.rest);
-        let Some(step) = rest.and_then(|rest| rest.steps.last()) else { return Vec::new() };
-        let Source::Slot(slot) = step.from else { unreachable!("the classifier reads a buffer") };
-        let buffers = self.state.buffers.lock().unwrap_or_else(PoisonError::into_inner);
-        // The last to be given back is the one that the whole batch ran on.
-        let buffer = buffers.last().and_then(|buffers| buffers.get(slot));
-        buffer.map_or(Vec::new(), |buffer| buffer[..step.from_len].to_vec())
+        self.read_by(0, |features, _| features.to_vec()).unwrap_or_default()
+    }
+
+    /// Shows `see` what the last step but `back` of the last run read, of all images, and its height, width and
+    /// channels. The last step is the classifier, the one before it the pool.
+    pub(super) fn read_by<T>(
+        &self,
+        back: usize,
+        see: impl FnOnce(&[f32], [usize; 3]) -> T,
+    ) -> Option<T> {
+        let steps = &self.state.plan.as_ref()?.rest.steps;
+        let step = steps.iter().rev().nth(back)?;
+        match step.from {
+            // Nobody writes there after the pool has read it: what the pool makes has another place, and the
+            // classifier's is the output.
+            Source::Slot(slot) => {
+                let buffers = self.state.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+                // The last to be given back is the one that the whole batch ran on.
+                let buffer = buffers.last()?.get(slot)?;
+                Some(see(buffer.get(..step.from_len)?, step.input))
+            }
+            // All blocks are in the front.
+            Source::Input => Some(see(self.state.between.get(..step.from_len)?, step.input)),
+        }
     }
 
     /// Whether runs measure the time of each layer, for [`layer_times`](Self::layer_times).

@@ -190,6 +190,16 @@ impl Network {
         self.stem.in_channels
     }
 
+    /// Pixels of an image from one pixel of the last feature map to the next, in both directions: 32 for
+    /// ImageNet's networks, 4 for CIFAR's.
+    pub fn stride(&self) -> usize {
+        let convs = |convs: &[ConvBn]| convs.iter().map(|conv| conv.stride).product::<usize>();
+        let pool = |there: bool| if there { 2 } else { 1 };
+        let blocks = self.blocks.iter().map(|block| convs(&block.convs) * pool(block.pool));
+        let stem = self.stem.stride * convs(&self.deep_stem) * pool(self.stem_pool);
+        stem * blocks.product::<usize>()
+    }
+
     /// Every convolution: the stem's, then block by block; a projection after its block's own.
     pub fn convs(&self) -> impl Iterator<Item = &ConvBn> {
         let blocks = self.blocks.iter().flat_map(|block| {

@@ -19,6 +19,7 @@ impl Strided {
         #[allow(unused_mut)]
         let mut strided = Self { start, stride, triple_stride: 3 * stride };
         #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+        #[expect(clippy::pointers_in_nomem_asm_block, reason = "there is no instruction in it")]
         // SAFETY: there is no instruction in it.
         unsafe {
             std::arch::asm!(

@@ -1,5 +1,6 @@
 //! A run's images: the training and validation images, and what follows from them for a configuration.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::checks::ConfigError;
@@ -29,6 +30,46 @@ pub struct TrainData {
 }
 
 impl TrainData {
+    /// The data set in the folder `path`, of whatever kind: class folders, shards, CIFAR-10's binary files, idx
+    /// files. Where it has no images for validation, some of those for training are held out.
+    ///
+    /// # Errors
+    /// The folder holds no known kind of data, or something in it is wrong.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, data::Error> {
+        Ok(Self::whole(data::open(Some(path.as_ref()))?))
+    }
+
+    /// The built-in set: 4,000 drawn images of 32 x 32 pixels in ten classes, and 1,000 for validation.
+    pub fn demo() -> Self {
+        Self::whole(data::open(None).expect("the built-in set is in no file"))
+    }
+
+    /// A program's own images to train on; none for validation, unless
+    /// [`validated_on`](Self::validated_on) names some.
+    pub fn of(train: impl Dataset + 'static) -> Self {
+        Self {
+            train: Box::new(train),
+            val: None,
+            origin: ValidationOrigin::Val,
+            kind: Kind::Own,
+            cache: Cache::none(),
+        }
+    }
+
+    /// The same, validated on a program's own images, of the same classes.
+    pub fn validated_on(self, val: impl Dataset + 'static) -> Self {
+        let val: Box<dyn Dataset> = Box::new(val);
+        Self { val: Some(val).filter(|val| !val.is_empty()), origin: ValidationOrigin::Val, ..self }
+    }
+
+    /// All of `splits`, as they are.
+    fn whole(splits: Splits) -> Self {
+        let Splits { train, val, origin, kind, .. } = splits;
+        // An empty set is none, whatever made it.
+        let val = val.filter(|val| !val.is_empty());
+        Self { train, val, origin, kind, cache: Cache::none() }
+    }
+
     /// The data set `splits`. If `held_out` is more than 0, that many training images are held out for
     /// validation, instead of the set's own validation images: of class folders that nobody has split
     /// ([`Wanted::whole`](data::Wanted::whole)), of each class in proportion.
@@ -36,12 +77,11 @@ impl TrainData {
     /// # Errors
     /// As many are to be held out as there are, or more, or a part of the set is held out already.
     pub fn new(splits: Splits, held_out: u64) -> Result<Self, SettingError> {
-        let Splits { train, val, origin, kind, .. } = splits;
-        // An empty set is none, whatever made it.
-        let val = val.filter(|val| !val.is_empty());
+        let all = Self::whole(splits);
         if held_out == 0 {
-            return Ok(Self { train, val, origin, kind, cache: Cache::none() });
+            return Ok(all);
         }
+        let Self { train, val, origin, kind, cache } = all;
         if let (ValidationOrigin::HeldOut, Some(val)) = (origin, &val) {
             return Err(SettingError::HeldOutTwice { train: train.len(), val: val.len() });
         }
@@ -53,7 +93,7 @@ impl TrainData {
         };
         let origin = ValidationOrigin::HeldOut;
         let (train, val) = (Box::new(train), Some(Box::new(val) as Box<dyn Dataset>));
-        Ok(Self { train, val, origin, kind, cache: Cache::none() })
+        Ok(Self { train, val, origin, kind, cache })
     }
 
     /// The same, where what is found by reading the images is remembered in `cache`.
@@ -98,6 +138,13 @@ impl TrainData {
     /// left some of each class: of few images a class, all may be.
     pub(super) fn check_batch(&self, config: &Config) -> Result<(), RunError> {
         data::Sampler::new(0, self.train.len(), config.batch, 0)?;
+        let classes = self.train.classes();
+        if let Some(found) = self.val.as_ref().map(|val| val.classes()).filter(|&n| n != classes) {
+            let expected = format!("the {classes} classes of the training images");
+            return Err(
+                ConfigError { field: "validation", expected, found: found.to_string() }.into()
+            );
+        }
         if config.held_out > 0
             && config.initial.is_some()
             && let Some(class) = self.class_without_images()

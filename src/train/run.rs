@@ -27,6 +27,7 @@ use super::trainer::{StepReport, Trainer, Validated, Validation};
 use crate::gemm::Backend;
 use crate::model::Network;
 use crate::runtime::{Interrupt, Storage, Watch, available_memory};
+use crate::simd::Isa;
 
 /// Options that do not change results.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,13 @@ pub struct RunOptions {
     pub backend: Backend,
     /// Time after which a checkpoint is saved within an epoch.
     pub save_every: Duration,
+}
+
+impl Default for RunOptions {
+    /// The fastest instruction set, and a checkpoint every ten minutes.
+    fn default() -> Self {
+        Self { backend: Backend::Native(Isa::best()), save_every: Duration::from_secs(600) }
+    }
 }
 
 /// Is told how a run progresses, to show it.

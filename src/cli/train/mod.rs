@@ -118,7 +118,9 @@ pub(super) fn percent(fraction: f64) -> String {
 fn configure(args: &Args, origin: &Origin, data: &TrainData) -> Result<(Config, Config), CliError> {
     let recipe = args.recipe.or(origin.recipe()).unwrap_or(match data.kind {
         Kind::Demo => Recipe::Demo,
-        Kind::Cifar10 | Kind::Idx | Kind::ClassFolders | Kind::Shards => Recipe::FastCifar,
+        Kind::Cifar10 | Kind::Idx | Kind::ClassFolders | Kind::Shards | Kind::Own => {
+            Recipe::FastCifar
+        }
     });
     let spec = match origin.spec(args, data)? {
         Some(spec) => spec,

@@ -3,14 +3,14 @@
 use indicatif::HumanCount;
 use resnet_cpu::data::{Kind, demo};
 use resnet_cpu::infer::wilson;
-use resnet_cpu::runtime::{Disk, write_durably};
 use resnet_cpu::train::{BEST, LAST, REPORT, Run, Schedule};
-use std::io::{Cursor, Write};
+use std::io::Write;
 use std::path::Path;
 
 use super::super::error::CliError;
 use super::super::machine::Machine;
 use super::super::output::one_line;
+use super::super::png::write_png;
 use super::percent;
 
 /// The drawn image that the demo's network is shown: a heart that is in no run's data.
@@ -60,7 +60,7 @@ pub(super) fn print(run: &Run, kind: Kind, machine: &Machine) -> Result<(), CliE
         let (seed, index) = DEMO_IMAGE;
         let (image, label) = demo::image(seed, index);
         let path = run.path(&format!("demo-{}.png", demo::CLASSES[label]));
-        write_image(&path, image.pixels(), demo::SIDE as u32)?;
+        write_png(&path, &image)?;
         let program = std::env::args().next().unwrap_or("resnet-cpu".to_owned());
         let (weights, path) = (shown(&weights), shown(&path));
         let command = [&program, "infer", "--weights", &weights, &path];
@@ -89,23 +89,6 @@ fn weights(run: &Run, machine: &Machine) -> std::path::PathBuf {
         best.display()
     ));
     run.path(LAST)
-}
-
-fn write_image(path: &Path, pixels: &[u8], side: u32) -> Result<(), CliError> {
-    let failed = |error: &dyn std::fmt::Display| {
-        CliError::failed(format!("{}: cannot write: {error}", path.display()))
-    };
-    let mut png = Cursor::new(Vec::new());
-    image::write_buffer_with_format(
-        &mut png,
-        pixels,
-        side,
-        side,
-        image::ExtendedColorType::Rgb8,
-        image::ImageFormat::Png,
-    )
-    .map_err(|error| failed(&error))?;
-    write_durably(&Disk, path, |out| out.write_all(png.get_ref())).map_err(|error| failed(&error))
 }
 
 fn shown(path: &Path) -> String {

@@ -277,7 +277,7 @@ impl Square {
 
 /// Where something `len` long starts in the middle of `side`: of an odd difference the smaller half is
 /// before it.
-fn in_middle(len: usize, side: usize) -> usize {
+pub(super) fn in_middle(len: usize, side: usize) -> usize {
     (side - len) / 2
 }
 

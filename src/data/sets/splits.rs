@@ -17,6 +17,8 @@ pub enum Kind {
     ClassFolders,
     /// WebDataset tars, with images of any size.
     Shards,
+    /// A [`Dataset`] of the program's own.
+    Own,
 }
 
 impl fmt::Display for Kind {
@@ -27,6 +29,7 @@ impl fmt::Display for Kind {
             Self::Idx => "idx",
             Self::ClassFolders => "class folders",
             Self::Shards => "shards",
+            Self::Own => "own",
         })
     }
 }

@@ -1,19 +1,29 @@
-//! `resnet-cpu infer`: what do these images show?
+//! `resnet-cpu infer`: what do these images show, where in them, and by which features?
+
+mod answers;
+mod canvas;
+mod embed;
+mod explain;
+mod names;
+mod npy;
+mod picture;
 
 use clap::ValueEnum;
-use resnet_cpu::data::{self, Crops, Limits};
-use resnet_cpu::infer::{Classifier, InferError, Prediction, Session};
+use resnet_cpu::data::{self, Crops, Limits, RgbImage};
+use resnet_cpu::infer::{Classifier, InferError, Session};
 use resnet_cpu::runtime::Unwatched;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::answers::Answers;
 use super::classifier::{ClassifierArgs, TEN_CROPS, check_batch, say};
 use super::error::CliError;
 use super::layer_times::print_warm_layer_times;
 use super::limits::{LimitArgs, reason};
 use super::machine::Machine;
 use super::weights::Offer;
+use answers::{Answers, Found};
+use embed::Embedder;
+use explain::Explainer;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -37,6 +47,20 @@ pub(super) struct Args {
     /// divided by the number of images
     #[arg(long)]
     json: bool,
+    /// Also write to this folder, for each image, a picture of where the network sees its most likely
+    /// class: the class-activation map, over the image
+    #[arg(long, value_name = "DIR")]
+    explain: Option<PathBuf>,
+    /// How many of the most likely classes each picture shows a map of [default: 1]
+    #[arg(long, value_name = "N", requires = "explain", value_parser = clap::value_parser!(u32).range(1..=10))]
+    explain_top: Option<u32>,
+    /// Instead of classes, print the features that the last layer sees, one JSON object per image; of
+    /// several crops their mean
+    #[arg(long, conflicts_with_all = ["top", "explain", "verbose"])]
+    embed: bool,
+    /// Write the features to this NumPy file (.npy), a row per image, and print which row is whose
+    #[arg(short, long, value_name = "FILE", requires = "embed")]
+    out: Option<PathBuf>,
     /// Where there are no weights yet, fetch published ones without a question
     #[arg(short, long)]
     yes: bool,
@@ -68,7 +92,18 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     if args.paths.iter().filter(|path| is_stdin(path)).count() > 1 {
         return Err(CliError::usage("stdin (-) can be given only once"));
     }
+    if let Some(folder) = &args.explain {
+        explain::check_folder(folder)?;
+    }
+    if let Some(file) = &args.out {
+        embed::check_file(file)?;
+    }
     let offer = if args.yes { Offer::Allowed } else { Offer::Ask };
+    if args.explain.is_some() && args.crops != CropsName::Center {
+        return Err(CliError::usage(
+            "--explain shows what the network saw in one crop: it does not go with --crops ten",
+        ));
+    }
     let weights = args.classifier.read(args.weights.as_deref(), offer, machine)?;
     let mut notes = Vec::new();
     let classifier = args.classifier.classifier(weights, None, machine, &mut notes)?;
@@ -79,24 +114,36 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
             classifier.with_crops(Crops::Ten)
         }
     };
-    let found = find(&args.paths, &mut notes)?;
+    let found = find(args, &mut notes)?;
     say(notes, args.verbose, machine);
     let crops = classifier.crops().count();
     let images = (args.batch as usize / crops).max(1);
     check_batch(args.batch, images.min(found.len()) * crops, [&classifier], machine)?;
 
+    let limits = args.limits.limits();
+    if args.embed {
+        let mut embedder = Embedder::new(args.out.as_deref(), &classifier);
+        for batch in found.chunks(images) {
+            embedder.embed(batch, &classifier, |source| read(source, &limits))?;
+        }
+        embedder.finish()?;
+        return if embedder.failed { Err(CliError::Reported) } else { Ok(()) };
+    }
     let arch = classifier.model().network().spec.name.clone();
     let mut answers = Answers::new(args.json, arch, found.len() > 1);
-    let limits = args.limits.limits();
-    let mut runner = Runner { classifier, limits, top: args.top.unwrap_or(5) as usize };
+    let top = args.top.unwrap_or(5) as usize;
+    let maps = args.explain_top.unwrap_or(1) as usize;
+    let explainer = |folder| Explainer::new(folder, [maps, top], &found);
+    let explainer = args.explain.as_deref().map(explainer).transpose()?;
+    let mut runner = Runner { classifier, limits, top, explainer };
     let mut read = 0;
     for batch in found.chunks(images) {
         let start = Instant::now();
-        let results = runner.classify_files(batch);
+        let results = runner.run(batch)?;
         let ms = start.elapsed().as_secs_f64() * 1e3 / batch.len() as f64;
         read = results.iter().filter(|result| result.is_ok()).count();
-        for (file, result) in batch.iter().zip(results) {
-            let path = file.as_deref().unwrap_or_else(|error| error.path());
+        for (source, result) in batch.iter().zip(results) {
+            let path = source.as_deref().unwrap_or_else(|error| error.path());
             answers.add(path, ms, result, &runner.classifier)?;
         }
         answers.flush()?;
@@ -110,48 +157,67 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     if answers.failed { Err(CliError::Reported) } else { Ok(()) }
 }
 
+/// The path of an image (- is stdin), or why there is none.
+type Source = Result<PathBuf, data::Error>;
+
 /// The images at the paths, stdin among them.
-fn find(
-    paths: &[PathBuf],
-    notes: &mut Vec<String>,
-) -> Result<Vec<Result<PathBuf, data::Error>>, CliError> {
+fn find(args: &Args, notes: &mut Vec<String>) -> Result<Vec<Source>, CliError> {
     let mut found = Vec::new();
-    for path in paths {
+    for path in &args.paths {
         if is_stdin(path) {
             found.push(Ok(path.clone()));
             continue;
         }
         let list = data::collect_images(std::slice::from_ref(path), &Unwatched);
-        let list = list.map_err(CliError::failed)?;
+        let mut list = list.map_err(CliError::failed)?;
         notes.extend(list.notes);
+        if let Some(folder) = args.explain.as_deref().filter(|_| path.is_dir()) {
+            match explain::leave_out_pictures(folder, &mut list.images) {
+                0 => {}
+                count => notes.push(format!(
+                    "{count} pictures of an earlier --explain in {} are left out",
+                    folder.display()
+                )),
+            }
+        }
         found.extend(list.images);
     }
     Ok(found)
 }
 
-/// Reads and classifies batches of files.
+/// The image that `source` names.
+fn read(source: &Source, limits: &Limits) -> Result<RgbImage, Reason> {
+    let read = match source {
+        Ok(path) if is_stdin(path) => data::read_image_from(std::io::stdin(), path, limits),
+        Ok(path) => data::read_image(path, limits),
+        Err(error) => return Err(Reason::of(error)),
+    };
+    read.map_err(|error| Reason::of(&error))
+}
+
+/// Classifies batches of images, and explains them if that is asked for.
 struct Runner {
     classifier: Classifier,
     limits: Limits,
     top: usize,
+    explainer: Option<Explainer>,
 }
 
 impl Runner {
-    /// The predictions for each file, or the reason why there are none.
-    fn classify_files(
-        &mut self,
-        files: &[Result<PathBuf, data::Error>],
-    ) -> Vec<Result<Vec<Prediction>, String>> {
-        let limits = &self.limits;
-        let results = self.classifier.classify_each(files.len(), self.top, |i| {
-            let read = match &files[i] {
-                Ok(path) if is_stdin(path) => data::read_image_from(std::io::stdin(), path, limits),
-                Ok(path) => data::read_image(path, limits),
-                Err(error) => return Err(Reason::of(error)),
-            };
-            read.map_err(|error| Reason::of(&error))
-        });
-        results.into_iter().map(|result| result.map_err(|Reason(reason)| reason)).collect()
+    /// What was found of each image.
+    fn run(&mut self, batch: &[Source]) -> Result<Vec<Found>, CliError> {
+        let Self { classifier, limits, top, explainer } = self;
+        if let Some(explainer) = explainer {
+            let found = explainer.explain(batch, classifier, |source| read(source, limits))?;
+            let with_file = |(predictions, file)| (predictions, Some(file));
+            return Ok(found.into_iter().map(|found| found.map(with_file)).collect());
+        }
+        let found = classifier.classify_each(batch.len(), *top, |i| read(&batch[i], limits));
+        let without = |found: Result<_, Reason>| match found {
+            Ok(predictions) => Ok((predictions, None)),
+            Err(Reason(reason)) => Err(reason),
+        };
+        Ok(found.into_iter().map(without).collect())
     }
 }
 

@@ -3,23 +3,23 @@
 use resnet_cpu::infer::{Classifier, Prediction};
 use serde::{Serialize, Serializer};
 use std::io::{BufWriter, Stdout, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::error::CliError;
-use super::output::{one_line, print_error, write_json};
+use super::super::error::CliError;
+use super::super::output::{one_line, print_error, write_json};
 
 /// Which image a line of JSON is about.
 #[derive(Serialize)]
-struct Image {
+pub(super) struct Image {
     /// The path, with U+FFFD for what is not UTF-8.
-    image: String,
+    pub(super) image: String,
     /// Its bytes in hexadecimal digits, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     image_bytes: Option<String>,
 }
 
 impl Image {
-    fn of(path: &Path) -> Self {
+    pub(super) fn of(path: &Path) -> Self {
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         Self {
             image: path.to_string_lossy().into_owned(),
@@ -40,6 +40,9 @@ struct Answer<'a> {
     #[serde(serialize_with = "thousandths")]
     ms: f64,
     predictions: Vec<Guess<'a>>,
+    /// The file of the class-activation maps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -54,10 +57,10 @@ struct Guess<'a> {
 
 /// The line of JSON for an image that cannot be read.
 #[derive(Serialize)]
-struct Failure<'a> {
+pub(super) struct Failure<'a> {
     #[serde(flatten)]
-    image: Image,
-    error: &'a str,
+    pub(super) image: Image,
+    pub(super) error: &'a str,
 }
 
 fn thousandths<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
@@ -68,6 +71,10 @@ fn thousandths<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Er
 fn six_digits<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(format!("{value:.5e}").parse().unwrap_or(*value))
 }
+
+/// What was found of an image: its most likely classes and, if there is one, the file that shows where they are.
+/// Or why there is nothing.
+pub(super) type Found = Result<(Vec<Prediction>, Option<PathBuf>), String>;
 
 /// Writes results in the form that was asked for.
 pub(super) struct Answers {
@@ -90,12 +97,12 @@ impl Answers {
         &mut self,
         path: &Path,
         ms: f64,
-        result: Result<Vec<Prediction>, String>,
+        result: Found,
         classifier: &Classifier,
     ) -> Result<(), CliError> {
         let image = Image::of(path);
-        let predictions = match result {
-            Ok(predictions) => predictions,
+        let (predictions, explanation) = match result {
+            Ok(found) => found,
             Err(error) => {
                 self.failed = true;
                 // What stdout already has comes before the error where both are a terminal.
@@ -114,14 +121,19 @@ impl Answers {
             logit: p.logit,
         };
         let predictions: Vec<Guess> = predictions.iter().map(guess).collect();
+        let explanation = explanation.map(|file| file.to_string_lossy().into_owned());
         if self.json {
-            let answer = Answer { image, arch: &self.arch, ms, predictions };
+            let answer = Answer { image, arch: &self.arch, ms, predictions, explanation };
             return Ok(write_json(&mut self.out, &answer)?);
         }
         if self.headed {
             writeln!(self.out, "{}", one_line(&image.image))?;
         }
-        self.write_table(&predictions)
+        self.write_table(&predictions)?;
+        if let Some(file) = explanation {
+            writeln!(self.out, "     shown in {}", one_line(&file))?;
+        }
+        Ok(())
     }
 
     /// Hands on what was written.
