@@ -81,7 +81,7 @@ impl ViewArgs {
                 let given: Vec<usize> = self.scales.iter().map(|&scale| scale as usize).collect();
                 let own = |c| if given.is_empty() { dense_scales(c) } else { given.clone() };
                 let views = Views::Dense(classifiers.map(own).collect());
-                notes.push(views.to_string());
+                notes.push(format!("{views}, in place of resize and crop"));
                 return views;
             }
         }
