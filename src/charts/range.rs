@@ -41,10 +41,10 @@ mod tests {
         };
         let falling = curve(&[(1.0, 9.0), (10.0, 4.0), (50.0, f64::NAN), (100.0, 1.0)]);
         let range = |curves: &[Curve]| after_begin(curves.iter());
-        assert_eq!(range(std::slice::from_ref(&falling)), Some(0.0..1.05));
-        let longer = curve(&[(10.0, 8.0), (20.0, 2.0), (100.0, 1.5)]);
+        assert_eq!(range(std::slice::from_ref(&falling)), Some(0.95..1.05));
+        let longer = curve(&[(10.0, 8.0), (20.0, 2.0), (100.0, 0.5)]);
         assert_eq!(range(&[falling, longer]), Some(0.0..2.1));
-        let short = curve(&[(25.0, 90.0), (50.0, 2.0), (75.0, 1.5), (100.0, 1.0)]);
+        let short = curve(&[(25.0, 90.0), (50.0, 2.0), (75.0, 1.5), (100.0, 0.9)]);
         assert_eq!(range(&[short]), Some(0.0..2.1));
         assert_eq!(range(&[curve(&[(1.0, 1.0), (2.0, 0.8)])]), Some(0.76..1.05));
         assert_eq!(range(&[]), None);

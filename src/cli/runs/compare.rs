@@ -40,7 +40,8 @@ pub(super) fn run(args: &CompareArgs, machine: &Machine) -> Result<(), CliError>
     let page = page(&runs, &labels(&runs)).map_err(|error| failed(&error))?;
     write_durably(&Disk, path, |out| out.write_all(page.as_bytes()))
         .map_err(|error| failed(&error))?;
-    machine.note(&format!("{}: {} runs", path.display(), runs.len()));
+    let noun = if runs.len() == 1 { "run" } else { "runs" };
+    machine.note(&format!("{}: {} {noun}", path.display(), runs.len()));
     Ok(())
 }
 
