@@ -140,14 +140,6 @@ fn it_is_stopped_between_images() {
     let error = evaluate(&classifier(), &set, &CLASSES, &options, &interrupt).unwrap_err();
     assert!(matches!(error, EvaluationError::Data(Error::Interrupted)), "{error}");
     assert!(set.read.load(Ordering::Relaxed) < 100);
-    // The dense test reads as many at a time as there are threads.
-    let read = set.read.load(Ordering::Relaxed);
-    let interrupt = Interrupt::none();
-    set.stop = Some((read + 3, interrupt.clone()));
-    let (one, scales) = (classifier().into(), [vec![32]]);
-    let error = evaluate_dense(&one, &scales, &set, &CLASSES, &options, &interrupt).unwrap_err();
-    assert!(matches!(error, EvaluationError::Data(Error::Interrupted)), "{error}");
-    assert!(set.read.load(Ordering::Relaxed) < read + 4 + rayon::current_num_threads());
 }
 
 /// A network of random weights by `seed` with names in the order of `classes`, whose outputs are in that order.
