@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::program::{Run, finish, program, write_records};
+use common::program::{Run, finish, folder_of_records, program};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,11 +19,7 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        let fixture = Self { folder: TempDir::new().unwrap() };
-        fs::create_dir(fixture.path("data")).unwrap();
-        write_records(&fixture.path("data/train.bin"), 40);
-        write_records(&fixture.path("data/test.bin"), 10);
-        fixture
+        Self { folder: folder_of_records() }
     }
 
     fn path(&self, name: &str) -> PathBuf {

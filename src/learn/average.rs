@@ -8,7 +8,7 @@
 //! norm"). Nothing stored from before has an influence.
 
 use super::Learner;
-use super::forward::{Machine, Norm, forward};
+use super::forward::Norm;
 use super::measure::Measured;
 use super::step::TooSmall;
 use crate::model::{Network, Params};
@@ -39,18 +39,10 @@ impl Learner {
         measured: &mut Measured,
         stopped: &(dyn Fn() -> bool + Sync),
     ) -> Result<bool, TooSmall> {
-        assert!(images > 0, "a batch has images");
-        assert_eq!(input.len(), images * side * side * 3, "{images} images");
-        self.fit_tape(images, side, side)?;
-        let Self { ref network, backend, isa, ref mut crew, ref mut tape, .. } = *self;
-        let tape = tape.as_mut().expect("just made");
-        let done = crew.run(|team| {
-            let machine = &mut Machine { backend, isa, team, stopped, profile: None };
-            forward(machine, network, tape, params, &mut Norm::Batch, input)
-        });
-        if done.is_err() {
+        let Some(tape) = self.forward(params, input, images, side, &mut Norm::Batch, stopped)?
+        else {
             return Ok(false);
-        }
+        };
         tape.statistics().iter().for_each(|(conv, batch)| measured.add(conv.gamma, batch));
         Ok(true)
     }

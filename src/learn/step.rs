@@ -246,6 +246,21 @@ impl Learner {
         measured: &mut Measured,
         stopped: &(dyn Fn() -> bool + Sync),
     ) -> Result<bool, TooSmall> {
+        let norm = &mut Norm::Running(measured);
+        Ok(self.forward(params, input, images, side, norm, stopped)?.is_some())
+    }
+
+    /// Runs `images` of `side` x `side` through the network, normalised by `norm`; what there is of them then, unless
+    /// it was `stopped` before.
+    pub(super) fn forward(
+        &mut self,
+        params: &Params,
+        input: &[f32],
+        images: usize,
+        side: usize,
+        norm: &mut Norm,
+        stopped: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<&Tape>, TooSmall> {
         assert!(images > 0, "a batch has images");
         assert_eq!(input.len(), images * side * side * 3, "{images} images");
         self.fit_tape(images, side, side)?;
@@ -253,9 +268,9 @@ impl Learner {
         let tape = tape.as_mut().expect("just made");
         let done = crew.run(|team| {
             let machine = &mut Machine { backend, isa, team, stopped, profile: None };
-            forward(machine, network, tape, params, &mut Norm::Running(measured), input)
+            forward(machine, network, tape, params, norm, input)
         });
-        Ok(done.is_ok())
+        Ok(done.is_ok().then_some(&*tape))
     }
 
     /// The first layer of the last micro-batch's forward pass with an output that is not finite.

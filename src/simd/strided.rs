@@ -16,21 +16,25 @@ impl Strided {
     #[inline(always)]
     pub(crate) fn new(start: *const f32, stride: usize) -> Self {
         let stride = stride * size_of::<f32>();
-        #[allow(unused_mut)]
         let mut strided = Self { start, stride, triple_stride: 3 * stride };
+        strided.pin();
+        strided
+    }
+
+    #[inline(always)]
+    fn pin(&mut self) {
         #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
         #[expect(clippy::pointers_in_nomem_asm_block, reason = "there is no instruction in it")]
         // SAFETY: there is no instruction in it.
         unsafe {
             std::arch::asm!(
                 "/* {} {} {} */",
-                inout(reg) strided.start,
-                inout(reg) strided.stride,
-                inout(reg) strided.triple_stride,
+                inout(reg) self.start,
+                inout(reg) self.stride,
+                inout(reg) self.triple_stride,
                 options(nomem, nostack, preserves_flags),
             );
         }
-        strided
     }
 
     /// The place after `i` strides, up to 7: at most two additions, most of them part of the instruction that reads there.

@@ -9,12 +9,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{self, Batches, Dataset, Preprocess};
+use crate::data::Dataset;
 use crate::gemm::Backend;
 use crate::learn::{Learner, Measured};
 use crate::model::Network;
 use crate::numerics::VALIDATION_BATCH;
-use crate::runtime::{AlignedBuf, Storage, Watch, write_durably};
+use crate::runtime::{Storage, Watch, write_durably};
+use crate::train::measured::measure_parts;
 use crate::train::{RunError, State};
 
 /// The name of the file with a run's responses in its folder.
@@ -43,7 +44,7 @@ pub struct Response {
 /// Measures the responses of the network of `state` to the images of `data`.
 ///
 /// # Errors
-/// An image cannot be read, the images are too small, or it was stopped ([`data::Error::Interrupted`]).
+/// An image cannot be read, the images are too small, or it was stopped ([`data::Error::Interrupted`](crate::data::Error::Interrupted)).
 pub fn measure_responses(
     state: &State,
     data: &dyn Dataset,
@@ -52,22 +53,21 @@ pub fn measure_responses(
 ) -> Result<Responses, RunError> {
     let network = Network::new(&state.config.spec()?);
     let params = state.averaged();
-    let Preprocess { view, mean } = &state.inference.preprocess;
-    let batches = Batches::evaluation(data, *view, mean);
+    let preprocess = &state.inference.preprocess;
+    let side = preprocess.view.crop;
     let mut learner = Learner::new(&network, backend).with_convolutions(state.config.convolutions);
     let mut measured = Measured::default();
     let images: Vec<usize> = (0..data.len()).collect();
-    let mut input = AlignedBuf::zeroed(VALIDATION_BATCH.min(images.len()) * batches.input_len());
-    let mut labels = vec![0; VALIDATION_BATCH];
+    let parts: Vec<&[usize]> = images.chunks(VALIDATION_BATCH).collect();
     let stopped = || watch.stopped();
-    for part in images.chunks(VALIDATION_BATCH) {
-        watch.progress("images of layer responses", part[0] as u64, Some(images.len() as u64));
-        let input = &mut input[..part.len() * batches.input_len()];
-        batches.fill(0, part, input, &mut labels[..part.len()])?;
-        if !learner.measure(params, input, part.len(), view.crop, &mut measured, &stopped)? {
-            return Err(data::Error::Interrupted.into());
-        }
-    }
+    measure_parts::<RunError>(
+        data,
+        preprocess,
+        &parts,
+        watch,
+        "images of layer responses",
+        |input, images| learner.measure(params, input, images, side, &mut measured, &stopped),
+    )?;
     let layers = network.convs().filter(|conv| conv.kernel == 3);
     let layers = layers
         .map(|conv| Response { layer: conv.name.clone(), std: measured.deviation(conv, params) });

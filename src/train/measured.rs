@@ -12,7 +12,7 @@ const PREPARED: usize = 16;
 ///
 /// # Errors
 /// An image cannot be read, `measure` fails, or it was stopped.
-pub(super) fn measure_parts<E: From<data::Error> + From<TooSmall>>(
+pub(crate) fn measure_parts<E: From<data::Error> + From<TooSmall>>(
     data: &dyn Dataset,
     preprocess: &Preprocess,
     parts: &[&[usize]],

@@ -15,7 +15,7 @@ mod finetune;
 mod folder;
 mod image_settings;
 mod images;
-mod measured;
+pub(crate) mod measured;
 mod memory;
 mod metrics;
 mod plan;

@@ -62,3 +62,13 @@ pub(crate) fn write_records(path: &Path, images: u32) {
     }
     std::fs::write(path, bytes).unwrap();
 }
+
+/// A folder with `data`, 40 of CIFAR-10's records to train on and 10 to test on.
+pub(crate) fn folder_of_records() -> tempfile::TempDir {
+    let folder = tempfile::TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    write_records(&data.join("train.bin"), 40);
+    write_records(&data.join("test.bin"), 10);
+    folder
+}
