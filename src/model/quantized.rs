@@ -47,9 +47,10 @@ pub enum Weights {
 /// A convolution with batch norm folded in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantizedConv {
-    /// Real filters: those of the first convolution apply to normalised images, whatever [`InputScale`] is.
+    /// The integers of the first convolution stand for its filters divided by [`InputScale::factor`], so that they
+    /// apply to the image's integers; its filters in f32 apply to the preprocessed image.
     pub weights: Weights,
-    /// Real, by output channel.
+    /// Real, by output channel: of the folded convolution of the preprocessed image or activation.
     pub bias: Vec<f32>,
     /// Of what comes out: after the ReLU, and after the addition where a block ends.
     pub output: Scale,
