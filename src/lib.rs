@@ -32,6 +32,7 @@
 //! | `gemm` | the blocked matrix product: kernels, packing, epilogues |
 //! | `conv` | convolutions as matrix products |
 //! | `ops` | every other layer |
+//! | `int8` | convolutions and pools on 8-bit integers |
 //! | `model` | what the networks of the paper are |
 //! | `weights` | files of weights and the names in them |
 //! | `data` | images to tensors |
@@ -56,6 +57,8 @@ pub mod gemm;
 pub mod hub;
 #[doc(hidden)]
 pub mod infer;
+#[doc(hidden)]
+pub mod int8;
 #[doc(hidden)]
 pub mod learn;
 #[doc(hidden)]

@@ -58,6 +58,17 @@ pub enum InferError {
     /// The network gave infinities or NaN.
     #[error("the network's output is not finite: with this preprocessing, its numbers overflow")]
     NotFinite,
+    /// The scales of a network in 8 bits do not fit together.
+    #[error("the scales around layer {layer} are so far apart that its numbers overflow")]
+    Scales {
+        /// The layer.
+        layer: String,
+    },
+    /// A network in 8 bits needs kernels of the crate's own.
+    #[error(
+        "a network in 8 bits runs on the built-in kernels only, not on the matrixmultiply crate"
+    )]
+    QuantizedBackend,
     /// The weights can no longer be read, or have changed since they were opened.
     #[error(transparent)]
     Weights(#[from] SourceError),

@@ -8,6 +8,7 @@
 use crate::conv::ConvShape;
 use crate::model::{ConvBn, ParamSource, SourceError};
 use crate::numerics::BUNDLE;
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Bundles of `conv`; 1 without groups.
@@ -30,23 +31,35 @@ pub(super) fn filters(
     conv: &ConvBn,
     weights: &dyn ParamSource,
 ) -> Result<Vec<Vec<f32>>, SourceError> {
+    let values = weights.tensor(conv.weight)?;
+    Ok(filters_of(conv, &values).into_iter().map(Cow::into_owned).collect())
+}
+
+/// As [`filters`], of all filters of `conv`; a convolution without groups has them as they are.
+pub(super) fn filters_of<'a, T: Copy + Default>(
+    conv: &ConvBn,
+    values: &'a [T],
+) -> Vec<Cow<'a, [T]>> {
+    if conv.groups == 1 {
+        return vec![Cow::Borrowed(values)];
+    }
     let bundles = bundles(conv);
     let taps = conv.kernel * conv.kernel;
     // Of one filter: what it sees, and what a filter of the bundle sees.
     let (own, all) = (conv.in_channels / conv.groups * taps, conv.in_channels / bundles * taps);
     let (of_group, of_bundle) = (conv.out_channels / conv.groups, conv.out_channels / bundles);
-    let values = weights.tensor(conv.weight)?;
     let bundle = |bundle: usize| {
-        let mut filters = vec![0.0; of_bundle * all];
+        let mut filters = vec![T::default(); of_bundle * all];
         for (out, filter) in filters.chunks_exact_mut(all).enumerate() {
+            // Within the bundle, as the groups are.
             let at = out / of_group * own;
             let from: Range<usize> =
                 (bundle * of_bundle + out) * own..(bundle * of_bundle + out + 1) * own;
             filter[at..at + own].copy_from_slice(&values[from]);
         }
-        filters
+        Cow::Owned(filters)
     };
-    Ok((0..bundles).map(bundle).collect())
+    (0..bundles).map(bundle).collect()
 }
 
 #[cfg(test)]

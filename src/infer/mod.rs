@@ -20,6 +20,7 @@ mod layers;
 mod model;
 mod plan;
 mod planner;
+mod quantized;
 mod run;
 mod scores;
 mod session;

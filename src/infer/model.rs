@@ -3,10 +3,12 @@
 use super::InferError;
 use super::layers::Layers;
 use super::plan::Plan;
+use super::quantized;
 use super::steps::Means;
 use crate::conv::Convolutions;
 use crate::gemm::Backend;
-use crate::model::{Network, ParamSource};
+use crate::int8::kernels::Kernel;
+use crate::model::{Network, ParamSource, Quantized};
 use crate::runtime::{Tasks, Team};
 
 /// A network with its weights. All callers share it, through `&Model` or `Arc<Model>`, from any thread. Each
@@ -17,9 +19,19 @@ use crate::runtime::{Tasks, Team};
 /// needs them in that form, once for all sessions. The model keeps their source for that.
 pub struct Model<'w> {
     network: Network,
-    weights: Box<dyn ParamSource + Send + 'w>,
     means: Means,
-    layers: Layers,
+    numbers: Numbers<'w>,
+}
+
+/// A model's weights, and their layers.
+pub(super) enum Numbers<'w> {
+    F32 {
+        /// Where they are read from.
+        weights: Box<dyn ParamSource + Send + 'w>,
+        layers: Layers,
+    },
+    /// In 8 bits.
+    Quantized(quantized::Layers),
 }
 
 impl<'w> Model<'w> {
@@ -27,10 +39,46 @@ impl<'w> Model<'w> {
     pub fn new(network: &Network, params: impl ParamSource + Send + 'w, backend: Backend) -> Self {
         Self {
             network: network.clone(),
-            weights: Box::new(params),
-            means: Means { backend, convolutions: Convolutions::default() },
-            layers: Layers::new(network),
+            means: Means {
+                backend,
+                convolutions: Convolutions::default(),
+                bytes: size_of::<f32>(),
+            },
+            numbers: Numbers::F32 { weights: Box::new(params), layers: Layers::new(network) },
         }
+    }
+
+    /// `network` in 8 bits. Its results are the same bits on every instruction set, for every batch size.
+    ///
+    /// # Errors
+    /// `backend` is not the crate's own, or scales are so far apart that numbers overflow.
+    ///
+    /// # Panics
+    /// If `quantized` are not the numbers of `network`.
+    pub fn quantized(
+        network: &Network,
+        quantized: Quantized,
+        backend: Backend,
+    ) -> Result<Self, InferError> {
+        let isa = backend.native().ok_or(InferError::QuantizedBackend)?;
+        Self::quantized_with(network, quantized, backend, Kernel::of(isa))
+    }
+
+    /// As [`quantized`](Self::quantized), by a kernel that is not the fastest: for tests.
+    #[doc(hidden)]
+    pub fn quantized_with(
+        network: &Network,
+        quantized: Quantized,
+        backend: Backend,
+        kernel: Kernel,
+    ) -> Result<Self, InferError> {
+        let isa = backend.native().ok_or(InferError::QuantizedBackend)?;
+        let layers = quantized::Layers::new(network, quantized, isa, kernel)?;
+        Ok(Self {
+            network: network.clone(),
+            means: Means { backend, convolutions: Convolutions::Direct, bytes: 1 },
+            numbers: Numbers::Quantized(layers),
+        })
     }
 
     /// The same model with a choice of algorithms for convolutions. By default each is computed by the
@@ -49,8 +97,13 @@ impl<'w> Model<'w> {
         self.means.backend
     }
 
-    pub(super) fn layers(&self) -> &Layers {
-        &self.layers
+    pub(super) fn numbers(&self) -> &Numbers<'w> {
+        &self.numbers
+    }
+
+    /// Whether it computes in 8 bits.
+    pub fn is_quantized(&self) -> bool {
+        matches!(self.numbers, Numbers::Quantized(_))
     }
 
     /// How inputs of a size run.
@@ -60,12 +113,16 @@ impl<'w> Model<'w> {
 
     /// What the last layer has for `class`: a weight of each feature, and the bias.
     pub(super) fn class_weights(&self, class: usize) -> Result<(Vec<f32>, f32), InferError> {
+        let weights = match &self.numbers {
+            Numbers::F32 { weights, .. } => weights,
+            Numbers::Quantized(layers) => return Ok(layers.class_weights(class)),
+        };
         let fc = &self.network.fc;
         let mut row = Vec::with_capacity(fc.in_features);
         let part = class * fc.in_features..(class + 1) * fc.in_features;
-        self.weights.read(fc.weight, part, &mut |values| row.extend_from_slice(values))?;
+        weights.read(fc.weight, part, &mut |values| row.extend_from_slice(values))?;
         let mut bias = 0.0;
-        self.weights.read(fc.bias, class..class + 1, &mut |values| bias = values[0])?;
+        weights.read(fc.bias, class..class + 1, &mut |values| bias = values[0])?;
         Ok((row, bias))
     }
 
@@ -78,7 +135,13 @@ impl<'w> Model<'w> {
         plan: &Plan,
         meanwhile: Option<Tasks>,
     ) -> Result<(), InferError> {
-        self.layers.pack(team, plan, &self.network, &*self.weights, self.means.backend, meanwhile)
+        let network = &self.network;
+        match &self.numbers {
+            Numbers::F32 { weights, layers } => {
+                layers.pack(team, plan, network, &**weights, self.means.backend, meanwhile)
+            }
+            Numbers::Quantized(layers) => layers.pack(team, plan, network, meanwhile),
+        }
     }
 }
 

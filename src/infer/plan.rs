@@ -39,9 +39,9 @@ pub(super) fn convs(network: &Network) -> impl Iterator<Item = &ConvBn> {
     }))
 }
 
-/// Floats of the largest activation of the images that a thread takes through the front together: a
+/// Bytes of the largest activation of the images that a thread takes through the front together: a
 /// layer's input, output and filters are in its second-level cache then.
-const FRONT: usize = 128 * 1024;
+const FRONT: usize = 512 * 1024;
 
 impl Plan {
     /// The plan for `batch` images of `height` x `width` by `means`, run by `threads` threads.
@@ -112,7 +112,7 @@ fn front(network: &Network, means: Means, [batch, height, width]: [usize; 3]) ->
         after.push(x.height * x.width * x.channels);
     }
     let largest = probe.section().steps.iter().map(|step| step.len).max().unwrap_or(1);
-    let most = (FRONT / largest.max(1)).clamp(1, batch);
+    let most = (FRONT / (largest * means.bytes).max(1)).clamp(1, batch);
     let images = (1..=most).rev().find(|images| batch.is_multiple_of(*images)).unwrap_or(1);
     let weights = |block: &Block| -> usize {
         let len = |conv: &ConvBn| conv.shape(1, 1, 1).weight_len() / bundles(conv);

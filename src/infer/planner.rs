@@ -162,8 +162,7 @@ impl Planner {
 
     /// How a convolution is computed, whose `shape` is that of the whole run.
     fn algorithm(&self, shape: &ConvShape) -> Algorithm {
-        let Means { backend, convolutions } = self.means;
-        convolutions.algorithm(backend, shape)
+        self.means.algorithm(shape)
     }
 
     /// A convolution and the pool after it as one step.

@@ -2,8 +2,9 @@
 
 use super::InferError;
 use super::layer_time::LayerTime;
-use super::model::Model;
+use super::model::{Model, Numbers};
 use super::plan::Plan;
+use super::quantized;
 use super::run::Runner;
 use super::steps::{Means, Section, Source};
 use crate::conv::Convolutions;
@@ -153,6 +154,17 @@ impl<'w> Session<'w> {
     ) -> Option<T> {
         let steps = &self.state.plan.as_ref()?.rest.steps;
         let step = steps.iter().rev().nth(back)?;
+        let len = step.from_len;
+        let quantized = match self.model().numbers() {
+            Numbers::F32 { .. } => None,
+            Numbers::Quantized(layers) => Some(layers.scale_read_by(back)),
+        };
+        let shown = |buffer: &[f32]| {
+            let Some(scale) = quantized else { return Some(see(buffer.get(..len)?, step.input)) };
+            let mut values = vec![0.0; len];
+            quantized::real(scale, quantized::bytes(buffer, len), &mut values);
+            Some(see(&values, step.input))
+        };
         match step.from {
             // Nobody writes there after the pool has read it: what the pool makes has another place, and the
             // classifier's is the output.
@@ -160,10 +172,10 @@ impl<'w> Session<'w> {
                 let buffers = self.state.buffers.lock().unwrap_or_else(PoisonError::into_inner);
                 // The last to be given back is the one that the whole batch ran on.
                 let buffer = buffers.last()?.get(slot)?;
-                Some(see(buffer.get(..step.from_len)?, step.input))
+                shown(buffer)
             }
             // All blocks are in the front.
-            Source::Input => Some(see(self.state.between.get(..step.from_len)?, step.input)),
+            Source::Input => shown(&self.state.between),
         }
     }
 
@@ -231,29 +243,66 @@ impl State<'_> {
         let steps = plan.sections().map(|section| section.steps.len()).sum();
         self.profile = self.profile.take().map(|_| Profile::new(steps));
         let Self { model, buffers, between, logits, profile, .. } = self;
-        let isa = model.backend().isa();
-        let runner = Runner { layers: model.layers(), isa, profile: profile.as_ref(), stopped };
         let buffers = &*buffers;
-        let run =
-            |team: &mut Team, section: &Section, first_step, input: &[f32], to: &mut [f32]| {
-                let lock = || buffers.lock().unwrap_or_else(PoisonError::into_inner);
-                let spare = lock().pop();
-                let mut own = spare.unwrap_or_default();
-                runner.run(team, section, first_step, &mut own, input, to);
-                lock().push(own);
-            };
-        let logits = logits.first_mut(plan.rest.output_len());
-        let Some(front) = &plan.front else {
-            run(team, &plan.rest, 0, input, logits);
-            return Ok(());
+        // With a set of buffers of its own for as long as it takes.
+        let with_buffers = |run: &mut dyn FnMut(&mut Vec<AlignedBuf>)| {
+            let lock = || buffers.lock().unwrap_or_else(PoisonError::into_inner);
+            let spare = lock().pop();
+            let mut own = spare.unwrap_or_default();
+            run(&mut own);
+            lock().push(own);
         };
-        let between = between.first_mut(plan.rest.input_len());
-        let (input_len, output_len) = (front.input_len(), front.output_len());
-        team.for_each_chunk(between, output_len, |images, output, scratch| {
-            let input = &input[images * input_len..][..input_len];
-            run(&mut Team::alone(scratch), front, 0, input, output);
-        });
-        run(team, &plan.rest, front.steps.len(), between, logits);
+        let profile = profile.as_ref();
+        let logits = logits.first_mut(plan.rest.output_len());
+        let rest = &plan.rest;
+        match (model.numbers(), &plan.front) {
+            (Numbers::F32 { layers, .. }, front) => {
+                let isa = model.backend().isa();
+                let runner = Runner { layers, isa, profile, stopped };
+                let Some(front) = front else {
+                    with_buffers(&mut |own| runner.run(team, rest, 0, own, input, logits));
+                    return Ok(());
+                };
+                let between = between.first_mut(rest.input_len());
+                let input_len = front.input_len();
+                team.for_each_chunk(between, front.output_len(), |images, output, mut scratch| {
+                    let input = &input[images * input_len..][..input_len];
+                    with_buffers(&mut |own| {
+                        let mut alone = Team::alone(scratch.reborrow());
+                        runner.run(&mut alone, front, 0, own, input, output);
+                    });
+                });
+                let first = front.steps.len();
+                with_buffers(&mut |own| runner.run(team, rest, first, own, between, logits));
+            }
+            (Numbers::Quantized(layers), front) => {
+                use quantized::{Values, ValuesMut};
+                let runner = quantized::Runner { layers, profile, stopped };
+                let Some(front) = front else {
+                    with_buffers(&mut |own| {
+                        let (input, output) = (Values::Image(input), ValuesMut::Logits(logits));
+                        runner.run(team, rest, 0, own, input, output);
+                    });
+                    return Ok(());
+                };
+                let len = rest.input_len();
+                let between = quantized::bytes_mut(between.first_mut(quantized::floats(len)), len);
+                let input_len = front.input_len();
+                team.for_each_chunk(between, front.output_len(), |images, output, mut scratch| {
+                    let input = &input[images * input_len..][..input_len];
+                    with_buffers(&mut |own| {
+                        let (input, output) = (Values::Image(input), ValuesMut::U8(output));
+                        let mut alone = Team::alone(scratch.reborrow());
+                        runner.run(&mut alone, front, 0, own, input, output);
+                    });
+                });
+                let first = front.steps.len();
+                with_buffers(&mut |own| {
+                    let (input, output) = (Values::U8(between), ValuesMut::Logits(logits));
+                    runner.run(team, rest, first, own, input, output);
+                });
+            }
+        }
         Ok(())
     }
 
@@ -304,7 +353,7 @@ pub fn activation_bytes(
     width: usize,
 ) -> Result<usize, InferError> {
     let threads = rayon::current_num_threads();
-    let means = Means { backend, convolutions: Convolutions::default() };
+    let means = Means { backend, convolutions: Convolutions::default(), bytes: size_of::<f32>() };
     let plan = Plan::new(network, means, [batch, height, width], threads)?;
     let slots = |section: &Section| section.slots.iter().sum::<usize>();
     let front =

@@ -9,6 +9,18 @@ use crate::ops::{HalfPool, PoolShape, ShortcutPad};
 pub(super) struct Means {
     pub(super) backend: Backend,
     pub(super) convolutions: Convolutions,
+    /// Of a value of an activation.
+    pub(super) bytes: usize,
+}
+
+impl Means {
+    /// How a convolution is computed. In 8 bits there is one way.
+    pub(super) fn algorithm(self, shape: &ConvShape) -> Algorithm {
+        match self.bytes {
+            1 => Algorithm::Direct,
+            _ => self.convolutions.algorithm(self.backend, shape),
+        }
+    }
 }
 
 /// The number of a buffer.

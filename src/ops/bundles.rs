@@ -11,12 +11,12 @@ const TOGETHER: usize = 256;
 ///
 /// # Panics
 /// If the two have not as many numbers, or `bundles` does not divide `channels`, or that them.
-pub fn split_bundles(
+pub fn split_bundles<T: Copy + Send + Sync>(
     team: &mut Team,
     channels: usize,
     bundles: usize,
-    input: &[f32],
-    output: &mut [f32],
+    input: &[T],
+    output: &mut [T],
 ) {
     let (pixels, width) = check(channels, bundles, input, output);
     team.for_each_chunk(output, TOGETHER * width, |task, output, _| {
@@ -32,12 +32,12 @@ pub fn split_bundles(
 ///
 /// # Panics
 /// As [`split_bundles`].
-pub fn join_bundles(
+pub fn join_bundles<T: Copy + Send + Sync>(
     team: &mut Team,
     channels: usize,
     bundles: usize,
-    input: &[f32],
-    output: &mut [f32],
+    input: &[T],
+    output: &mut [T],
 ) {
     let (pixels, width) = check(channels, bundles, input, output);
     team.for_each_chunk(output, TOGETHER * channels, |task, output, _| {
@@ -51,7 +51,7 @@ pub fn join_bundles(
 }
 
 /// Pixels, and channels of a bundle.
-fn check(channels: usize, bundles: usize, input: &[f32], output: &[f32]) -> (usize, usize) {
+fn check<T>(channels: usize, bundles: usize, input: &[T], output: &[T]) -> (usize, usize) {
     assert_eq!(input.len(), output.len(), "numbers");
     assert_eq!(channels % bundles, 0, "whole channels");
     assert_eq!(input.len() % channels, 0, "whole pixels");

@@ -4,6 +4,7 @@ mod column;
 mod tile;
 
 use crate::simd::{Isa, Portable, Simd};
+pub(crate) use column::Column;
 pub(crate) use tile::{Fetch, LINE, Tile};
 
 /// Computes one tile. The caller must hold the [`Isa`] it was compiled for and keep the promises of

@@ -76,6 +76,9 @@ impl Stream {
     }
 }
 
+/// Bytes of an f32.
+const FLOAT: usize = size_of::<f32>();
+
 /// f32 in a cache line.
 pub(crate) const LINE: usize = 16;
 
@@ -114,10 +117,10 @@ impl Tile {
             }
         }
 
-        let first_run = Column::new::<MR>(self.a, self.a_stride);
+        let first_run = Column::new::<MR>(self.a.cast(), self.a_stride * FLOAT);
         let (mut b, mut fetch) = (self.b, self.fetch.spread(self.runs * self.k, self.b));
         for run in 0..self.runs {
-            let mut a = first_run.moved(run * self.a_run);
+            let mut a = first_run.moved(run * self.a_run * FLOAT);
             let mut left = self.k;
             // Steps that lie next to each other need no arithmetic: their distance is part of the
             // instruction.
@@ -129,11 +132,11 @@ impl Tile {
                     // SAFETY: at least four steps are left.
                     unsafe {
                         self.step(s, a, &mut b, &mut fetch, &mut sums);
-                        self.step(s, a.moved(1), &mut b, &mut fetch, &mut sums);
-                        self.step(s, a.moved(2), &mut b, &mut fetch, &mut sums);
-                        self.step(s, a.moved(3), &mut b, &mut fetch, &mut sums);
+                        self.step(s, a.moved(FLOAT), &mut b, &mut fetch, &mut sums);
+                        self.step(s, a.moved(2 * FLOAT), &mut b, &mut fetch, &mut sums);
+                        self.step(s, a.moved(3 * FLOAT), &mut b, &mut fetch, &mut sums);
                     }
-                    a = a.moved(4);
+                    a = a.moved(4 * FLOAT);
                     left -= 4;
                 }
             }
@@ -141,7 +144,7 @@ impl Tile {
                 a.pin();
                 // SAFETY: this step is left.
                 unsafe { self.step(s, a, &mut b, &mut fetch, &mut sums) };
-                a = a.moved(self.a_step);
+                a = a.moved(self.a_step * FLOAT);
             }
         }
 
@@ -216,7 +219,7 @@ impl Tile {
             let [first, end] = [group, group + 1].map(|g| (g * Column::group_rows(MR)).min(MR));
             for (row, sums) in sums[first..end].iter_mut().enumerate() {
                 // SAFETY: a row < R of the column.
-                let a_i = s.splat(unsafe { *a.at(group, row) });
+                let a_i = s.splat(unsafe { *a.at(group, row).cast() });
                 for (sum, &b_j) in sums.iter_mut().zip(&row_of_b) {
                     *sum = s.fma(a_i, b_j, *sum);
                 }
