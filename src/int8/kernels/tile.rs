@@ -2,6 +2,7 @@
 
 use super::{Dot, GROUP};
 use crate::gemm::kernels::Column;
+use std::mem::MaybeUninit;
 
 /// One tile: what to multiply, what becomes of the sums, where to put it.
 ///
@@ -49,6 +50,8 @@ pub(in crate::int8) enum Target {
 
 /// The most columns of a vector.
 const MOST_LANES: usize = 16;
+/// The most values of a tile.
+const MOST_VALUES: usize = 14 * 2 * MOST_LANES;
 
 impl Tile {
     /// Computes the tile with `MR` rows and `NV` vectors a row.
@@ -83,12 +86,26 @@ impl Tile {
                 a = a.moved(GROUP);
             }
         }
+        // In memory from here on: loops over what follows would be too long to unroll, and sums that are not
+        // indexed by constants would never be in registers.
+        let mut values = [MaybeUninit::<f32>::uninit(); MOST_VALUES];
+        let row_len = NV * S::LANES;
+        for (i, row) in sums.iter().enumerate() {
+            for (j, sum) in row.iter().enumerate() {
+                let at = j * S::LANES;
+                // SAFETY: vector j < V of the corrections; the tile has no more than `MOST_VALUES` values.
+                unsafe {
+                    let value = s.finished(*sum, self.correction.wrapping_add(at));
+                    s.store(value, values.as_mut_ptr().cast::<f32>().add(i * row_len + at));
+                }
+            }
+        }
         // SAFETY: the caller's promises; the branch tells whether the last vector of a row is whole.
         unsafe {
-            if self.columns == NV * S::LANES {
-                self.finish::<S, MR, NV, true>(s, &sums);
+            if self.columns == row_len {
+                self.finish::<S, NV, true>(s, values.as_ptr().cast(), MR);
             } else {
-                self.finish::<S, MR, NV, false>(s, &sums);
+                self.finish::<S, NV, false>(s, values.as_ptr().cast(), MR);
             }
         }
     }
@@ -128,15 +145,16 @@ impl Tile {
         }
     }
 
-    /// What becomes of the sums.
+    /// What becomes of `rows` rows of sums, each V vectors, at `sums`.
     ///
     /// # Safety
     /// As [`compute`](Self::compute); `WHOLE` says that `columns == NV * LANES`.
     #[inline(always)]
-    unsafe fn finish<S: Dot, const MR: usize, const NV: usize, const WHOLE: bool>(
+    unsafe fn finish<S: Dot, const NV: usize, const WHOLE: bool>(
         &self,
         s: S,
-        sums: &[[S::Sum; NV]; MR],
+        sums: *const f32,
+        rows: usize,
     ) {
         for j in 0..NV {
             let at = j * S::LANES;
@@ -144,47 +162,38 @@ impl Tile {
             // SAFETY: vector j < V of the factors and shifts.
             let (factor, shift) =
                 unsafe { (s.load(self.factor.add(at)), s.load(self.shift.add(at))) };
-            for (i, sums) in sums.iter().enumerate() {
-                // SAFETY: vector j < V of the corrections.
-                let sum = unsafe { s.finished(sums[j], self.correction.wrapping_add(at)) };
-                let mut v = s.fma(sum, factor, shift);
+            for i in 0..rows {
+                // SAFETY: vector j < V of row i.
+                let sum = unsafe { s.load(sums.add((i * NV + j) * S::LANES)) };
+                let value = s.fma(sum, factor, shift);
                 let place = i * self.stride + at;
-                match self.target {
-                    Target::F32(values) => {
-                        let mut cut = [0.0; MOST_LANES];
-                        // SAFETY: row i < R of the target: LANES values of it, or those that are left.
-                        unsafe {
-                            if whole {
-                                s.store(v, values.add(place));
-                            } else {
-                                s.store(v, cut.as_mut_ptr());
-                                values.add(place).copy_from_nonoverlapping(cut.as_ptr(), rest);
-                            }
+                // SAFETY: LANES values of row i < R of the target, or those that are left.
+                unsafe {
+                    match (self.target, whole) {
+                        (Target::F32(to), true) => s.store(value, to.add(place)),
+                        (Target::F32(to), false) => {
+                            let mut cut = [0.0; MOST_LANES];
+                            s.store(value, cut.as_mut_ptr());
+                            to.add(place).copy_from_nonoverlapping(cut.as_ptr(), rest);
                         }
-                    }
-                    Target::U8 { values, residual, residual_factor } => {
-                        let mut cut = [0; MOST_LANES];
-                        if !residual.is_null() {
-                            // SAFETY: the residual is readable where the target is written.
-                            let residual = unsafe {
-                                if whole {
-                                    s.load_u8(residual.add(place))
-                                } else {
-                                    cut.as_mut_ptr()
-                                        .copy_from_nonoverlapping(residual.add(place), rest);
-                                    s.load_u8(cut.as_ptr())
-                                }
-                            };
-                            v = s.fma(residual, s.splat(residual_factor), v);
-                        }
-                        // SAFETY: as above.
-                        unsafe {
-                            if whole {
-                                s.store_u8(v, values.add(place));
-                            } else {
-                                s.store_u8(v, cut.as_mut_ptr());
-                                values.add(place).copy_from_nonoverlapping(cut.as_ptr(), rest);
+                        (Target::U8 { values, residual, residual_factor }, true) => {
+                            let mut value = value;
+                            if !residual.is_null() {
+                                let residual = s.load_u8(residual.add(place));
+                                value = s.fma(residual, s.splat(residual_factor), value);
                             }
+                            s.store_u8(value, values.add(place));
+                        }
+                        (Target::U8 { values, residual, residual_factor }, false) => {
+                            let (mut value, mut cut) = (value, [0; MOST_LANES]);
+                            if !residual.is_null() {
+                                cut.as_mut_ptr()
+                                    .copy_from_nonoverlapping(residual.add(place), rest);
+                                let residual = s.load_u8(cut.as_ptr());
+                                value = s.fma(residual, s.splat(residual_factor), value);
+                            }
+                            s.store_u8(value, cut.as_mut_ptr());
+                            values.add(place).copy_from_nonoverlapping(cut.as_ptr(), rest);
                         }
                     }
                 }
