@@ -6,17 +6,20 @@ use std::path::Path;
 
 use super::error::listed;
 use super::file::TensorFile;
-use super::metadata::{CLASSES, MEAN, Metadata, STD};
+use super::metadata::{CLASSES, MEAN, Metadata, QUANTIZED, STD};
 use super::names::PIXEL_MEAN;
 use super::other_nets;
 use super::published::Published;
 use super::publisher::{DataSet, data_set};
+use super::quantized;
 use super::resolve::{Overrides, resolve};
 use super::sort::{Sorted, is_extra, sort};
 use super::stated::StatedPreprocess;
 use super::stored::{Dtype, StoredTensor};
 use super::{Mismatch, WeightsError, WrongTensor};
-use crate::model::{ModelSpec, Network, ParamSource, Role, SourceError, TensorId, TensorInfo};
+use crate::model::{
+    ModelSpec, Network, ParamSource, Quantized, Role, SourceError, TensorId, TensorInfo,
+};
 use crate::runtime::team;
 
 /// Values that one task checks: what was read stays in its second-level cache.
@@ -28,8 +31,9 @@ const NOT_FINITE: &str = "NaN or infinite";
 pub struct WeightsFile {
     file: TensorFile,
     network: Network,
-    /// The file's tensor of each id, by its index; all are floats.
+    /// The file's tensor of each id, by its index; all are floats. None of a network in 8 bits.
     views: Vec<StoredTensor>,
+    quantized: Option<Quantized>,
     metadata: Metadata,
     pixel_mean: Option<PixelMean<'static>>,
     notes: Vec<String>,
@@ -90,6 +94,9 @@ impl WeightsFile {
     ) -> Result<Self, WeightsError> {
         let path = file.path();
         let mut stated = Metadata::parse(path, file.metadata())?;
+        if file.metadata().contains_key(QUANTIZED) {
+            return Self::assemble_quantized(file, overrides, stated);
+        }
         let mut sorted = sort(file.tensors(), &overrides.ignore_extra)
             .map_err(|reason| WeightsError::Unrecognised { path: path.to_owned(), reason })?;
         let other = |network| WeightsError::OtherNetwork { path: path.to_owned(), network };
@@ -135,19 +142,50 @@ impl WeightsFile {
             let names = sorted.extra.iter().map(|tensor| &tensor.name);
             notes.push(listed("tensors ignored as requested", names));
         }
-        let Metadata { preprocess, classes, .. } = stated;
-        if let Some(names) = classes.as_ref().filter(|names| names.len() != spec.classes) {
-            return Err(WeightsError::Metadata {
-                path: path.to_owned(),
-                key: CLASSES,
-                expected: format!("{} names, one a row of fc.weight", spec.classes),
-                found: format!("{} names", names.len()),
-            });
-        }
-        let metadata = Metadata { preprocess, classes, ..Metadata::of_spec(&spec) };
-        let weights = Self { file, network, views, metadata, pixel_mean, notes };
+        let metadata = described(path, &spec, stated)?;
+        let weights = Self { file, network, views, quantized: None, metadata, pixel_mean, notes };
         weights.check_values()?;
         Ok(weights)
+    }
+
+    /// As [`assemble`](Self::assemble), of a network in 8 bits, which only this crate writes: metadata say it all.
+    fn assemble_quantized(
+        file: TensorFile,
+        overrides: &Overrides,
+        stated: Metadata,
+    ) -> Result<Self, WeightsError> {
+        let path = file.path();
+        let tensors = file.tensors().iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
+        let (spec, notes) = resolve(path, overrides, &stated, &tensors, file.tensors())?;
+        let mean = tensors.get(PIXEL_MEAN).copied();
+        check_channels(path, &spec, &stated.preprocess, mean)?;
+        let pixel_mean = mean.map(|stored| pixel_mean(&file, &stated, stored)).transpose()?;
+        let network = Network::new(&spec);
+        let quantized = Some(quantized::read(&file, &network)?);
+        let metadata = described(path, &spec, stated)?;
+        Ok(Self { file, network, views: Vec::new(), quantized, metadata, pixel_mean, notes })
+    }
+
+    /// The numbers of a network in 8 bits, if it is one. Then it has no others: as a
+    /// [`ParamSource`] it is an error.
+    pub fn quantized(&self) -> Option<&Quantized> {
+        self.quantized.as_ref()
+    }
+
+    /// As [`quantized`](Self::quantized), without a copy; or the file as it was.
+    ///
+    /// # Errors
+    /// It is not in 8 bits.
+    pub fn into_quantized(mut self) -> Result<Quantized, Box<Self>> {
+        self.quantized.take().ok_or_else(|| Box::new(self))
+    }
+
+    /// The tensor of `id`.
+    fn view(&self, id: TensorId) -> Result<&StoredTensor, SourceError> {
+        self.views.get(id.index()).ok_or_else(|| {
+            let reason = "it holds a network in 8 bits, for inference only; take the file that it was made from";
+            SourceError::new(self.file.path(), reason)
+        })
     }
 
     /// Which network it is.
@@ -261,7 +299,7 @@ impl WeightsFile {
 
 impl ParamSource for WeightsFile {
     fn tensor(&self, id: TensorId) -> Result<Cow<'_, [f32]>, SourceError> {
-        self.file.all(&self.views[id.index()])
+        self.file.all(self.view(id)?)
     }
 
     fn read(
@@ -270,8 +308,22 @@ impl ParamSource for WeightsFile {
         part: Range<usize>,
         read: &mut dyn FnMut(&[f32]),
     ) -> Result<(), SourceError> {
-        self.file.read(&self.views[id.index()], part, read)
+        self.file.read(self.view(id)?, part, read)
     }
+}
+
+/// What a copy of the file should say of a network of `spec`.
+fn described(path: &Path, spec: &ModelSpec, stated: Metadata) -> Result<Metadata, WeightsError> {
+    let Metadata { preprocess, classes, .. } = stated;
+    if let Some(names) = classes.as_ref().filter(|names| names.len() != spec.classes) {
+        return Err(WeightsError::Metadata {
+            path: path.to_owned(),
+            key: CLASSES,
+            expected: format!("{} names, one a row of fc.weight", spec.classes),
+            found: format!("{} names", names.len()),
+        });
+    }
+    Ok(Metadata { preprocess, classes, ..Metadata::of_spec(spec) })
 }
 
 /// That what is stated about channels is about as many as the images have.

@@ -14,6 +14,7 @@
 //! | `resnet_cpu.crop_mode` | `center` (as files without it), `center_floor`, `squash` or `border` |
 //! | `resnet_cpu.input_channels` | channels of the images, 3 in files without it |
 //! | `resnet_cpu.classes` | JSON array of class names in index order |
+//! | `resnet_cpu.quantized` | `u8i8`: the network is in 8 bits, with the tensors that `docs/int8.md` lists |
 //!
 //! All are optional; other keys are left alone.
 
@@ -38,6 +39,8 @@ const INTERPOLATION: &str = "resnet_cpu.interpolation";
 const CROP_MODE: &str = "resnet_cpu.crop_mode";
 pub(super) const INPUT_CHANNELS: &str = "resnet_cpu.input_channels";
 pub(super) const CLASSES: &str = "resnet_cpu.classes";
+/// Of a network in 8 bits.
+pub(super) const QUANTIZED: &str = "resnet_cpu.quantized";
 
 /// What a file says about its network.
 #[derive(Clone, Debug, Default, PartialEq)]

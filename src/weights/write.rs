@@ -65,7 +65,7 @@ pub fn write_weights_to(
         table.infos().iter().map(|info| (info.name.as_str(), &info.shape[..])).collect();
     let mean_shape = pixel_mean.map(|mean| [mean.height, mean.width, 3]);
     shapes.extend(mean_shape.as_ref().map(|shape| (PIXEL_MEAN, &shape[..])));
-    let header = header(&[], &shapes, metadata);
+    let header = header(&[], &floats(&shapes), metadata);
     let failed: RefCell<Option<SourceError>> = RefCell::default();
     let written = write_file(storage, path, &header, |out| {
         for (id, info) in table.iter() {
@@ -135,11 +135,86 @@ pub fn write_safetensors_to(
         assert_eq!(values.len(), shape.iter().product::<usize>(), "values of {name}");
         (name.as_str(), &shape[..])
     });
-    let header = header(counters, &shapes.collect::<Vec<_>>(), metadata);
+    let header = header(counters, &floats(&shapes.collect::<Vec<_>>()), metadata);
     write_file(storage, path, &header, |out| {
         counters.iter().try_for_each(|(_, value)| out.write_all(&value.to_le_bytes()))?;
         tensors.iter().try_for_each(|tensor| write_values(out, &tensor.values))
     })
+}
+
+/// As [`write_safetensors`], of tensors whose elements are bytes or floats. Those of floats come first, so that they
+/// are aligned.
+///
+/// # Errors
+/// As for [`write_safetensors`].
+///
+/// # Panics
+/// As [`write_safetensors`].
+pub(super) fn write_typed(
+    path: &Path,
+    tensors: &[TypedTensor<'_>],
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), WeightsError> {
+    let is_float = |tensor: &&TypedTensor| matches!(tensor.elements, Elements::F32(_));
+    let (floats, bytes): (Vec<_>, Vec<_>) = tensors.iter().partition(is_float);
+    let ordered = [floats, bytes].concat();
+    let described: Vec<_> = ordered
+        .iter()
+        .map(|TypedTensor { name, shape, elements }| {
+            assert_eq!(elements.len(), shape.iter().product::<usize>(), "values of {name}");
+            (name.as_str(), elements.kind(), &shape[..])
+        })
+        .collect();
+    let header = header(&[], &described, metadata);
+    write_file(&Disk, path, &header, |out| {
+        ordered.iter().try_for_each(|tensor| match tensor.elements {
+            Elements::F32(values) => write_values(out, values),
+            Elements::I8(values) => out.write_all(bytemuck::cast_slice(values)),
+            Elements::U8(values) => out.write_all(values),
+        })
+    })
+}
+
+/// A tensor to write.
+pub(super) struct TypedTensor<'a> {
+    pub(super) name: String,
+    pub(super) shape: Vec<usize>,
+    pub(super) elements: Elements<'a>,
+}
+
+/// The elements of a tensor.
+#[derive(Clone, Copy)]
+pub(super) enum Elements<'a> {
+    F32(&'a [f32]),
+    I8(&'a [i8]),
+    U8(&'a [u8]),
+}
+
+impl Elements<'_> {
+    fn len(self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::I8(values) => values.len(),
+            Self::U8(values) => values.len(),
+        }
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Self::F32(_) => F32,
+            Self::I8(_) => ("I8", 1),
+            Self::U8(_) => ("U8", 1),
+        }
+    }
+}
+
+/// What safetensors calls a type of elements, and the bytes of one.
+type Kind = (&'static str, usize);
+const F32: Kind = ("F32", size_of::<f32>());
+
+/// Tensors of floats.
+fn floats<'a>(shapes: &[(&'a str, &'a [usize])]) -> Vec<(&'a str, Kind, &'a [usize])> {
+    shapes.iter().map(|&(name, shape)| (name, F32, shape)).collect()
 }
 
 /// Writes a file of `header` and what `write` adds.
@@ -160,7 +235,7 @@ fn write_file(
 /// The header's JSON, padded with spaces as the format allows.
 fn header(
     counters: &[(String, i64)],
-    tensors: &[(&str, &[usize])],
+    tensors: &[(&str, Kind, &[usize])],
     metadata: &BTreeMap<String, String>,
 ) -> String {
     let mut entries = Map::new();
@@ -177,8 +252,8 @@ fn header(
     for (name, _) in counters {
         entry(name, "I64", &[], size_of::<i64>());
     }
-    for (name, shape) in tensors {
-        entry(name, "F32", shape, shape.iter().product::<usize>() * size_of::<f32>());
+    for &(name, (dtype, size), shape) in tensors {
+        entry(name, dtype, shape, shape.iter().product::<usize>() * size);
     }
     let mut text = Value::Object(entries).to_string();
     let prefix = size_of::<u64>();
