@@ -35,8 +35,13 @@ def trained(arch, file):
     # A training script's file has more in it, names from its parallel wrapper, and a name of its own.
     state = {k.removeprefix("module."): v for k, v in state.get("state_dict", state).items()}
     state = {("fc" + k.removeprefix("linear") if k.startswith("linear.") else k): v for k, v in state.items()}
+    if "fc.bias" not in state:
+        sys.exit(f"{file}: no weights of a ResNet: there is no fc.bias in it")
     net = build(arch, classes=len(state["fc.bias"]))
-    names = net.load_state_dict(state, strict=False)
+    try:
+        names = net.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        sys.exit(f"{file}: no {arch}: {error}")
     missing = [name for name in names.missing_keys if not name.endswith("num_batches_tracked")]
     if missing or names.unexpected_keys:
         sys.exit(f"{file}: no {arch}: without {missing}, with {names.unexpected_keys}")

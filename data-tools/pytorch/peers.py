@@ -150,7 +150,6 @@ class Ncnn:
 PEERS = {
     "ort": OnnxRuntime,
     "ort-int8": OnnxRuntime,
-    "ort-int8-s8": OnnxRuntime,
     "openvino": OpenVino,
     "openvino-int8": OpenVinoInt8,
     "torch": Torch,

@@ -2,8 +2,8 @@
 
     python quantise.py FOLDER ARCH SIZE KIND.. [--weights F] [--photographs P] [--images N] [--seven-bits]
 
-KIND is `ort-int8` (`ort-int8-s8` with signed activations) or `openvino-int8`. P is a folder that
-photographs.py wrote, of which N images, evenly spaced, calibrate; without P, N random normal ones do.
+KIND is `ort-int8` or `openvino-int8`. P is a folder that photographs.py wrote, of which N images, evenly
+spaced, calibrate; without P, N random normal ones do.
 --seven-bits is for x86 CPUs without VNNI, whose instruction for u8 times i8 saturates. Models have a batch
 that the peer sets. Files that are there already are kept.
 """
@@ -40,8 +40,8 @@ def free_batch(model):
     del model.graph.value_info[:]
 
 
-def write_ort(path, args, activations):
-    """Static, in QDQ form; weights i8 per output channel, activations in the range that was seen."""
+def write_ort_int8(path, args):
+    """Static, in QDQ form; weights i8 per output channel, activations u8 in the range that was seen."""
     import onnx
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -65,25 +65,13 @@ def write_ort(path, args, activations):
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
             reduce_range=args.seven_bits,
-            activation_type=activations,
+            activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             calibrate_method=quantization.CalibrationMethod.MinMax,
         )
     model = onnx.load(path)
     free_batch(model)
     onnx.save(model, path)
-
-
-def write_ort_int8(path, args):
-    from onnxruntime.quantization import QuantType
-
-    write_ort(path, args, QuantType.QUInt8)
-
-
-def write_ort_int8_s8(path, args):
-    from onnxruntime.quantization import QuantType
-
-    write_ort(path, args, QuantType.QInt8)
 
 
 def write_openvino_int8(path, args):
