@@ -33,10 +33,9 @@ def peer_logits(name, model, args, images):
 
 
 def our_logits(weights, args, classes):
-    """Those of the crops, which resizing leaves as they are."""
+    """Those of the crops, which resizing leaves as they are; the normalisation is that of the file."""
     words = [args.binary, "infer", args.photographs / "crops", "--weights", weights, "--json", "--quiet"]
     words += ["--top", classes, "--resize", args.size, "--crop", args.size, "--arch", args.arch]
-    words += ["--mean", ",".join(map(str, photographs.MEAN)), "--std", ",".join(map(str, photographs.STD))]
     done = subprocess.run(list(map(str, words)), capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr.strip())
