@@ -1,4 +1,4 @@
-/* Preloaded into a peer, hides AVX-512 and AMX from it: `--isa avx2` for those that have no switch.
+/* Preloaded into a peer, hides AVX-512, AMX and AVX-VNNI from it: `--isa avx2` for those that have no switch.
  *
  * Linux can make the CPUID instruction fault in a process and its threads (arch_prctl ARCH_SET_CPUID,
  * where the CPU has CPUID faulting). The handler answers in the CPU's stead, without those bits.
@@ -57,8 +57,10 @@ static void answer(int number, siginfo_t *info, void *context)
         c &= ~(1u << 1 | 1u << 6 | 1u << 11 | 1u << 12 | 1u << 14);
         d &= ~(1u << 2 | 1u << 3 | 1u << 8 | 1u << 23 | 1u << 22 | 1u << 24 | 1u << 25);
     } else if (leaf == 7 && subleaf == 1) {
-        a &= ~(1u << 5 | 1u << 21); /* AVX512_BF16, AMX-FP16 */
-        d &= ~(1u << 8 | 1u << 19); /* AMX-COMPLEX, AVX10 */
+        /* AVX-VNNI, AVX512_BF16, AMX-FP16, AVX-IFMA; AVX-VNNI-INT8, AVX-NE-CONVERT, AMX-COMPLEX, AVX-VNNI-INT16,
+         * AVX10. */
+        a &= ~(1u << 4 | 1u << 5 | 1u << 21 | 1u << 23);
+        d &= ~(1u << 4 | 1u << 5 | 1u << 8 | 1u << 10 | 1u << 19);
     } else if (leaf == 13 && subleaf == 0) {
         a &= ~(7u << 5 | 3u << 17); /* the state of AVX-512 and AMX */
     }

@@ -38,11 +38,16 @@ def milliseconds(value):
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def speed_row(case, results, ours):
+def ratios_to(results, contestant, other):
+    """How much longer it took than another, in each round; sorted."""
+    return sorted(one[contestant]["median_ms"] / one[other]["median_ms"] for one in results)
+
+
+def speed_row(case, results, ours, left_out):
     """One row of SPEED_HEAD: the fastest peer, then the others as `name ms (ratio)`, fastest first."""
-    times = {c: median(results, c, "median_ms") for c in results[0]}
+    times = {c: median(results, c, "median_ms") for c in results[0] if c not in left_out}
     own = times.pop(ours, None)
-    ratios = {c: sorted(one[c]["median_ms"] / one[ours]["median_ms"] for one in results) for c in times if own}
+    ratios = {c: ratios_to(results, c, ours) for c in times if own}
     cells = [case.arch, case.batch, case.threads]
     if own:
         cells += [milliseconds(own), f"{100 * median(results, ours, 'gflops') / median(results, ours, 'peak_gflops'):.0f}"]
@@ -64,6 +69,40 @@ def speed_row(case, results, ours):
         return f"{c} {milliseconds(times[c])}{ratio}"
 
     return line([*cells, ", ".join(map(other, others)) or "–"])
+
+
+INT8_HEAD = (
+    "\n8 bits beside f32. Logits and classes of photographs, beside PyTorch in f32:\n\n"
+    "| network | batch | threads | | ms | times resnet-cpu int8 | spread | its f32 takes | largest Δ of a logit "
+    "| mean cosine | same top-1 | right top-1 |\n|---|---|---|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def int8(everything, twins, ours, opinions):
+    """A row for each contestant of each case, fastest first. `twins` has those in 8 bits, each with its own
+    in f32; `opinions` has what judge.py says of each, by network."""
+    lines = [INT8_HEAD]
+    for case, results in everything:
+        opinion = opinions.get(case.arch, {})
+        for c in sorted(results[0], key=lambda c: median(results, c, "median_ms")):
+            cells = [case.arch, case.batch, case.threads, c, milliseconds(median(results, c, "median_ms"))]
+            if c != ours and ours in results[0]:
+                of = ratios_to(results, c, ours)
+                cells += [f"**{statistics.median(of):.2f}x**", f"{of[0]:.2f}–{of[-1]:.2f}"]
+            else:
+                cells += ["–", "–"]
+            twin = twins.get(c)
+            cells.append(f"{statistics.median(ratios_to(results, twin, c)):.2f}x" if twin in results[0] else "–")
+            lines.append(line([*cells, *judgement(opinion.get(c))]))
+    return "\n".join(lines)
+
+
+def judgement(of):
+    """The last four cells of INT8_HEAD."""
+    if of is None:
+        return ["–"] * 4
+    right = f"{of['right']} of {of['known']}" if of["known"] else "–"
+    return [f"{of['max_difference']:.2g}", f"{of['cosine']:.4f}", f"{of['same']} of {of['images']}", right]
 
 
 def errors(everything):
