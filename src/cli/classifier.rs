@@ -99,10 +99,11 @@ impl ClassifierArgs {
                 file.spec().classes
             ));
         }
-        let (network, backend) = (file.network().clone(), machine.backend);
+        let backend = machine.backend;
         let model = match changed {
-            Some(params) => Model::new(&network, params, backend),
-            None => Model::new(&network, file, backend),
+            Some(params) => Model::new(file.network(), params, backend),
+            None => Model::of_weights(file, backend)
+                .map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?,
         };
         let model = model.with_convolutions(self.convolutions.choice());
         let classifier = Classifier::new(model, preprocess, names);

@@ -47,6 +47,8 @@ struct Report<'a> {
     layers: Vec<Row<'a>>,
     parameters: usize,
     macs: u64,
+    /// In 8 bits.
+    quantized: bool,
     weights_bytes: usize,
     activation_bytes: usize,
     file: Option<FileFacts<'a>>,
@@ -120,7 +122,14 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
             let stated = weights.preprocess().crop.unwrap_or(network.spec.input_side());
             let size = args.size.map_or(stated, |n| n as usize);
             let facts = FileFacts::new(weights.file(), weights.notes());
-            Report::new(network, size, Some(facts), machine)?.write(args.json, &mut out)
+            let mut report = Report::new(network, size, Some(facts), machine)?;
+            if weights.quantized().is_some() {
+                report.quantized = true;
+                report.weights_bytes =
+                    weights.file().tensors().iter().map(StoredTensor::byte_len).sum();
+                report.activation_bytes /= size_of::<f32>();
+            }
+            report.write(args.json, &mut out)
         }
         Err(error @ (WeightsError::Unrecognised { .. } | WeightsError::OtherNetwork { .. })) => {
             let file = TensorFile::open(path).map_err(CliError::failed)?;
@@ -151,6 +160,7 @@ impl<'a> Report<'a> {
             layers,
             parameters: network.parameters(),
             macs: network.macs(size, size),
+            quantized: false,
             weights_bytes: floats * size_of::<f32>(),
             activation_bytes,
             file,
@@ -168,7 +178,8 @@ impl<'a> Report<'a> {
         let (parameters, gmac) = (grouped(self.parameters), self.macs as f64 / 1e9);
         writeln!(out, "parameters     {parameters}")?;
         writeln!(out, "computation    {gmac:.3} GMAC per image")?;
-        writeln!(out, "weights        {} as f32", mebibytes(self.weights_bytes))?;
+        let kind = if self.quantized { "in 8 bits" } else { "as f32" };
+        writeln!(out, "weights        {} {kind}", mebibytes(self.weights_bytes))?;
         writeln!(
             out,
             "activations    {} per image, in inference",

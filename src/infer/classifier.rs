@@ -90,8 +90,8 @@ impl Classifier {
 
     fn of_weights(weights: WeightsFile) -> Result<Self, ClassifierError> {
         let (preprocess, _) = preprocess(&weights, &StatedPreprocess::default());
-        let (network, names) = (weights.network().clone(), class_names(&weights));
-        let model = Model::new(&network, weights, Backend::Native(Isa::best()));
+        let names = class_names(&weights);
+        let model = Model::of_weights(weights, Backend::Native(Isa::best()))?;
         Ok(Self::new(model, preprocess, names)?)
     }
 

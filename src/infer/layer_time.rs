@@ -23,13 +23,19 @@ pub struct LayerTime<'a> {
 }
 
 impl Step {
-    /// What the step took for all `batch` images of a run.
-    pub(super) fn layer_time(&self, batch: usize, time: Duration) -> LayerTime<'_> {
+    /// What the step took for all `batch` images of a run, of a network in 8 bits or not.
+    pub(super) fn layer_time(
+        &self,
+        batch: usize,
+        time: Duration,
+        quantized: bool,
+    ) -> LayerTime<'_> {
         let &Step { ref name, input, output, .. } = self;
         let (algorithm, macs) = match &self.op {
             Op::Conv { shape, algorithm, bundles, .. } => {
                 let shape = ConvShape { batch, ..*shape };
-                (algorithm.name(&shape), (bundles * shape.macs()) as u64)
+                let name = if quantized { "int8 gemm" } else { algorithm.name(&shape) };
+                (name, (bundles * shape.macs()) as u64)
             }
             Op::ConvMaxPool { shape, .. } => {
                 ("strip gemm + pool", ConvShape { batch, ..*shape }.macs() as u64)
@@ -39,7 +45,10 @@ impl Step {
             Op::HalfPool(_) => ("average pool", 0),
             Op::Split { .. } | Op::Join { .. } => ("copy", 0),
             Op::GlobalAvgPool { .. } => ("average pool", 0),
-            Op::Linear => ("gemm", (batch * input[2] * output[2]) as u64),
+            Op::Linear => (
+                if quantized { "int8 gemm" } else { "gemm" },
+                (batch * input[2] * output[2]) as u64,
+            ),
         };
         LayerTime { name, input, output, algorithm, macs, time }
     }

@@ -10,6 +10,7 @@ use crate::gemm::Backend;
 use crate::int8::kernels::Kernel;
 use crate::model::{Network, ParamSource, Quantized};
 use crate::runtime::{Tasks, Team};
+use crate::weights::WeightsFile;
 
 /// A network with its weights. All callers share it, through `&Model` or `Arc<Model>`, from any thread. Each
 /// caller has a [`Session`](super::Session) of its own.
@@ -45,6 +46,18 @@ impl<'w> Model<'w> {
                 bytes: size_of::<f32>(),
             },
             numbers: Numbers::F32 { weights: Box::new(params), layers: Layers::new(network) },
+        }
+    }
+
+    /// The network of a file of weights, in 8 bits if the file is.
+    ///
+    /// # Errors
+    /// As for [`quantized`](Self::quantized).
+    pub fn of_weights(weights: WeightsFile, backend: Backend) -> Result<Self, InferError> {
+        let network = weights.network().clone();
+        match weights.into_quantized() {
+            Ok(quantized) => Self::quantized(&network, quantized, backend),
+            Err(weights) => Ok(Self::new(&network, *weights, backend)),
         }
     }
 

@@ -195,7 +195,8 @@ impl<'w> Session<'w> {
         let threads = plan.threads as u32;
         timed
             .map(|(i, (step, time))| {
-                step.layer_time(plan.batch, if i < front { time / threads } else { time })
+                let time = if i < front { time / threads } else { time };
+                step.layer_time(plan.batch, time, self.model().is_quantized())
             })
             .collect()
     }

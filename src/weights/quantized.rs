@@ -24,7 +24,8 @@ use super::stored::{Dtype, FloatType, StoredTensor};
 use super::write::{Elements, TypedTensor, write_typed};
 use super::{Mismatch, PixelMean, WeightsError, WrongTensor};
 use crate::model::{
-    BlockShortcut, ConvBn, InputScale, Network, Quantized, QuantizedConv, QuantizedLinear, Scale, Weights,
+    BlockShortcut, ConvBn, InputScale, Network, Quantized, QuantizedConv, QuantizedLinear, Scale,
+    Weights,
 };
 
 /// What the files are marked with: u8 activations, i8 weights.
@@ -309,3 +310,6 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Whole networks, with random weights or those of a file, on random images, which are already in memory.
 
 use resnet_cpu::infer::{Model, Session};
-use resnet_cpu::model::{InitOptions, Network, ParamSource, initialize};
+use resnet_cpu::model::{InitOptions, Network, initialize};
 use resnet_cpu::runtime::Rng;
 use resnet_cpu::weights::WeightsFile;
 use std::path::Path;
@@ -36,7 +36,9 @@ fn file(args: &Args, machine: &Machine, path: &Path) -> Result<(), CliError> {
     let network = weights.network().clone();
     let mut table = Table::new(args, network.spec.name.len());
     table.write_head()?;
-    rows(args, machine, &mut table, &network, weights)
+    let model = Model::of_weights(weights, machine.backend)
+        .map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
+    rows(args, machine, &mut table, &network, model)
 }
 
 /// The networks that are named, with random weights.
@@ -51,7 +53,7 @@ fn random(args: &Args, machine: &Machine) -> Result<(), CliError> {
         for last in network.blocks.iter().filter_map(|block| block.convs.last()) {
             params.get_mut(last.gamma).fill(LAST_GAMMA);
         }
-        rows(args, machine, &mut table, &network, &params)?;
+        rows(args, machine, &mut table, &network, Model::new(&network, &params, machine.backend))?;
     }
     Ok(())
 }
@@ -62,10 +64,9 @@ fn rows(
     machine: &Machine,
     table: &mut Table,
     network: &Network,
-    params: impl ParamSource + Send,
+    model: Model,
 ) -> Result<(), CliError> {
     let side = args.side(&network.spec);
-    let model = Model::new(network, params, machine.backend);
     let model = model.with_convolutions(args.convolutions.choice());
     let mut session = Session::of(&Arc::new(model));
     for batch in args.batch.iter().map(|&n| n as usize) {

@@ -2,6 +2,8 @@
 
 mod run;
 mod scales;
+#[cfg(test)]
+mod tests;
 
 use super::InferError;
 use super::grouped::{self, bundles, of_bundle};
