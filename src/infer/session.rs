@@ -377,7 +377,8 @@ impl State<'_> {
             }));
         }
         if result.is_ok() && batch > 0 {
-            result = self.run(team, &input[..batch * len], [batch * rows, side, side], &NEVER, None);
+            result =
+                self.run(team, &input[..batch * len], [batch * rows, side, side], &NEVER, None);
         }
         self.input = input;
         (placed, result)
