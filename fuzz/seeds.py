@@ -32,6 +32,41 @@ def saved(image, kind, **options):
     return out.getvalue()
 
 
+def quantised():
+    """The header of a resnet20 in 8 bits."""
+    convs = [("conv1", 16, 3)]
+    for layer, (width, before) in enumerate([(16, 16), (32, 16), (64, 32)], 1):
+        for block in range(3):
+            convs.append((f"layer{layer}.{block}.conv1", width, before if block == 0 else width))
+            convs.append((f"layer{layer}.{block}.conv2", width, width))
+    one, byte = np.array([0.02], np.float32), np.zeros(1, np.uint8)
+    tensors = {
+        "input.factor": np.full(3, 58, np.float32),
+        "input.offset": np.full(3, 124, np.float32),
+        "fc.weight_scale": np.ones(10, np.float32),
+        "fc.bias": np.zeros(10, np.float32),
+        "fc.input_scale": one,
+    }
+    for name, out, _ in convs:
+        tensors[f"{name}.weight_scale"] = np.ones(out, np.float32)
+        tensors[f"{name}.bias"] = np.zeros(out, np.float32)
+        tensors[f"{name}.output_scale"] = one
+    tensors["input.padding"] = np.full(3, 124, np.uint8)
+    for name, out, channels in convs:
+        tensors[f"{name}.weight"] = np.zeros((out, channels, 3, 3), np.int8)
+        tensors[f"{name}.output_zero_point"] = byte
+    tensors["fc.weight"] = np.zeros((10, 64), np.int8)
+    tensors["fc.input_zero_point"] = byte
+    kinds = {"float32": "F32", "int8": "I8", "uint8": "U8"}
+    header = {"__metadata__": {"resnet_cpu.arch": "resnet20", "resnet_cpu.shortcut": "a", "resnet_cpu.quantized": "u8i8"}}
+    start = 0
+    for name, values in tensors.items():
+        end = start + values.nbytes
+        header[name] = {"dtype": kinds[values.dtype.name], "shape": values.shape, "data_offsets": [start, end]}
+        start = end
+    put("weights", "quantised_resnet20", json.dumps(header).encode())
+
+
 def images():
     y, x = np.mgrid[:13, :19]
     rgb = Image.fromarray(np.stack([x * 13, y * 19, (x * y) % 256], 2).astype(np.uint8))
@@ -207,6 +242,7 @@ def shards():
 
 
 images()
+quantised()
 weights(sys.argv[1] if len(sys.argv) > 1 else None)
 small_sets()
 pickles()

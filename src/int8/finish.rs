@@ -3,7 +3,7 @@
 /// How the sums of each output channel become values: `sum · factor + shift`, a multiplication and an addition
 /// rounded once together (the sum itself is rounded to f32 first); then, by another such pair, the residual's
 /// share is added; then u8 are rounded half to even and cut to 0..=255. With a zero point of 0 the cut is the
-/// ReLU.
+/// ReLU. Values that become u8 must be within [`Finish::MOST`].
 pub struct Finish {
     columns: usize,
     factor: Vec<f32>,
@@ -11,6 +11,9 @@ pub struct Finish {
 }
 
 impl Finish {
+    /// How far from 0 a value that becomes u8 may be: rounded, it is an i32.
+    pub const MOST: f32 = 1e9;
+
     /// By output channel.
     ///
     /// # Panics

@@ -104,6 +104,9 @@ pub fn requantize(
     });
 }
 
+/// Channels whose largest values are found together.
+const TOGETHER: usize = 64;
+
 /// The largest value of each window, by channel; windows are cut at the borders.
 ///
 /// # Panics
@@ -125,16 +128,23 @@ pub fn max_pool(team: &mut Team, isa: Isa, shape: &PoolShape, input: &[u8], outp
         isa.dispatch(Plain(
             #[inline(always)]
             || {
+                let rows = inside(y, height).map(|y| (image * height + y) * width);
                 for (x, output) in output.chunks_exact_mut(channels).enumerate() {
-                    output.fill(0);
-                    for in_y in inside(y, height) {
-                        let line = (image * height + in_y) * width;
-                        for in_x in inside(x, width) {
-                            let input = &input[(line + in_x) * channels..][..channels];
-                            for (max, &value) in output.iter_mut().zip(input) {
-                                *max = (*max).max(value);
+                    let columns = inside(x, width);
+                    for (part, output) in output.chunks_mut(TOGETHER).enumerate() {
+                        // An array of this size stays in registers.
+                        let mut most = [0; TOGETHER];
+                        for row in rows.clone() {
+                            for x in columns.clone() {
+                                let at = (row + x) * channels + part * TOGETHER;
+                                for (most, &value) in
+                                    most.iter_mut().zip(&input[at..][..output.len()])
+                                {
+                                    *most = (*most).max(value);
+                                }
                             }
                         }
+                        output.copy_from_slice(&most[..output.len()]);
                     }
                 }
             },

@@ -37,7 +37,9 @@ pub fn run(header: &[u8]) {
             assert_eq!(values.len(), tensor.shape.iter().product::<usize>());
         }
     }
-    if let Ok(weights) = WeightsFile::open(&path, &Overrides::default()) {
+    if let Ok(weights) = WeightsFile::open(&path, &Overrides::default())
+        && weights.quantized().is_none()
+    {
         let params = Params::from_source(weights.network(), &weights).expect("nobody writes");
         for (id, _) in params.table().iter() {
             assert_eq!(params.get(id).len(), weights.tensor(id).expect("nobody writes").len());

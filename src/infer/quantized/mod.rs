@@ -17,7 +17,7 @@ use crate::ops::Linear;
 use crate::runtime::{Tasks, Team};
 use crate::simd::Isa;
 pub(super) use run::{Runner, Values, ValuesMut, bytes, bytes_mut, floats, real};
-use scales::{checked, places};
+use scales::{checked, largest_sums, places};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The layers of a network in 8 bits.
@@ -226,16 +226,16 @@ fn linear_finish(network: &Network, fc: &QuantizedLinear) -> Result<Finish, Infe
         return Ok(Finish::new(Vec::new(), Vec::new()));
     };
     let step = f64::from(fc.input.scale);
-    let zero = f64::from(fc.input.zero_point);
     let rows = values.chunks_exact(network.fc.in_features);
-    let (factor, shift) = rows
+    let numbers = rows
         .zip(scales)
         .zip(&fc.bias)
         .map(|((row, &scale), &bias)| {
             let scale = step * f64::from(scale);
             let sum: i64 = row.iter().map(|&w| i64::from(w)).sum();
-            (scale as f32, (f64::from(bias) - scale * sum as f64 * zero) as f32)
+            let zero = scale * sum as f64 * f64::from(fc.input.zero_point);
+            (scale, f64::from(bias) - zero)
         })
         .unzip();
-    Ok(checked("fc", factor, shift, 0.0)?.0)
+    Ok(checked("fc", largest_sums(values, scales.len()), numbers, 0.0)?.0)
 }

@@ -109,24 +109,44 @@ impl Place<'_> {
                 channel.unzip()
             }
         };
-        let [factor, shift] = [factor, shift].map(|v| v.into_iter().map(|x| x as f32).collect());
-        checked(&conv.name, factor, shift, residual_factor as f32)
+        let numbers = (factor, shift);
+        match &self.numbers.weights {
+            Weights::I8 { values, .. } => {
+                let sums = largest_sums(values, conv.out_channels);
+                checked(&conv.name, sums, numbers, residual_factor)
+            }
+            // Cut before they are rounded.
+            Weights::F32(_) => {
+                let none = std::iter::repeat_n(0.0, conv.out_channels);
+                checked(&conv.name, none, numbers, residual_factor)
+            }
+        }
     }
 }
 
-/// What a finished sum may be at most: with it nothing on the way becomes infinite.
-const MOST: f32 = 1e25;
-
-/// The numbers of layer `name`, if they are of a sane size.
+/// The numbers of layer `name`, whose sums are at most `most` (by channel), if what becomes of them is not too
+/// large to be rounded.
 pub(super) fn checked(
     name: &str,
-    factor: Vec<f32>,
-    shift: Vec<f32>,
-    residual: f32,
+    most: impl Iterator<Item = f64>,
+    (factor, shift): (Vec<f64>, Vec<f64>),
+    residual: f64,
 ) -> Result<(Finish, f32), InferError> {
-    let sane = |x: &f32| x.abs() <= MOST;
-    if factor.iter().chain(&shift).all(sane) && sane(&residual) {
-        return Ok((Finish::new(factor, shift), residual));
+    let largest = most.zip(&factor).zip(&shift).map(|((sum, factor), shift)| {
+        (sum * factor).abs() + shift.abs() + (f64::from(u8::MAX) * residual).abs()
+    });
+    // NaN is no number below it either.
+    if !largest.into_iter().all(|most| most <= f64::from(Finish::MOST)) {
+        return Err(InferError::Scales { layer: name.to_owned() });
     }
-    Err(InferError::Scales { layer: name.to_owned() })
+    let [factor, shift] = [factor, shift].map(|v| v.into_iter().map(|x| x as f32).collect());
+    Ok((Finish::new(factor, shift), residual as f32))
+}
+
+/// The largest sum, either way, of each of `out` filters over integers.
+pub(super) fn largest_sums(values: &[i8], out: usize) -> impl Iterator<Item = f64> {
+    values.chunks_exact((values.len() / out).max(1)).map(|filter| {
+        let sum: i64 = filter.iter().map(|&w| i64::from(w).abs()).sum();
+        (sum * i64::from(u8::MAX)) as f64
+    })
 }

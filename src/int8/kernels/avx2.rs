@@ -58,10 +58,9 @@ macro_rules! floats {
         #[inline(always)]
         unsafe fn store_u8(self, v: __m256, at: *mut u8) {
             op!({
-                let v = _mm256_min_ps(_mm256_max_ps(v, _mm256_setzero_ps()), _mm256_set1_ps(255.0));
                 let v = _mm256_cvtps_epi32(v);
                 let halves = (_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
-                let words = _mm_packus_epi32(halves.0, halves.1);
+                let words = _mm_packs_epi32(halves.0, halves.1);
                 _mm_storel_epi64(at.cast(), _mm_packus_epi16(words, words));
             });
         }

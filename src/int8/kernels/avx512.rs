@@ -84,10 +84,37 @@ impl Dot for Vnni {
 
     #[inline(always)]
     unsafe fn store_u8(self, v: __m512, at: *mut u8) {
-        // What does not fit an i32 becomes 2^31, which is cut to 255 as it should.
         op!({
-            let integers = _mm512_cvtps_epi32(_mm512_max_ps(v, _mm512_setzero_ps()));
+            let integers = _mm512_max_epi32(_mm512_cvtps_epi32(v), _mm512_setzero_si512());
             _mm_storeu_si128(at.cast(), _mm512_cvtusepi32_epi8(integers));
+        });
+    }
+
+    #[inline(always)]
+    unsafe fn store_u8_rows<const NV: usize>(self, rows: [[__m512; NV]; 2], at: [*mut u8; 2]) {
+        if NV != 2 {
+            for (row, at) in rows.into_iter().zip(at) {
+                for (j, v) in row.into_iter().enumerate() {
+                    // SAFETY: the caller's promise.
+                    unsafe { self.store_u8(v, at.add(j * Self::LANES)) };
+                }
+            }
+            return;
+        }
+        // Packing cuts to i16, then to u8, in each 128 bits for itself: those of a row are put in order
+        // afterwards.
+        op!({
+            let [first, second] = rows;
+            let a =
+                _mm512_packs_epi32(_mm512_cvtps_epi32(first[0]), _mm512_cvtps_epi32(first[NV - 1]));
+            let b = _mm512_packs_epi32(
+                _mm512_cvtps_epi32(second[0]),
+                _mm512_cvtps_epi32(second[NV - 1]),
+            );
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            let both = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(a, b));
+            _mm256_storeu_si256(at[0].cast(), _mm512_castsi512_si256(both));
+            _mm256_storeu_si256(at[1].cast(), _mm512_extracti64x4_epi64::<1>(both));
         });
     }
 

@@ -59,11 +59,24 @@ trait Dot: Copy {
     /// # Safety
     /// `LANES` floats must be writable at `at`.
     unsafe fn store(self, v: Self::F, at: *mut f32);
-    /// Rounds to the nearest integer, half to even, and stores it, cut to 0..=255.
+    /// Rounds to the nearest integer, half to even, and stores it, cut to 0..=255. The value must be an i32 then.
     ///
     /// # Safety
     /// `LANES` bytes must be writable at `at`.
     unsafe fn store_u8(self, v: Self::F, at: *mut u8);
+    /// The same for two rows of `NV` vectors.
+    ///
+    /// # Safety
+    /// `NV * LANES` bytes must be writable at each place.
+    #[inline(always)]
+    unsafe fn store_u8_rows<const NV: usize>(self, rows: [[Self::F; NV]; 2], at: [*mut u8; 2]) {
+        for (row, at) in rows.into_iter().zip(at) {
+            for (j, v) in row.into_iter().enumerate() {
+                // SAFETY: the caller's promise.
+                unsafe { self.store_u8(v, at.add(j * Self::LANES)) };
+            }
+        }
+    }
     /// Fetches the cache line at `at` into the second-level cache; any address will do.
     fn prefetch(self, at: *const i8);
 }

@@ -48,10 +48,10 @@ pub(in crate::int8) enum Target {
     U8 { values: *mut u8, residual: *const u8, residual_factor: f32 },
 }
 
-/// The most columns of a vector.
-const MOST_LANES: usize = 16;
+/// The most columns of a tile.
+const MOST_COLUMNS: usize = 32;
 /// The most values of a tile.
-const MOST_VALUES: usize = 14 * 2 * MOST_LANES;
+const MOST_VALUES: usize = 14 * MOST_COLUMNS;
 
 impl Tile {
     /// Computes the tile with `MR` rows and `NV` vectors a row.
@@ -156,48 +156,117 @@ impl Tile {
         sums: *const f32,
         rows: usize,
     ) {
+        let (mut factors, mut shifts) = ([s.splat(0.0); NV], [s.splat(0.0); NV]);
         for j in 0..NV {
-            let at = j * S::LANES;
-            let (whole, rest) = (WHOLE || j + 1 < NV, self.columns - at);
             // SAFETY: vector j < V of the factors and shifts.
-            let (factor, shift) =
-                unsafe { (s.load(self.factor.add(at)), s.load(self.shift.add(at))) };
-            for i in 0..rows {
-                // SAFETY: vector j < V of row i.
-                let sum = unsafe { s.load(sums.add((i * NV + j) * S::LANES)) };
-                let value = s.fma(sum, factor, shift);
-                let place = i * self.stride + at;
-                // SAFETY: LANES values of row i < R of the target, or those that are left.
-                unsafe {
-                    match (self.target, whole) {
-                        (Target::F32(to), true) => s.store(value, to.add(place)),
-                        (Target::F32(to), false) => {
-                            let mut cut = [0.0; MOST_LANES];
-                            s.store(value, cut.as_mut_ptr());
-                            to.add(place).copy_from_nonoverlapping(cut.as_ptr(), rest);
-                        }
-                        (Target::U8 { values, residual, residual_factor }, true) => {
-                            let mut value = value;
-                            if !residual.is_null() {
-                                let residual = s.load_u8(residual.add(place));
-                                value = s.fma(residual, s.splat(residual_factor), value);
-                            }
-                            s.store_u8(value, values.add(place));
-                        }
-                        (Target::U8 { values, residual, residual_factor }, false) => {
-                            let (mut value, mut cut) = (value, [0; MOST_LANES]);
-                            if !residual.is_null() {
-                                cut.as_mut_ptr()
-                                    .copy_from_nonoverlapping(residual.add(place), rest);
-                                let residual = s.load_u8(cut.as_ptr());
-                                value = s.fma(residual, s.splat(residual_factor), value);
-                            }
-                            s.store_u8(value, cut.as_mut_ptr());
-                            values.add(place).copy_from_nonoverlapping(cut.as_ptr(), rest);
-                        }
+            unsafe {
+                factors[j] = s.load(self.factor.add(j * S::LANES));
+                shifts[j] = s.load(self.shift.add(j * S::LANES));
+            }
+        }
+        let mut whole = [0_u8; MOST_COLUMNS];
+        let whole = whole.as_mut_ptr();
+        match self.target {
+            Target::F32(to) => {
+                for i in 0..rows {
+                    let mut row = [0.0; MOST_COLUMNS];
+                    // SAFETY: a row < R of the sums.
+                    let values = unsafe { scaled(s, sums, i, &factors, &shifts) };
+                    for (j, value) in values.into_iter().enumerate() {
+                        // SAFETY: room for the vectors of a row.
+                        unsafe { s.store(value, row.as_mut_ptr().add(j * S::LANES)) };
+                    }
+                    // SAFETY: the columns of a row < R of the target.
+                    unsafe {
+                        let to = to.add(i * self.stride);
+                        to.copy_from_nonoverlapping(row.as_ptr(), self.columns);
                     }
                 }
             }
+            Target::U8 { values, residual, residual_factor } => {
+                let factor = s.splat(residual_factor);
+                // Two rows together; the last one of an odd number twice.
+                let mut i = 0;
+                while WHOLE && i < rows {
+                    let pair = [i, (i + 1).min(rows - 1)];
+                    let at = [pair[0] * self.stride, pair[1] * self.stride];
+                    // SAFETY: two rows < R of the sums, the target and the residual.
+                    unsafe {
+                        let mut rows = [
+                            scaled(s, sums, pair[0], &factors, &shifts),
+                            scaled(s, sums, pair[1], &factors, &shifts),
+                        ];
+                        if !residual.is_null() {
+                            add(s, &mut rows[0], residual.add(at[0]), factor);
+                            add(s, &mut rows[1], residual.add(at[1]), factor);
+                        }
+                        s.store_u8_rows(rows, [values.add(at[0]), values.add(at[1])]);
+                    }
+                    i += 2;
+                }
+                while i < rows {
+                    // SAFETY: a row < R of the sums.
+                    let mut row = unsafe { scaled(s, sums, i, &factors, &shifts) };
+                    if !residual.is_null() {
+                        // SAFETY: the columns of a row < R of the residual, copied to where there is room for
+                        // whole vectors.
+                        unsafe {
+                            let from = residual.add(i * self.stride);
+                            whole.copy_from_nonoverlapping(from, self.columns);
+                            add(s, &mut row, whole, factor);
+                        }
+                    }
+                    for (j, value) in row.into_iter().enumerate() {
+                        // SAFETY: room for the vectors of a row.
+                        unsafe { s.store_u8(value, whole.add(j * S::LANES)) };
+                    }
+                    // SAFETY: the columns of a row < R of the target.
+                    unsafe {
+                        let to = values.add(i * self.stride);
+                        to.copy_from_nonoverlapping(whole, self.columns);
+                    }
+                    i += 1;
+                }
+            }
         }
+    }
+}
+
+/// Row `row` of `sums`, times factors plus shifts.
+///
+/// # Safety
+/// The row's vectors must be readable.
+#[inline(always)]
+unsafe fn scaled<S: Dot, const NV: usize>(
+    s: S,
+    sums: *const f32,
+    row: usize,
+    factors: &[S::F; NV],
+    shifts: &[S::F; NV],
+) -> [S::F; NV] {
+    let mut values = *factors;
+    for (j, value) in values.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        let sum = unsafe { s.load(sums.add((row * NV + j) * S::LANES)) };
+        *value = s.fma(sum, factors[j], shifts[j]);
+    }
+    values
+}
+
+/// Adds the vectors at `residual`, times `factor`.
+///
+/// # Safety
+/// They must be readable.
+#[inline(always)]
+unsafe fn add<S: Dot, const NV: usize>(
+    s: S,
+    row: &mut [S::F; NV],
+    residual: *const u8,
+    factor: S::F,
+) {
+    for (j, value) in row.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        let residual = unsafe { s.load_u8(residual.add(j * S::LANES)) };
+        *value = s.fma(residual, factor, *value);
     }
 }
