@@ -38,6 +38,7 @@
 //! | `data` | images to tensors |
 //! | `hub` | published weights by name: the only part that speaks to a network (feature `hub`) |
 //! | `infer` | prepared networks, sessions, predictions |
+//! | `quantize` | networks to 8 bits: calibration, ranges, integers |
 //! | `learn` | a training step: passes, loss, optimiser, moving average |
 //! | `charts` | curves as SVG, and the pages that they are on (feature `cli`) |
 //! | `train` | a run: data, recipe, schedule, checkpoints, metrics, report |
@@ -66,6 +67,8 @@ pub mod model;
 mod numerics;
 #[doc(hidden)]
 pub mod ops;
+#[doc(hidden)]
+pub mod quantize;
 #[doc(hidden)]
 pub mod runtime;
 #[doc(hidden)]

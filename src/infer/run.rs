@@ -17,7 +17,12 @@ pub(super) struct Runner<'a> {
     pub(super) profile: Option<&'a Profile>,
     /// Looked at between steps: those that are left are not run then.
     pub(super) stopped: &'a (dyn Fn() -> bool + Sync),
+    /// Shown what each step has made.
+    pub(super) watch: Option<&'a WatchStep<'a>>,
 }
+
+/// Sees a step and what it has made.
+pub(super) type WatchStep<'a> = dyn Fn(&Step, &[f32]) + Sync + 'a;
 
 impl Runner<'_> {
     /// Runs `section`, whose first step the profile calls `first_step`, unless it is stopped.
@@ -95,6 +100,9 @@ impl Runner<'_> {
                 global_avg_pool(team, self.isa, pixels, channels, from, to);
             }
             Op::Linear => self.layers.linear().forward(team, from, to),
+        }
+        if let Some(watch) = self.watch {
+            watch(step, taken.as_ref().map_or(&*output, |(_, buffer)| &buffer[..step.len]));
         }
         if let Some((slot, buffer)) = taken {
             buffers[slot] = buffer;

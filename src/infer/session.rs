@@ -5,7 +5,8 @@ use super::layer_time::LayerTime;
 use super::model::{Model, Numbers};
 use super::plan::Plan;
 use super::quantized;
-use super::run::Runner;
+use super::run::{Runner, WatchStep};
+use super::seen::{Names, Seen};
 use super::steps::{Means, Section, Source};
 use crate::conv::Convolutions;
 use crate::gemm::Backend;
@@ -108,6 +109,47 @@ impl<'w> Session<'w> {
         width: usize,
         stopped: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<&[f32]>, InferError> {
+        self.checked(input, [batch, height, width], stopped, None)
+    }
+
+    /// As [`run_unless`](Self::run_unless), and shows `see` what each convolution (after its batch norm, addition
+    /// and ReLU) and the pool over all pixels make. It is called from several threads, in any order, each time with
+    /// some of the images.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    ///
+    /// # Panics
+    /// As for [`run`](Self::run), or if the model is in 8 bits.
+    pub fn run_watched(
+        &mut self,
+        input: &[f32],
+        batch: usize,
+        height: usize,
+        width: usize,
+        stopped: &(dyn Fn() -> bool + Sync),
+        see: &(dyn Fn(Seen<'_>) + Sync),
+    ) -> Result<Option<&[f32]>, InferError> {
+        assert!(!self.model().is_quantized(), "only runs in f32 are watched");
+        let model = Arc::clone(self.model());
+        let names = Names::of(model.network());
+        let watch = |step: &_, values: &[f32]| {
+            if let Some(name) = names.of_step(step) {
+                see(Seen { name, values });
+            }
+        };
+        self.checked(input, [batch, height, width], stopped, Some(&watch))
+    }
+
+    /// Runs `input`, which must be of the right size.
+    fn checked(
+        &mut self,
+        input: &[f32],
+        size: [usize; 3],
+        stopped: &(dyn Fn() -> bool + Sync),
+        watch: Option<&WatchStep<'_>>,
+    ) -> Result<Option<&[f32]>, InferError> {
+        let [batch, height, width] = size;
         assert!(batch > 0, "a batch has at least one image");
         let channels = self.model().network().in_channels();
         assert_eq!(
@@ -116,7 +158,7 @@ impl<'w> Session<'w> {
             "{batch} images of {width} x {height}, {channels} channels"
         );
         let Self { crew, state } = self;
-        crew.run(|team| state.run(team, input, [batch, height, width], stopped))?;
+        crew.run(|team| state.run(team, input, size, stopped, watch))?;
         Ok((!stopped()).then(|| self.logits()))
     }
 
@@ -238,6 +280,7 @@ impl State<'_> {
         input: &[f32],
         size: [usize; 3],
         stopped: &(dyn Fn() -> bool + Sync),
+        watch: Option<&WatchStep<'_>>,
     ) -> Result<(), InferError> {
         self.prepare(team, size, None)?;
         let plan = self.plan.as_ref().expect("just prepared");
@@ -259,7 +302,7 @@ impl State<'_> {
         match (model.numbers(), &plan.front) {
             (Numbers::F32 { layers, .. }, front) => {
                 let isa = model.backend().isa();
-                let runner = Runner { layers, isa, profile, stopped };
+                let runner = Runner { layers, isa, profile, stopped, watch };
                 let Some(front) = front else {
                     with_buffers(&mut |own| runner.run(team, rest, 0, own, input, logits));
                     return Ok(());
@@ -334,7 +377,8 @@ impl State<'_> {
             }));
         }
         if result.is_ok() && batch > 0 {
-            result = self.run(team, &input[..batch * len], [batch * rows, side, side], &NEVER);
+            result =
+                self.run(team, &input[..batch * len], [batch * rows, side, side], &NEVER, None);
         }
         self.input = input;
         (placed, result)

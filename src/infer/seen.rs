@@ -1,0 +1,33 @@
+//! What a run shows of its layers to whoever watches it.
+
+use super::plan::convs;
+use super::steps::{Op, Step};
+use crate::model::Network;
+
+/// What a layer has made of some images of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// The convolution's name; `avgpool` for the pool over all pixels. Where the stem's max-pool is computed with the
+    /// convolution before it, it is what the pool makes of it.
+    pub name: &'a str,
+    /// The values of an activation, `[images, height, width, channels]`; of a convolution in groups, bundle by bundle.
+    pub values: &'a [f32],
+}
+
+/// The names of a network's convolutions, as plans number them.
+pub(super) struct Names<'n>(Vec<&'n str>);
+
+impl<'n> Names<'n> {
+    pub(super) fn of(network: &'n Network) -> Self {
+        Self(convs(network).map(|conv| &conv.name[..]).collect())
+    }
+
+    /// The name of what `step` makes, if it is shown.
+    pub(super) fn of_step<'s>(&'s self, step: &'s Step) -> Option<&'s str> {
+        match step.op {
+            Op::Conv { layer, .. } | Op::ConvMaxPool { layer, .. } => Some(self.0[layer]),
+            Op::GlobalAvgPool { .. } => Some(&step.name),
+            _ => None,
+        }
+    }
+}
