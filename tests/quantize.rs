@@ -63,7 +63,8 @@ fn a_network_in_8_bits_is_taken_like_any_other() {
     assert!(made.out.contains("signal to noise") && made.out.contains("24 images"), "{}", made.out);
     let page = fs::read_to_string(folder.join("page.html")).unwrap();
     assert_eq!(page.matches("<svg").count(), 20);
-    let [full, small] = ["net.safetensors", "small"].map(|name| fs::read(folder.join(name)).unwrap());
+    let [full, small] =
+        ["net.safetensors", "small"].map(|name| fs::read(folder.join(name)).unwrap());
     assert!(small.len() * 3 < full.len(), "{} and {}", small.len(), full.len());
 
     // The same bytes on one thread, and as JSON.
@@ -109,7 +110,8 @@ fn a_network_in_8_bits_is_taken_like_any_other() {
 fn layers_can_be_kept_in_f32() {
     let folder = fixture();
     let folder = folder.path();
-    let args = "quantize net.safetensors kept --data data --keep-f32 conv1,fc --method minmax --json";
+    let args =
+        "quantize net.safetensors kept --data data --keep-f32 conv1,fc --method minmax --json";
     let kept = run(folder, args);
     assert_eq!(kept.code, 0, "{}", kept.err);
     let layers = kept.json()[0]["layers"].as_array().unwrap().clone();
@@ -146,7 +148,8 @@ fn what_cannot_be_quantised_is_refused_by_name() {
 
     fs::write(folder.join("data/bee/3.png"), b"no image").unwrap();
     run(folder, "quantize net.safetensors no --data data").fails(1, &["data/bee/3.png"]);
-    let skipped = run(folder, "quantize net.safetensors some --data data --on-bad-image skip --json");
+    let skipped =
+        run(folder, "quantize net.safetensors some --data data --on-bad-image skip --json");
     assert_eq!((skipped.code, &skipped.json()[0]["images"]), (0, &23.into()), "{}", skipped.err);
     assert!(!folder.join("no").exists());
     assert_eq!(fs::read(folder.join("small")).unwrap(), written);

@@ -3,7 +3,7 @@
 
 use super::histogram::Histogram;
 use super::report::{ActivationReport, LayerReport, Report};
-use crate::charts::{Chart, ChartError, Curve, Line, Page, escape, number, percent};
+use crate::charts::{Chart, ChartError, Curve, Line, Page, escape, number, thousands};
 
 /// Points of the curve of a histogram.
 const CELLS: usize = 128;
@@ -45,7 +45,7 @@ fn image(report: &Report) -> String {
         return "The image's integers cover the values that preprocessed images had.".to_owned();
     }
     let offsets: Vec<String> =
-        report.input_offset.iter().map(|&offset| number(f64::from(offset))).collect();
+        report.input_offset.iter().map(|offset| format!("{offset:.2}")).collect();
     let padding: Vec<String> =
         report.input_offset.iter().map(|offset| offset.round_ties_even().to_string()).collect();
     format!(
@@ -74,7 +74,7 @@ fn table(report: &Report) -> String {
              <td>{}</td><td>{zero_point}</td></tr>\n",
             escape(name),
             decibels(snr_db),
-            percent(clipped),
+            format!("{:.3} %", 100.0 * clipped),
             range(min, max),
             range(low, high),
             number(f64::from(scale)),
@@ -95,8 +95,8 @@ fn chart(layer: &LayerReport, seen: &Histogram) -> Chart {
         counts[(at as usize).min(CELLS - 1)] += bin.count;
     }
     // By powers of ten: most values are near 0, and the others matter.
-    let height = |count: u64| (1.0 + count as f64).log10();
-    let most = counts.iter().copied().max().map_or(1.0, height);
+    let height = |count: u64| (count.max(1) as f64).log10();
+    let most = counts.iter().copied().max().map_or(1.0, height).max(1.0);
     let points = counts.iter().enumerate();
     let points = points.map(|(i, &count)| (first + (i as f64 + 0.5) * width, height(count)));
     let values = Curve { name: String::new(), hue: 0, line: Line::Solid, points: points.collect() };
@@ -109,7 +109,7 @@ fn chart(layer: &LayerReport, seen: &Histogram) -> Chart {
     Chart {
         title: layer.name.clone(),
         x_label: "integer".to_owned(),
-        y_format: |y| number(10_f64.powf(y) - 1.0),
+        y_format: |y| thousands(10_f64.powf(y).round()),
         y_range: None,
         curves: vec![end(0.0), end(255.0), values],
     }
@@ -148,7 +148,15 @@ mod tests {
         };
         let seen = vec![Histogram::of(&[-1.0, 0.0, 0.5, 3.0]), Histogram::default()];
         let page = page("a & b", &report, &seen).unwrap();
-        for expected in ["a &amp; b", "conv1", "&lt;b&gt;", "33.2", "1.00 %", "124, 116, 104"] {
+        for expected in [
+            "a &amp; b",
+            "conv1",
+            "&lt;b&gt;",
+            "33.2",
+            "1.000 %",
+            "123.68, 116.28, 103.53",
+            "124, 116, 104",
+        ] {
             assert!(page.contains(expected), "{expected}");
         }
         assert!(!page.contains("<b>") && page.matches("<svg").count() == 2);
