@@ -24,6 +24,7 @@ mod network;
 mod output;
 mod png;
 mod preprocessing;
+mod quantize;
 mod runs;
 mod step_times;
 mod study;
@@ -67,6 +68,8 @@ enum Verb {
     Inspect(inspect::Args),
     /// Convert a weights file to safetensors, with the network and its preprocessing stored in it
     Convert(convert::Args),
+    /// Make a network four times smaller and faster: its weights and activations in 8 bits
+    Quantize(quantize::Args),
     /// Published weights by name: list them, fetch them, say where they are
     Weights(hub::Args),
     /// Measure speed, also as a percentage of this CPU's peak
@@ -102,6 +105,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Eval(args) => machine()?.install(|machine| eval::run(args, machine)),
         Verb::Inspect(args) => machine()?.install(|machine| inspect::run(args, machine)),
         Verb::Convert(args) => machine()?.install(|machine| convert::run(args, machine)),
+        Verb::Quantize(args) => machine()?.install(|machine| quantize::run(args, machine)),
         Verb::Weights(args) => hub::run(args, &machine()?),
         Verb::Bench(args) => machine()?.install(|machine| bench::run(args, machine)),
         Verb::Completions(args) => docs::completions(args),

@@ -1,8 +1,8 @@
 //! Which values the activations of a network have: images run through it in f32, and every value counted.
 
-use super::{FEWEST, POOL};
 use super::error::QuantizeError;
 use super::histogram::Histogram;
+use super::{FEWEST, POOL};
 use crate::data::{self, Crops, Dataset, Normalizer, Preprocess};
 use crate::infer::{Model, Seen, Session};
 use crate::runtime::{AlignedBuf, Rng, Watch, team};

@@ -40,7 +40,7 @@ pub use names::{Canonical, PIXEL_MEAN, canonical};
 pub use onnx::write_onnx_to;
 pub use published::Published;
 pub use publisher::DataSet;
-pub use quantized::write_quantized;
+pub use quantized::{write_quantized, write_quantized_to};
 pub use resolve::Overrides;
 pub use stated::{StatedPreprocess, parse_mean, parse_std};
 pub use stored::{Dtype, FileFormat, FloatType, StoredTensor};

@@ -27,6 +27,7 @@ use crate::model::{
     BlockShortcut, ConvBn, InputScale, Network, Quantized, QuantizedConv, QuantizedLinear, Scale,
     Weights,
 };
+use crate::runtime::{Disk, Storage};
 
 /// What the files are marked with: u8 activations, i8 weights.
 const MARK: &str = "u8i8";
@@ -43,6 +44,24 @@ const MOST: f32 = 1e12;
 /// If the numbers are not as many as the network has.
 pub fn write_quantized(
     path: impl AsRef<Path>,
+    network: &Network,
+    quantized: &Quantized,
+    pixel_mean: Option<&PixelMean<'_>>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), WeightsError> {
+    write_quantized_to(&Disk, path.as_ref(), network, quantized, pixel_mean, metadata)
+}
+
+/// As [`write_quantized`], on any storage.
+///
+/// # Errors
+/// As for [`write_quantized`].
+///
+/// # Panics
+/// As [`write_quantized`].
+pub fn write_quantized_to(
+    storage: &dyn Storage,
+    path: &Path,
     network: &Network,
     quantized: &Quantized,
     pixel_mean: Option<&PixelMean<'_>>,
@@ -80,7 +99,7 @@ pub fn write_quantized(
     }
     let mut metadata = metadata.clone();
     metadata.insert(QUANTIZED.to_owned(), MARK.to_owned());
-    write_typed(path.as_ref(), &tensors, &metadata)
+    write_typed(storage, path, &tensors, &metadata)
 }
 
 /// Adds the weights of layer `name`.

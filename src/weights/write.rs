@@ -151,6 +151,7 @@ pub fn write_safetensors_to(
 /// # Panics
 /// As [`write_safetensors`].
 pub(super) fn write_typed(
+    storage: &dyn Storage,
     path: &Path,
     tensors: &[TypedTensor<'_>],
     metadata: &BTreeMap<String, String>,
@@ -166,7 +167,7 @@ pub(super) fn write_typed(
         })
         .collect();
     let header = header(&[], &described, metadata);
-    write_file(&Disk, path, &header, |out| {
+    write_file(storage, path, &header, |out| {
         ordered.iter().try_for_each(|tensor| match tensor.elements {
             Elements::F32(values) => write_values(out, values),
             Elements::I8(values) => out.write_all(bytemuck::cast_slice(values)),

@@ -3,7 +3,7 @@
 mod average;
 mod networks;
 mod page;
-mod progress;
+pub(super) mod progress;
 mod results;
 mod views;
 
@@ -90,7 +90,7 @@ enum SplitName {
 
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     if let Some(page) = &args.html {
-        check_page(page)?;
+        check_page("--html", page)?;
     }
     args.views.check(args.classifier.of_crop(), args.batch)?;
     let mut weights = networks::read(args.weights.as_deref(), &args.classifier, machine)?;
@@ -196,15 +196,15 @@ fn write_page(
 }
 
 /// Whether the page can be written, before hours of work.
-fn check_page(path: &Path) -> Result<(), CliError> {
+pub(super) fn check_page(flag: &str, path: &Path) -> Result<(), CliError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     match folder {
         _ if path.is_dir() => Err(CliError::usage(format!(
-            "--html: {}: expected a file, found a folder",
+            "{flag}: {}: expected a file, found a folder",
             path.display()
         ))),
         Some(folder) if !folder.is_dir() => {
-            Err(CliError::usage(format!("--html: {}: no such folder", folder.display())))
+            Err(CliError::usage(format!("{flag}: {}: no such folder", folder.display())))
         }
         _ => Ok(()),
     }
@@ -232,7 +232,7 @@ fn failure(error: EvaluationError, progress: &Progress) -> CliError {
     }
 }
 
-fn data_failure(error: data::Error, progress: &Progress) -> CliError {
+pub(super) fn data_failure(error: data::Error, progress: &Progress) -> CliError {
     progress.end();
     match error {
         data::Error::Interrupted => CliError::failed("interrupted; nothing was saved"),

@@ -1,4 +1,4 @@
-//! How far an evaluation is, on stderr: a bar if that is a terminal, else a line now and then. And whether a
+//! How far the work is, on stderr: a bar if that is a terminal, else a line now and then. And whether a
 //! signal has come.
 
 use indicatif::ProgressBar;
@@ -15,7 +15,7 @@ use super::super::train::progress::{bar, duration};
 const LINES: Duration = Duration::from_secs(10);
 
 /// Shows the work, and ends it when a signal comes.
-pub(super) struct Progress<'a> {
+pub(in crate::cli) struct Progress<'a> {
     machine: &'a Machine,
     bar: Option<ProgressBar>,
     state: Mutex<State>,
@@ -31,7 +31,7 @@ struct State {
 
 impl<'a> Progress<'a> {
     /// Catches signals from now on.
-    pub(super) fn begin(machine: &'a Machine) -> Result<Self, CliError> {
+    pub(in crate::cli) fn begin(machine: &'a Machine) -> Result<Self, CliError> {
         let interrupt = Interrupt::catch(|| print_line("interrupted: stopping"))
             .map_err(|error| CliError::failed(format!("cannot catch signals: {error}")))?;
         let now = Instant::now();
@@ -40,7 +40,7 @@ impl<'a> Progress<'a> {
     }
 
     /// Removes the bar.
-    pub(super) fn end(&self) {
+    pub(in crate::cli) fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
