@@ -49,21 +49,14 @@ impl Filter {
         Tasks::of_chunks(panels, panel_len.max(1), move |panel, values, _| {
             let first = panel * kernel.nr;
             let columns = kernel.nr.min(shape.out_channels - first);
-            let width = columns.next_multiple_of(kernel.lanes) * GROUP;
-            let values: &mut [i8] = bytemuck::cast_slice_mut(values);
-            for (line, run) in values.chunks_exact_mut(groups * width).enumerate() {
-                for (column, filter) in
-                    weights[first * k..].chunks_exact(k).take(columns).enumerate()
-                {
-                    for tap in 0..side {
-                        let filter = filter[line * side + tap..].iter().step_by(side * side);
-                        for (channel, &weight) in filter.take(channels).enumerate() {
-                            let at = tap * channels + channel;
-                            run[at / GROUP * width + column * GROUP + at % GROUP] = weight;
-                        }
-                    }
-                }
-            }
+            let panel = Panel {
+                side,
+                channels,
+                groups,
+                width: columns.next_multiple_of(kernel.lanes),
+                values: bytemuck::cast_slice_mut(values),
+            };
+            panel.pack(&weights[first * k..(first + columns) * k]);
         })
     }
 
@@ -99,5 +92,48 @@ impl Filter {
         let columns = self.kernel.nr.min(self.columns() - panel * self.kernel.nr);
         let len = self.runs() * self.groups * columns.next_multiple_of(self.kernel.lanes) * GROUP;
         (&values[panel * self.panel_len()..][..len], columns)
+    }
+}
+
+/// A panel that is being packed: of each line of the filters its groups, of each group that of each column.
+struct Panel<'a> {
+    side: usize,
+    channels: usize,
+    /// Of a line.
+    groups: usize,
+    /// Columns, with those that fill up the last vector.
+    width: usize,
+    values: &'a mut [[i8; GROUP]],
+}
+
+impl Panel<'_> {
+    /// Packs filters, `[columns, channels, side, side]`.
+    fn pack(self, filters: &[i8]) {
+        let Self { side, channels, groups, width, values } = self;
+        let taps = side * side;
+        if !channels.is_multiple_of(GROUP) {
+            for (column, filter) in filters.chunks_exact(channels * taps).enumerate() {
+                for (at, &weight) in filter.iter().enumerate() {
+                    let (channel, tap) = (at / taps, at % taps);
+                    let place = tap % side * channels + channel;
+                    let group = tap / side * groups + place / GROUP;
+                    values[group * width + column][place % GROUP] = weight;
+                }
+            }
+            return;
+        }
+        // A group is four channels at one place of the filter.
+        for (column, filter) in filters.chunks_exact(channels * taps).enumerate() {
+            for (quad, block) in filter.chunks_exact(GROUP * taps).enumerate() {
+                let (ab, cd) = block.split_at(2 * taps);
+                let ((a, b), (c, d)) = (ab.split_at(taps), cd.split_at(taps));
+                for line in 0..side {
+                    for x in 0..side {
+                        let (tap, group) = (line * side + x, line * groups + x * channels / GROUP);
+                        values[(group + quad) * width + column] = [a[tap], b[tap], c[tap], d[tap]];
+                    }
+                }
+            }
+        }
     }
 }

@@ -7,6 +7,8 @@
 mod calibrate;
 mod error;
 mod histogram;
+#[cfg(feature = "cli")]
+mod page;
 mod pictures;
 mod range;
 mod report;
@@ -14,6 +16,8 @@ mod weights;
 
 pub use error::QuantizeError;
 pub use histogram::{BINS, Bin, Histogram};
+#[cfg(feature = "cli")]
+pub use page::page;
 pub use pictures::Pictures;
 pub use range::{Noise, PERCENTILE, Range, RangeMethod};
 pub use report::{ActivationReport, LayerReport, Report};

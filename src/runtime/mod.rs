@@ -21,7 +21,7 @@ mod threads;
 mod watch;
 
 pub use buffer::AlignedBuf;
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 pub(crate) use buffer::guarded;
 pub use cache::Cache;
 pub(crate) use disk::is_at;

@@ -5,8 +5,10 @@ mod results;
 use resnet_cpu::data::{self, Dataset, Labelled, Split, open_split};
 use resnet_cpu::infer::class_names;
 use resnet_cpu::quantize::{
-    Keep, PERCENTILE, Pictures, QuantizeError, QuantizeOptions, RangeMethod, quantize,
+    Keep, Outcome, PERCENTILE, Pictures, QuantizeError, QuantizeOptions, RangeMethod, page,
+    quantize,
 };
+use resnet_cpu::runtime::{Disk, write_durably};
 use resnet_cpu::weights::{WeightsFile, write_quantized_to};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +21,7 @@ use super::hub::file_of;
 use super::limits::{LimitArgs, advice};
 use super::machine::Machine;
 use super::network::NetworkArgs;
+use super::output::one_line;
 use super::preprocessing::PreprocessingArgs;
 use super::weights::{ExtraArgs, note_weights};
 use super::written::{entries, pixel_mean, refuse_stdout, storage};
@@ -124,7 +127,12 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     write_quantized_to(storage, &args.output, network, &found.quantized, mean.as_ref(), &entries)
         .map_err(CliError::failed)?;
     let results = Results { input, output: &args.output, found: &found, skipped };
-    if args.json { results.print_json() } else { results.print_text() }
+    if args.json {
+        results.print_json()?
+    } else {
+        results.print_text()?
+    }
+    args.report.as_ref().map_or(Ok(()), |path| args.write_report(path, &found))
 }
 
 impl Args {
@@ -180,6 +188,14 @@ impl Args {
             }
             Err(error) => Err(data_failure(error, progress)),
         }
+    }
+
+    fn write_report(&self, path: &Path, found: &Outcome) -> Result<(), CliError> {
+        let title = format!("{} in 8 bits", one_line(&self.input.to_string_lossy()));
+        let page = page(&title, &found.report, &found.seen).map_err(CliError::failed)?;
+        write_durably(&Disk, path, |out| out.write_all(page.as_bytes())).map_err(|error| {
+            CliError::failed(format!("--report: {}: cannot write: {error}", path.display()))
+        })
     }
 
     fn failure(&self, error: QuantizeError, input: &Path, progress: &Progress) -> CliError {

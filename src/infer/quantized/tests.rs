@@ -102,10 +102,10 @@ fn bits_are_those_of_every_kernel_batch_and_number_of_threads() {
         ("resnet20", Options::default(), 32),
         ("resnet20", shortcut(Shortcut::C), 32),
         ("plain20", Options::default(), 32),
-        ("resnet18", Options::default(), 65),
-        ("resnet18d", Options::default(), 65),
-        ("resnet50", Options::default(), 65),
-        ("resnext50_32x4d", Options::default(), 65),
+        ("resnet18", Options::default(), 33),
+        ("resnet18d", Options::default(), 33),
+        ("resnet50", Options::default(), 33),
+        ("resnext50_32x4d", Options::default(), 33),
     ];
     for (name, options, side) in names {
         let case = Case::new(name, options, side, 5, &[]);
