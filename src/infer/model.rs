@@ -32,7 +32,7 @@ pub(super) enum Numbers<'w> {
         layers: Layers,
     },
     /// In 8 bits.
-    Quantized(quantized::Layers),
+    Quantized(Box<quantized::Layers>),
 }
 
 impl<'w> Model<'w> {
@@ -90,7 +90,7 @@ impl<'w> Model<'w> {
         Ok(Self {
             network: network.clone(),
             means: Means { backend, convolutions: Convolutions::Direct, bytes: 1 },
-            numbers: Numbers::Quantized(layers),
+            numbers: Numbers::Quantized(Box::new(layers)),
         })
     }
 

@@ -10,6 +10,7 @@ const INTEGERS: f32 = 8_388_608.0;
 
 /// `value` rounded half to even and cut to 0..=255; 0 if it is NaN.
 #[inline(always)]
+#[expect(clippy::manual_clamp, reason = "NaN is to become 0")]
 fn to_u8(value: f32) -> u8 {
     (value.max(0.0).min(255.0) + INTEGERS).to_bits() as u8
 }

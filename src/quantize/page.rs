@@ -69,12 +69,12 @@ fn table(report: &Report) -> String {
         let weights = if *kept_f32 { "f32".to_owned() } else { decibels(*weights_snr_db) };
         let ActivationReport { min, max, low, high, scale, zero_point, clipped, snr_db } =
             *activation;
+        let clipped = format!("{:.3} %", 100.0 * clipped);
         html += &format!(
-            "<tr><td class=\"text\">{}</td><td>{weights}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
+            "<tr><td class=\"text\">{}</td><td>{weights}</td><td>{}</td><td>{clipped}</td><td>{}</td><td>{}</td>\
              <td>{}</td><td>{zero_point}</td></tr>\n",
             escape(name),
             decibels(snr_db),
-            format!("{:.3} %", 100.0 * clipped),
             range(min, max),
             range(low, high),
             number(f64::from(scale)),
