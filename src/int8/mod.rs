@@ -1,7 +1,7 @@
 //! Convolutions and pools on 8-bit integers.
 //!
 //! Activations are u8, NHWC; weights are i8 within ±127. A convolution's sums are exact in i32 for every size
-//! that [`Filter::new`] takes (255 · 127 · K < 2³¹), so neither the instruction set nor the order of
+//! that [`Filter::zeros`] takes (255 · 127 · K < 2³¹), so neither the instruction set nor the order of
 //! additions matters. A finished sum becomes u8 in one written way ([`Finish`]), the same everywhere. So the
 //! bits are the same on every instruction set, and for every batch size and number of threads.
 //!
