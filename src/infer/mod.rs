@@ -42,7 +42,7 @@ pub use explain::ClassMap;
 pub use layer_time::LayerTime;
 pub use model::Model;
 pub use scores::{CALIBRATION_BINS, CalibrationBin, ClassScore, Outcome, Scores, wilson};
-pub use seen::Seen;
+pub use seen::{Seen, SeenValues};
 pub use session::{Session, activation_bytes};
 pub use stated::{class_names, preprocess};
 use topk::mean_probabilities;

@@ -1,6 +1,7 @@
 //! The run of a section: its steps one after the other, on buffers that are kept from run to run.
 
 use super::layers::Layers;
+use super::seen::SeenValues;
 use super::steps::{Op, Section, Source, Step, Target};
 use crate::conv;
 use crate::gemm::Epilogue;
@@ -22,7 +23,7 @@ pub(super) struct Runner<'a> {
 }
 
 /// Sees a step and what it has made.
-pub(super) type WatchStep<'a> = dyn Fn(&Step, &[f32]) + Sync + 'a;
+pub(super) type WatchStep<'a> = dyn Fn(&Step, SeenValues<'_>) + Sync + 'a;
 
 impl Runner<'_> {
     /// Runs `section`, whose first step the profile calls `first_step`, unless it is stopped.
@@ -102,7 +103,8 @@ impl Runner<'_> {
             Op::Linear => self.layers.linear().forward(team, from, to),
         }
         if let Some(watch) = self.watch {
-            watch(step, taken.as_ref().map_or(&*output, |(_, buffer)| &buffer[..step.len]));
+            let made = taken.as_ref().map_or(&*output, |(_, buffer)| &buffer[..step.len]);
+            watch(step, SeenValues::F32(made));
         }
         if let Some((slot, buffer)) = taken {
             buffers[slot] = buffer;

@@ -7,11 +7,26 @@ use crate::model::Network;
 /// What a layer has made of some images of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
-    /// The convolution's name; `avgpool` for the pool over all pixels. Where the stem's max-pool is computed with the
-    /// convolution before it, it is what the pool makes of it.
+    /// The convolution's name, the name of the [stem's pool](Self::STEM_POOL), or `avgpool` for the pool over all
+    /// pixels. Where the stem's pool is computed with the convolution before it, what it makes is shown under that
+    /// one's name.
     pub name: &'a str,
     /// The values of an activation, `[images, height, width, channels]`; of a convolution in groups, bundle by bundle.
-    pub values: &'a [f32],
+    pub values: SeenValues<'a>,
+}
+
+/// The values of an activation.
+#[derive(Clone, Copy, Debug)]
+pub enum SeenValues<'a> {
+    /// Of a network in f32.
+    F32(&'a [f32]),
+    /// Of a network in 8 bits.
+    U8(&'a [u8]),
+}
+
+impl Seen<'_> {
+    /// The max-pool after the stem.
+    pub const STEM_POOL: &'static str = "maxpool";
 }
 
 /// The names of a network's convolutions, as plans number them.
@@ -26,6 +41,7 @@ impl<'n> Names<'n> {
     pub(super) fn of_step<'s>(&'s self, step: &'s Step) -> Option<&'s str> {
         match step.op {
             Op::Conv { layer, .. } | Op::ConvMaxPool { layer, .. } => Some(self.0[layer]),
+            Op::MaxPool(_) => Some(&*step.name).filter(|&name| name == Seen::STEM_POOL),
             Op::GlobalAvgPool { .. } => Some(&step.name),
             _ => None,
         }

@@ -6,8 +6,8 @@ use super::model::{Model, Numbers};
 use super::plan::Plan;
 use super::quantized;
 use super::run::{Runner, WatchStep};
-use super::seen::{Names, Seen};
-use super::steps::{Means, Section, Source};
+use super::seen::{Names, Seen, SeenValues};
+use super::steps::{Means, Section, Source, Step};
 use crate::conv::Convolutions;
 use crate::gemm::Backend;
 use crate::model::{Network, ParamSource};
@@ -120,7 +120,7 @@ impl<'w> Session<'w> {
     /// As for [`run`](Self::run).
     ///
     /// # Panics
-    /// As for [`run`](Self::run), or if the model is in 8 bits.
+    /// As for [`run`](Self::run).
     pub fn run_watched(
         &mut self,
         input: &[f32],
@@ -130,10 +130,9 @@ impl<'w> Session<'w> {
         stopped: &(dyn Fn() -> bool + Sync),
         see: &(dyn Fn(Seen<'_>) + Sync),
     ) -> Result<Option<&[f32]>, InferError> {
-        assert!(!self.model().is_quantized(), "only runs in f32 are watched");
         let model = Arc::clone(self.model());
         let names = Names::of(model.network());
-        let watch = |step: &_, values: &[f32]| {
+        let watch = |step: &Step, values: SeenValues<'_>| {
             if let Some(name) = names.of_step(step) {
                 see(Seen { name, values });
             }
@@ -321,7 +320,7 @@ impl State<'_> {
             }
             (Numbers::Quantized(layers), front) => {
                 use quantized::{Values, ValuesMut};
-                let runner = quantized::Runner { layers, profile, stopped };
+                let runner = quantized::Runner { layers, profile, stopped, watch };
                 let Some(front) = front else {
                     with_buffers(&mut |own| {
                         let (input, output) = (Values::Image(input), ValuesMut::Logits(logits));

@@ -4,13 +4,17 @@ use super::error::QuantizeError;
 use super::histogram::Histogram;
 use super::{FEWEST, POOL};
 use crate::data::{self, Crops, Dataset, Normalizer, Preprocess};
-use crate::infer::{Model, Seen, Session};
+use crate::infer::{Model, Seen, SeenValues, Session};
 use crate::runtime::{AlignedBuf, Rng, Watch, team};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Images that run together. It decides how convolutions are computed, and so the last digits of ranges.
 const BATCH: usize = 16;
+
+/// Inputs that are kept to compare the network in 8 bits on, and the most floats that they take together.
+const SAMPLES: usize = 32;
+const SAMPLED_FLOATS: usize = 16 << 20;
 
 /// Keys the choice of images ("calib" in ASCII).
 const CHOICE: u64 = 0x63_616C_6962;
@@ -21,6 +25,8 @@ pub(super) struct Calibration {
     pub(super) input: Histogram,
     /// Of each activation, by its layer's name.
     pub(super) layers: BTreeMap<String, Histogram>,
+    /// Inputs of some images, spread over those that ran.
+    pub(super) samples: Vec<Vec<f32>>,
     /// Images that ran.
     pub(super) images: usize,
     /// Why others did not.
@@ -59,12 +65,14 @@ pub(super) fn calibrate(
     let mut found = Calibration {
         input: Histogram::default(),
         layers: BTreeMap::new(),
+        samples: Vec::new(),
         images: 0,
         skipped: Vec::new(),
     };
     let layers = Mutex::new(&mut found.layers);
     let see = |seen: Seen<'_>| {
-        let counted = Histogram::of(seen.values);
+        let SeenValues::F32(values) = seen.values else { return };
+        let counted = Histogram::of(values);
         let mut layers = layers.lock().unwrap_or_else(PoisonError::into_inner);
         match layers.get_mut(seen.name) {
             Some(histogram) => histogram.add(&counted),
@@ -106,6 +114,10 @@ pub(super) fn calibrate(
         let ran = session.run_watched(input, filled, side, side, &stopped, &see)?;
         ran.ok_or(data::Error::Interrupted)?;
         found.images += filled;
+        let most = SAMPLES.min(SAMPLED_FLOATS / len).max(1);
+        let wanted = (done as usize * most).div_ceil(images.len());
+        let taken = wanted.saturating_sub(found.samples.len());
+        found.samples.extend(input.chunks_exact(len).take(taken).map(<[f32]>::to_vec));
         watch.progress("images for calibration", done, Some(images.len() as u64));
     }
     if found.images < FEWEST && !found.skipped.is_empty() {

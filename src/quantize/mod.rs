@@ -5,6 +5,7 @@
 //! on threads.
 
 mod calibrate;
+mod compare;
 mod error;
 mod histogram;
 #[cfg(feature = "cli")]
@@ -14,6 +15,7 @@ mod range;
 mod report;
 mod weights;
 
+pub use compare::Agreement;
 pub use error::QuantizeError;
 pub use histogram::{BINS, Bin, Histogram};
 #[cfg(feature = "cli")]
@@ -24,11 +26,12 @@ pub use report::{ActivationReport, LayerReport, Report};
 
 use crate::data::{self, Dataset, Mean, Preprocess};
 use crate::gemm::Backend;
-use crate::infer::Model;
+use crate::infer::{Model, Seen};
 use crate::model::{
     InputScale, Network, ParamSource, Quantized, QuantizedConv, QuantizedLinear, Scale, Weights,
 };
 use crate::runtime::Watch;
+use crate::simd::Isa;
 use calibrate::{Calibration, calibrate, choose};
 use std::sync::Arc;
 use weights::{Real, Rounded};
@@ -113,10 +116,13 @@ pub fn quantize(
         return Err(QuantizeError::TooFew { found: images.len() });
     }
     let model = Arc::new(Model::new(network, params, backend));
-    let Calibration { input, mut layers, images, skipped } =
+    let Calibration { input, mut layers, samples, images, skipped } =
         calibrate(&model, data, &images, preprocess, options.skip_bad, watch)?;
-    drop(model);
-
+    let stem = &network.deep_stem.last().unwrap_or(&network.stem).name;
+    // Of the stem, what its pool makes counts: cut or not, only the largest of a window is read.
+    if let Some(pooled) = layers.remove(Seen::STEM_POOL) {
+        layers.insert(stem.clone(), pooled);
+    }
     let (input, input_is_pixels) = input_scale(&preprocess.mean, &input);
     let mut take = |name: &str| layers.remove(name).unwrap_or_default();
     let mut reports = Vec::new();
@@ -145,17 +151,29 @@ pub fn quantize(
     let (weights, report) = kept.choose(CLASSIFIER, &real, real.rounded(), activation);
     reports.push(report);
     seen.push(features);
+    let fc = QuantizedLinear { weights, bias: real.bias, input: scale };
+    let quantized = Quantized { input, convs, fc };
+
+    let isa = backend.native().unwrap_or_else(Isa::best);
+    let in_integers = Model::quantized(network, quantized.clone(), Backend::Native(isa))?;
+    let (scales, side) = (compare::scales(network, &quantized), preprocess.view.crop);
+    let comparison =
+        compare::compare(&model, &Arc::new(in_integers), &scales, &samples, side, watch)?;
+    for report in &mut reports {
+        let made = if report.name == CLASSIFIER { POOL } else { &report.name };
+        report.total_snr_db = comparison.decibels(made);
+    }
     let report = Report {
         arch: network.spec.name.clone(),
         method: options.method.to_string(),
         images,
-        input_factor: input.factor.clone(),
-        input_offset: input.offset.clone(),
+        input_factor: quantized.input.factor.clone(),
+        input_offset: quantized.input.offset.clone(),
         input_is_pixels,
+        agreement: comparison.agreement,
         layers: reports,
     };
-    let fc = QuantizedLinear { weights, bias: real.bias, input: scale };
-    Ok(Outcome { quantized: Quantized { input, convs, fc }, report, seen, skipped })
+    Ok(Outcome { quantized, report, seen, skipped })
 }
 
 /// How images become integers, and whether these are their very pixels: so they are where each channel has a mean and
@@ -240,7 +258,10 @@ impl<'a> Kept<'a> {
         };
         let weights = if kept_f32 { real.kept() } else { weights };
         let name = name.to_owned();
-        (weights, LayerReport { name, kept_f32, weights_snr_db: snr, activation })
+        (
+            weights,
+            LayerReport { name, kept_f32, weights_snr_db: snr, total_snr_db: None, activation },
+        )
     }
 }
 

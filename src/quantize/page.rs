@@ -1,6 +1,7 @@
 //! The page of a quantisation: what each layer lost, and which values its activation had beside those that the integers
 //! stand for.
 
+use super::compare::Agreement;
 use super::histogram::Histogram;
 use super::report::{ActivationReport, LayerReport, Report};
 use crate::charts::{Chart, ChartError, Curve, Line, Page, escape, number, thousands};
@@ -21,10 +22,15 @@ pub fn page(title: &str, report: &Report, seen: &[Histogram]) -> Result<String, 
         escape(&report.method)
     ));
     page.push(&format!("<p class=\"note\">{}</p>\n", image(report)));
+    let Agreement { images, same_top1, cosine } = report.agreement;
+    page.push(&format!(
+        "<p class=\"note\">The most likely class is that of f32 for {same_top1} of {images} images; mean cosine of \
+         the logits {cosine:.4}.</p>\n"
+    ));
     page.heading("Layers");
     page.push(
         "<p class=\"note\">Signal to noise: of the weights, and of what the layer makes (of the classifier: what it \
-         reads). 6 dB are a bit. Cut: the share of values beyond the integers.</p>\n",
+         reads); in all: of what it makes when all layers are in 8 bits. 6 dB are a bit. Cut: the share of values beyond the integers.</p>\n",
     );
     page.push(&table(report));
     page.heading("Activations");
@@ -59,22 +65,23 @@ fn image(report: &Report) -> String {
 fn table(report: &Report) -> String {
     let mut html =
         "<div class=\"wide\"><table>\n<tr><th class=\"text\">layer</th><th>weights, dB</th>\
-                    <th>activation, dB</th><th>cut</th><th>seen</th><th>kept</th><th>step</th>\
+                    <th>activation, dB</th><th>in all, dB</th><th>cut</th><th>seen</th><th>kept</th><th>step</th>\
                     <th>zero</th></tr>\n"
             .to_owned();
     let decibels = |snr: Option<f64>| snr.map_or("–".to_owned(), |snr| format!("{snr:.1}"));
     let range =
         |low: f32, high: f32| format!("{} to {}", number(f64::from(low)), number(f64::from(high)));
-    for LayerReport { name, kept_f32, weights_snr_db, activation } in &report.layers {
+    for LayerReport { name, kept_f32, weights_snr_db, total_snr_db, activation } in &report.layers {
         let weights = if *kept_f32 { "f32".to_owned() } else { decibels(*weights_snr_db) };
         let ActivationReport { min, max, low, high, scale, zero_point, clipped, snr_db } =
             *activation;
         let clipped = format!("{:.3} %", 100.0 * clipped);
         html += &format!(
-            "<tr><td class=\"text\">{}</td><td>{weights}</td><td>{}</td><td>{clipped}</td><td>{}</td><td>{}</td>\
+            "<tr><td class=\"text\">{}</td><td>{weights}</td><td>{}</td><td>{}</td><td>{clipped}</td><td>{}</td><td>{}</td>\
              <td>{}</td><td>{zero_point}</td></tr>\n",
             escape(name),
             decibels(snr_db),
+            decibels(*total_snr_db),
             range(min, max),
             range(low, high),
             number(f64::from(scale)),
@@ -135,6 +142,7 @@ mod tests {
             name: name.to_owned(),
             kept_f32,
             weights_snr_db: Some(41.0),
+            total_snr_db: Some(28.8),
             activation,
         };
         let report = Report {
@@ -144,6 +152,7 @@ mod tests {
             input_factor: vec![58.395; 3],
             input_offset: vec![123.675, 116.28, 103.53],
             input_is_pixels: true,
+            agreement: Agreement { images: 32, same_top1: 31, cosine: 0.9981 },
             layers: vec![layer("conv1", false), layer("<b>", true)],
         };
         let seen = vec![Histogram::of(&[-1.0, 0.0, 0.5, 3.0]), Histogram::default()];
@@ -153,6 +162,9 @@ mod tests {
             "conv1",
             "&lt;b&gt;",
             "33.2",
+            "28.8",
+            "31 of 32",
+            "0.9981",
             "1.000 %",
             "123.68, 116.28, 103.53",
             "124, 116, 104",

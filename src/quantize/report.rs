@@ -1,5 +1,6 @@
 //! What quantisation has done to each layer: plain data.
 
+use super::compare::Agreement;
 use serde::Serialize;
 
 /// What quantisation has done to a network.
@@ -17,6 +18,8 @@ pub struct Report {
     pub input_offset: Vec<f32>,
     /// Whether these integers are the image's very pixels.
     pub input_is_pixels: bool,
+    /// How far the logits are from those in f32.
+    pub agreement: Agreement,
     /// The convolutions in torchvision's order, then the classifier.
     pub layers: Vec<LayerReport>,
 }
@@ -30,6 +33,9 @@ pub struct LayerReport {
     pub kept_f32: bool,
     /// Signal to noise of its weights as integers, in dB; none if rounding changes nothing.
     pub weights_snr_db: Option<f64>,
+    /// Signal to noise of the activation in the network in 8 bits against the one in f32, in dB: with the errors of all
+    /// layers before it. None if both are the same, or it was not measured.
+    pub total_snr_db: Option<f64>,
     /// The activation: what a convolution makes, and what the classifier reads.
     pub activation: ActivationReport,
 }

@@ -71,10 +71,13 @@ fn a_quantised_network_computes_what_it_did() {
         let cosine = cosine(&exact, integers);
         assert!(cosine > 0.995, "{shortcut} {method}: {cosine}");
         assert_eq!(found.report.images, 64);
+        let Agreement { images, same_top1, cosine } = found.report.agreement;
+        assert!(images == 32 && same_top1 >= 28 && cosine > 0.995, "{:?}", found.report.agreement);
         assert_eq!(found.report.layers.len(), network.convs().count() + 1);
         assert_eq!(found.seen.len(), found.report.layers.len());
         let signed = signed(network);
         for layer in &found.report.layers {
+            assert!(layer.total_snr_db.unwrap() > 15.0, "{layer:?}");
             let ActivationReport { zero_point, snr_db, .. } = layer.activation;
             assert_eq!(zero_point != 0, signed.contains(&layer.name[..]), "{layer:?}");
             assert!(snr_db.unwrap() > 20.0 && layer.weights_snr_db.unwrap() > 30.0, "{layer:?}");

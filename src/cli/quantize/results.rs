@@ -1,6 +1,6 @@
 //! What `quantize` prints: a few lines, or an object of JSON.
 
-use resnet_cpu::quantize::{LayerReport, Outcome, Report};
+use resnet_cpu::quantize::{Agreement, LayerReport, Outcome, Report};
 use serde::Serialize;
 use std::io::Write;
 use std::path::Path;
@@ -64,11 +64,14 @@ impl Results<'_> {
                 layer.name.clone(),
                 weights,
                 decibels(activation.snr_db),
+                decibels(layer.total_snr_db),
                 format!("{:.3} %", 100.0 * activation.clipped),
             ]
         };
-        let mut rows =
-            vec![["signal to noise, lowest", "weights", "activation", "cut"].map(str::to_owned)];
+        let mut rows = vec![
+            ["signal to noise, lowest", "weights", "activation", "in all", "cut"]
+                .map(str::to_owned),
+        ];
         rows.extend(lowest(report).into_iter().take(LISTED).map(row));
         for line in aligned(&rows, 1) {
             writeln!(out, "{line}")?;
@@ -82,6 +85,11 @@ impl Results<'_> {
         if !kept.is_empty() {
             writeln!(out, "kept in f32: {}", kept.join(", "))?;
         }
+        let Agreement { images, same_top1, cosine } = report.agreement;
+        writeln!(
+            out,
+            "against f32: the same class for {same_top1} of {images} images; mean cosine of the logits {cosine:.4}"
+        )?;
         let (input, output) = (Self::bytes(self.input), Self::bytes(self.output));
         writeln!(
             out,

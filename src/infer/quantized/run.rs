@@ -3,6 +3,8 @@
 use super::{Conv, Filters, Layers, LinearLayer, linear_shape};
 use crate::conv;
 use crate::gemm::Epilogue;
+use crate::infer::run::WatchStep;
+use crate::infer::seen::SeenValues;
 use crate::infer::steps::{Op, Section, Source, Step, Target};
 use crate::int8::{
     self, Output, global_avg_pool, half_pool, max_pool, quantize, requantize, shortcut_pad,
@@ -31,6 +33,8 @@ pub(in crate::infer) struct Runner<'a> {
     pub(in crate::infer) profile: Option<&'a Profile>,
     /// Looked at between steps: those that are left are not run then.
     pub(in crate::infer) stopped: &'a (dyn Fn() -> bool + Sync),
+    /// Shown what each step but the classifier has made.
+    pub(in crate::infer) watch: Option<&'a WatchStep<'a>>,
 }
 
 impl Runner<'_> {
@@ -150,6 +154,9 @@ impl Runner<'_> {
                 global_avg_pool(team, layers.isa, [pixels, channels], from, factor, to);
             }
             Op::Linear => unreachable!("writes logits"),
+        }
+        if let Some(watch) = self.watch {
+            watch(step, SeenValues::U8(to));
         }
         if let Some((slot, buffer)) = taken {
             buffers[slot] = buffer;
