@@ -237,13 +237,14 @@ fn version_help_and_a_closed_pipe_are_successes() {
     assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
 }
 
-const VERBS: [&str; 11] = [
+const VERBS: [&str; 12] = [
     "train",
     "weights",
     "infer",
     "eval",
     "inspect",
     "convert",
+    "quantize",
     "bench",
     "completions",
     "man",
