@@ -140,6 +140,10 @@ fn what_cannot_be_quantised_is_refused_by_name() {
         .fails(2, &["--percentile"]);
     run(folder, "quantize net.safetensors no --data data --report none/page.html")
         .fails(2, &["--report", "none"]);
+    for name in ["net.safetensors", "no"] {
+        run(folder, &format!("quantize net.safetensors no --data data --report {name}"))
+            .fails(2, &["--report", name]);
+    }
     // What needs real numbers says where to take them.
     run(folder, "convert small back.safetensors").fails(1, &["small", "8 bits"]);
     run(folder, "train data -w small --out run").fails(1, &["small", "8 bits"]);
@@ -153,6 +157,27 @@ fn what_cannot_be_quantised_is_refused_by_name() {
     assert_eq!((skipped.code, &skipped.json()[0]["images"]), (0, &23.into()), "{}", skipped.err);
     assert!(!folder.join("no").exists());
     assert_eq!(fs::read(folder.join("small")).unwrap(), written);
+}
+
+/// What no command could read again is not written.
+#[test]
+fn numbers_beyond_all_scales_are_refused() {
+    let folder = fixture();
+    let folder = folder.path();
+    let options = Options { classes: Some(CLASSES.len()), ..Options::default() };
+    let network = Network::new(&ModelSpec::new("resnet20", options).unwrap());
+    let large = |file: &str, norms: &[&str]| {
+        let mut params = initialize(&network, 1, InitOptions::default());
+        norms.iter().for_each(|norm| params.by_name_mut(norm).unwrap().fill(1e10));
+        write_weights(folder.join(file), &network, &params, None, &BTreeMap::new()).unwrap();
+    };
+    large("activations", &["bn1.weight", "layer1.0.bn1.weight"]);
+    run(folder, "quantize activations no --data data")
+        .fails(1, &["activations", "layer1.0.conv1", "1e12"]);
+    // One layer a ten-thousand-millionth of the next: each scale alone can be stored.
+    large("gap", &["layer1.0.bn1.weight"]);
+    run(folder, "quantize gap no --data data").fails(1, &["gap", "so far apart"]);
+    assert!(!folder.join("no").exists());
 }
 
 /// A published ResNet-18 on 167 photographs, of which it knows 127 in f32.

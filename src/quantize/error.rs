@@ -54,6 +54,17 @@ pub enum QuantizeError {
         /// The layer.
         layer: String,
     },
+    /// An activation is too large for a scale that can be stored.
+    #[error(
+        "what layer {layer} makes of the images goes up to {max:e}, too much for 8 bits (scales end at 1e12): are these \
+         trained weights, and is this their preparation?"
+    )]
+    Unbounded {
+        /// The layer.
+        layer: String,
+        /// The largest amount.
+        max: f32,
+    },
     /// A layer that is to be kept in f32 is not there.
     #[error("there is no layer {name} to keep in f32{}", meant.as_ref().map_or(String::new(), |name| format!("; is {name} meant?")))]
     NoLayer {

@@ -34,7 +34,7 @@ use crate::runtime::Watch;
 use crate::simd::Isa;
 use calibrate::{Calibration, calibrate, choose};
 use std::sync::Arc;
-use weights::{Real, Rounded};
+use weights::{LARGEST, Real, Rounded};
 
 /// Fewer images do not tell which values activations have.
 pub const FEWEST: usize = 16;
@@ -136,7 +136,7 @@ pub fn quantize(
             _ => real.rounded(),
         };
         let values = take(name);
-        let (output, activation) = activation(&values, options.method);
+        let (output, activation) = activation(name, &values, options.method)?;
         let (weights, report) = kept.choose(name, &real, rounded, activation);
         convs.push(QuantizedConv { weights, bias: real.bias, output });
         reports.push(report);
@@ -147,7 +147,7 @@ pub fn quantize(
     let values = row(fc.weight)?.iter().map(|&w| f64::from(w)).collect();
     let real = Real { values, bias: row(fc.bias)?.into_owned() }.check(CLASSIFIER)?;
     let features = take(POOL);
-    let (scale, activation) = activation(&features, options.method);
+    let (scale, activation) = activation(CLASSIFIER, &features, options.method)?;
     let (weights, report) = kept.choose(CLASSIFIER, &real, real.rounded(), activation);
     reports.push(report);
     seen.push(features);
@@ -199,9 +199,22 @@ fn input_scale(mean: &Mean, seen: &Histogram) -> (InputScale, bool) {
     (InputScale { factor, offset, padding }, pixels)
 }
 
-/// How an activation with the values `seen` becomes integers, and what that does to it.
-fn activation(seen: &Histogram, method: RangeMethod) -> (Scale, ActivationReport) {
+/// How the activation of `layer` with the values `seen` becomes integers, and what that does to it.
+///
+/// # Errors
+/// Its values are so large that a file may not have their scale.
+fn activation(
+    layer: &str,
+    seen: &Histogram,
+    method: RangeMethod,
+) -> Result<(Scale, ActivationReport), QuantizeError> {
     let scale = Range::of(seen, method).scale();
+    if f64::from(scale.scale) > LARGEST {
+        return Err(QuantizeError::Unbounded {
+            layer: layer.to_owned(),
+            max: seen.max().max(-seen.min()),
+        });
+    }
     let noise = Noise::of(seen, scale);
     let real = |q: u8| (f32::from(q) - f32::from(scale.zero_point)) * scale.scale;
     let report = ActivationReport {
@@ -214,7 +227,7 @@ fn activation(seen: &Histogram, method: RangeMethod) -> (Scale, ActivationReport
         clipped: noise.clipped,
         snr_db: noise.decibels(),
     };
-    (scale, report)
+    Ok((scale, report))
 }
 
 /// The layers that are kept in f32.

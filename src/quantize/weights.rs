@@ -7,7 +7,7 @@ use crate::model::{BN_EPSILON, ConvBn, ParamSource, SourceError, Weights};
 /// The integers lie within this and its negative.
 const MOST: f64 = 127.0;
 /// Scales and biases above are refused by those who read files.
-const LARGEST: f64 = 1e12;
+pub(super) const LARGEST: f64 = 1e12;
 
 /// A layer's weights in real numbers, `[out, in / groups, kernel, kernel]` or `[out, in]`, and its biases.
 pub(super) struct Real {

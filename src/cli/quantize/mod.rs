@@ -91,6 +91,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     }
     refuse_stdout(&args.output)?;
     let input = &file_of(&args.input, machine)?;
+    args.check_report(input)?;
     let storage = storage(input, &args.output, args.force)?;
     let overrides = args.extra.and(args.network.overrides(args.arch.as_deref())?);
     let weights = WeightsFile::open(input, &overrides).map_err(CliError::failed)?;
@@ -136,6 +137,25 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
 }
 
 impl Args {
+    /// The page never takes the place of weights.
+    fn check_report(&self, input: &Path) -> Result<(), CliError> {
+        let Some(page) = &self.report else { return Ok(()) };
+        let same = |other: &Path| {
+            let real = |path: &Path| path.canonicalize().ok();
+            page == other || real(page).is_some_and(|page| real(other) == Some(page))
+        };
+        let files = [("IN", input), ("OUT", &*self.output)];
+        match files.into_iter().find(|(_, file)| same(file)) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let page = page.display();
+                Err(CliError::usage(format!(
+                    "--report: {page}: expected a file for the page, found {name}"
+                )))
+            }
+        }
+    }
+
     fn options(&self) -> Result<QuantizeOptions, CliError> {
         let method = match (self.method, self.percentile) {
             (RangeMethod::Percentile(_), percent) => {
