@@ -3,7 +3,7 @@
 use super::grouped::bundles;
 use crate::conv::{Algorithm, ConvShape, Filter};
 use crate::gemm::Backend;
-use crate::model::{BN_EPSILON, ConvBn, ParamSource, SourceError};
+use crate::model::{ConvBn, ParamSource, SourceError};
 
 /// A convolution whose filters and bias do what convolution and batch norm did.
 pub(super) struct Folded {
@@ -22,18 +22,7 @@ impl Folded {
         shape: &ConvShape,
         params: &dyn ParamSource,
     ) -> Result<(Self, Vec<f64>), SourceError> {
-        let (gamma, beta) = (params.tensor(conv.gamma)?, params.tensor(conv.beta)?);
-        let (mean, var) = (params.tensor(conv.running_mean)?, params.tensor(conv.running_var)?);
-        let scale: Vec<f64> = gamma
-            .iter()
-            .zip(&*var)
-            .map(|(&gamma, &var)| {
-                f64::from(gamma) / (f64::from(var) + f64::from(BN_EPSILON)).sqrt()
-            })
-            .collect();
-        let bias = (0..conv.out_channels)
-            .map(|out| (f64::from(beta[out]) - f64::from(mean[out]) * scale[out]) as f32)
-            .collect();
+        let (scale, bias) = conv.batch_norm(params)?;
         let zeros = || Filter::zeros_for(algorithm, backend, shape);
         let filters = std::iter::repeat_with(zeros).take(bundles(conv)).collect();
         Ok((Self { filters, bias }, scale))

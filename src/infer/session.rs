@@ -4,7 +4,7 @@ use super::InferError;
 use super::layer_time::LayerTime;
 use super::model::{Model, Numbers};
 use super::plan::Plan;
-use super::quantized;
+use super::quantized::{self, Values, ValuesMut};
 use super::run::{Runner, WatchStep};
 use super::seen::{Names, Seen, SeenValues};
 use super::steps::{Means, Section, Source, Step};
@@ -286,66 +286,51 @@ impl State<'_> {
         let steps = plan.sections().map(|section| section.steps.len()).sum();
         self.profile = self.profile.take().map(|_| Profile::new(steps));
         let Self { model, buffers, between, logits, profile, .. } = self;
-        let buffers = &*buffers;
-        // With a set of buffers of its own for as long as it takes.
-        let with_buffers = |run: &mut dyn FnMut(&mut Vec<AlignedBuf>)| {
+        let (buffers, profile) = (&*buffers, profile.as_ref());
+        // On a set of buffers of its own for as long as it takes.
+        let run = |team: &mut Team, section: &Section, first, from: Values, to: ValuesMut| {
             let lock = || buffers.lock().unwrap_or_else(PoisonError::into_inner);
             let spare = lock().pop();
             let mut own = spare.unwrap_or_default();
-            run(&mut own);
+            match (model.numbers(), from, to) {
+                (Numbers::F32 { layers, .. }, Values::F32(from), ValuesMut::F32(to)) => {
+                    let isa = model.backend().isa();
+                    let runner = Runner { layers, isa, profile, stopped, watch };
+                    runner.run(team, section, first, &mut own, from, to);
+                }
+                (Numbers::F32 { .. }, ..) => unreachable!("a network in f32 has no integers"),
+                (Numbers::Quantized(layers), from, to) => {
+                    let runner = quantized::Runner { layers, profile, stopped, watch };
+                    runner.run(team, section, first, &mut own, from, to);
+                }
+            }
             lock().push(own);
         };
-        let profile = profile.as_ref();
-        let logits = logits.first_mut(plan.rest.output_len());
-        let rest = &plan.rest;
-        match (model.numbers(), &plan.front) {
-            (Numbers::F32 { layers, .. }, front) => {
-                let isa = model.backend().isa();
-                let runner = Runner { layers, isa, profile, stopped, watch };
-                let Some(front) = front else {
-                    with_buffers(&mut |own| runner.run(team, rest, 0, own, input, logits));
-                    return Ok(());
-                };
-                let between = between.first_mut(rest.input_len());
-                let input_len = front.input_len();
-                team.for_each_chunk(between, front.output_len(), |images, output, mut scratch| {
-                    let input = &input[images * input_len..][..input_len];
-                    with_buffers(&mut |own| {
-                        let mut alone = Team::alone(scratch.reborrow());
-                        runner.run(&mut alone, front, 0, own, input, output);
-                    });
-                });
-                let first = front.steps.len();
-                with_buffers(&mut |own| runner.run(team, rest, first, own, between, logits));
-            }
-            (Numbers::Quantized(layers), front) => {
-                use quantized::{Values, ValuesMut};
-                let runner = quantized::Runner { layers, profile, stopped, watch };
-                let Some(front) = front else {
-                    with_buffers(&mut |own| {
-                        let (input, output) = (Values::Image(input), ValuesMut::Logits(logits));
-                        runner.run(team, rest, 0, own, input, output);
-                    });
-                    return Ok(());
-                };
-                let len = rest.input_len();
-                let between = quantized::bytes_mut(between.first_mut(quantized::floats(len)), len);
-                let input_len = front.input_len();
-                team.for_each_chunk(between, front.output_len(), |images, output, mut scratch| {
-                    let input = &input[images * input_len..][..input_len];
-                    with_buffers(&mut |own| {
-                        let (input, output) = (Values::Image(input), ValuesMut::U8(output));
-                        let mut alone = Team::alone(scratch.reborrow());
-                        runner.run(&mut alone, front, 0, own, input, output);
-                    });
-                });
-                let first = front.steps.len();
-                with_buffers(&mut |own| {
-                    let (input, output) = (Values::U8(between), ValuesMut::Logits(logits));
-                    runner.run(team, rest, first, own, input, output);
-                });
-            }
-        }
+        let logits = ValuesMut::F32(logits.first_mut(plan.rest.output_len()));
+        let Some(front) = &plan.front else {
+            run(team, &plan.rest, 0, Values::F32(input), logits);
+            return Ok(());
+        };
+        // Of either kind, as bytes.
+        let bytes = if model.is_quantized() { 1 } else { size_of::<f32>() };
+        let len = plan.rest.input_len() * bytes;
+        let between = quantized::bytes_mut(between.first_mut(quantized::floats(len)), len);
+        let input_len = front.input_len();
+        team.for_each_chunk(between, front.output_len() * bytes, |images, made, scratch| {
+            let input = Values::F32(&input[images * input_len..][..input_len]);
+            let made = if bytes == 1 {
+                ValuesMut::U8(made)
+            } else {
+                ValuesMut::F32(bytemuck::cast_slice_mut(made))
+            };
+            run(&mut Team::alone(scratch), front, 0, input, made);
+        });
+        let between = if bytes == 1 {
+            Values::U8(between)
+        } else {
+            Values::F32(bytemuck::cast_slice(between))
+        };
+        run(team, &plan.rest, front.steps.len(), between, logits);
         Ok(())
     }
 

@@ -45,6 +45,7 @@ pub fn forward(
         return;
     }
     let place = Place::of(shape);
+    let images = Images { shape, place, input, padding: Padding(padding) };
     let target = match output {
         Output::F32(values) => Target::F32(values.as_mut_ptr()),
         Output::U8 { values, residual } => Target::U8 {
@@ -67,7 +68,7 @@ pub fn forward(
         let cut = |total: usize, parts: usize, i: usize| total * i / parts..total * (i + 1) / parts;
         let (units, panels) = (cut(units, down, t / across), cut(panels, across, t % across));
         // SAFETY: tasks have different units or panels, so they share no value of the output.
-        unsafe { product.units(shape, place, input, Padding(padding), units, panels, scratch) }
+        unsafe { product.units(&images, units, panels, scratch) }
     };
     if threads == 1 {
         let mut scratch = team.scratch();
@@ -117,6 +118,14 @@ impl Place {
     }
 }
 
+/// What is convolved.
+struct Images<'a> {
+    shape: &'a ConvShape,
+    place: Place,
+    input: &'a [u8],
+    padding: Padding<'a>,
+}
+
 /// A part of the left operand: some segments of rows.
 struct Rows<'a> {
     values: &'a [u8],
@@ -145,17 +154,14 @@ impl Product<'_> {
     ///
     /// # Safety
     /// Nothing else may touch these values of the output, or change the residual's, meanwhile.
-    #[allow(clippy::too_many_arguments)]
     unsafe fn units(
         &self,
-        shape: &ConvShape,
-        place: Place,
-        input: &[u8],
-        padding: Padding,
+        images: &Images,
         units: Range<usize>,
         panels: Range<usize>,
         mut scratch: Scratch,
     ) {
+        let &Images { shape, place, input, padding } = images;
         let &ConvShape { height, width, in_channels, stride, kernel, .. } = shape;
         let (out_height, out_width) = (shape.out_height(), shape.out_width());
         let line = strip_line(shape);

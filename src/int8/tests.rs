@@ -85,6 +85,15 @@ fn shapes() -> Vec<ConvShape> {
 }
 
 #[test]
+fn every_kernel_is_listed_once() {
+    let names: std::collections::BTreeSet<_> = Kernel::all().iter().map(Kernel::name).collect();
+    assert_eq!(names.len(), Kernel::all().len());
+    for isa in Isa::available() {
+        assert!(names.contains(Kernel::of(isa).name()), "{isa}");
+    }
+}
+
+#[test]
 fn every_kernel_equals_the_reference() {
     for (seed, shape) in (0..).zip(shapes()) {
         let case = Case::new(shape, seed, false);

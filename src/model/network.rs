@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use super::params::{ParamSource, SourceError};
 use super::spec::{BlockKind, Downsample, Family, ModelSpec, Shortcut, StrideIn};
 use super::tensors::{Role, TensorId, TensorInfo, TensorTable};
 use crate::conv::ConvShape;
@@ -47,6 +48,27 @@ pub struct ConvBn {
 }
 
 impl ConvBn {
+    /// Its batch norm, gamma · (x - mean) / √(var + ε) + beta, as a factor and a shift of each output channel; the
+    /// shift is rounded from f64.
+    ///
+    /// # Errors
+    /// The source cannot be read.
+    pub fn batch_norm(
+        &self,
+        params: &dyn ParamSource,
+    ) -> Result<(Vec<f64>, Vec<f32>), SourceError> {
+        let (gamma, beta) = (params.tensor(self.gamma)?, params.tensor(self.beta)?);
+        let (mean, var) = (params.tensor(self.running_mean)?, params.tensor(self.running_var)?);
+        let factor = |(&gamma, &var): (&f32, &f32)| {
+            f64::from(gamma) / (f64::from(var) + f64::from(BN_EPSILON)).sqrt()
+        };
+        let factors: Vec<f64> = gamma.iter().zip(&*var).map(factor).collect();
+        let shift =
+            |out: usize| (f64::from(beta[out]) - f64::from(mean[out]) * factors[out]) as f32;
+        let shifts = (0..self.out_channels).map(shift).collect();
+        Ok((factors, shifts))
+    }
+
     /// Its geometry, without regard to groups, on a batch of images of `height` x `width` pixels.
     pub fn shape(&self, batch: usize, height: usize, width: usize) -> ConvShape {
         ConvShape {

@@ -10,9 +10,9 @@ mod error;
 mod histogram;
 #[cfg(feature = "cli")]
 mod page;
-mod pictures;
 mod range;
 mod report;
+mod unlabelled;
 mod weights;
 
 pub use compare::Agreement;
@@ -20,9 +20,9 @@ pub use error::QuantizeError;
 pub use histogram::{BINS, Bin, Histogram};
 #[cfg(feature = "cli")]
 pub use page::page;
-pub use pictures::Pictures;
 pub use range::{Noise, PERCENTILE, Range, RangeMethod};
 pub use report::{ActivationReport, LayerReport, Report};
+pub use unlabelled::Unlabelled;
 
 use crate::data::{self, Dataset, Mean, Preprocess};
 use crate::gemm::Backend;

@@ -2,7 +2,7 @@
 
 use super::error::QuantizeError;
 use super::range::{LEAST_SCALE, decibels};
-use crate::model::{BN_EPSILON, ConvBn, ParamSource, SourceError, Weights};
+use crate::model::{ConvBn, ParamSource, SourceError, Weights};
 
 /// The integers lie within this and its negative.
 const MOST: f64 = 127.0;
@@ -25,18 +25,12 @@ pub(super) struct Rounded {
 impl Real {
     /// The filters and biases that do what `conv` and its batch norm do, computed in f64.
     pub(super) fn folded(conv: &ConvBn, params: &dyn ParamSource) -> Result<Self, SourceError> {
-        let (gamma, beta) = (params.tensor(conv.gamma)?, params.tensor(conv.beta)?);
-        let (mean, var) = (params.tensor(conv.running_mean)?, params.tensor(conv.running_var)?);
+        let (factors, bias) = conv.batch_norm(params)?;
         let weights = params.tensor(conv.weight)?;
-        let each = weights.len() / conv.out_channels;
-        let mut values = Vec::with_capacity(weights.len());
-        let mut bias = Vec::with_capacity(conv.out_channels);
-        for (out, filter) in weights.chunks_exact(each).enumerate() {
-            let deviation = (f64::from(var[out]) + f64::from(BN_EPSILON)).sqrt();
-            let scale = f64::from(gamma[out]) / deviation;
-            values.extend(filter.iter().map(|&w| f64::from(w) * scale));
-            bias.push((f64::from(beta[out]) - f64::from(mean[out]) * scale) as f32);
-        }
+        let filters = weights.chunks_exact(weights.len() / conv.out_channels).zip(factors);
+        let scaled =
+            filters.flat_map(|(filter, factor)| filter.iter().map(move |&w| f64::from(w) * factor));
+        let values = scaled.collect();
         Ok(Self { values, bias })
     }
 
@@ -90,7 +84,7 @@ impl Real {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{InitOptions, ModelSpec, Network, Options, initialize};
+    use crate::model::{BN_EPSILON, InitOptions, ModelSpec, Network, Options, initialize};
 
     fn real(values: &[f64], outputs: usize) -> Real {
         Real { values: values.to_vec(), bias: vec![0.0; outputs] }

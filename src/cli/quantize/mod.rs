@@ -5,7 +5,7 @@ mod results;
 use resnet_cpu::data::{self, Dataset, Labelled, Split, open_split};
 use resnet_cpu::infer::class_names;
 use resnet_cpu::quantize::{
-    Keep, Outcome, PERCENTILE, Pictures, QuantizeError, QuantizeOptions, RangeMethod, page,
+    Keep, Outcome, PERCENTILE, QuantizeError, QuantizeOptions, RangeMethod, Unlabelled, page,
     quantize,
 };
 use resnet_cpu::runtime::{Disk, write_durably};
@@ -197,14 +197,14 @@ impl Args {
                 Ok((data, vec![note]))
             }
             Err(error @ data::Error::UnknownData { .. }) if path.is_dir() => {
-                let pictures = match Pictures::find(path, limits, progress) {
-                    Ok(pictures) => pictures,
+                let images = match Unlabelled::find(path, limits, progress) {
+                    Ok(images) => images,
                     Err(data::Error::NoImages { .. }) => return Err(data_failure(error, progress)),
                     Err(error) => return Err(data_failure(error, progress)),
                 };
-                let mut notes = vec![format!("{shown}: {} images", pictures.len())];
-                notes.extend_from_slice(pictures.notes());
-                Ok((Box::new(pictures), notes))
+                let mut notes = vec![format!("{shown}: {} images", images.len())];
+                notes.extend_from_slice(images.notes());
+                Ok((Box::new(images), notes))
             }
             Err(error) => Err(data_failure(error, progress)),
         }

@@ -16,14 +16,15 @@ use crate::runtime::{AlignedBuf, Profile, Team};
 /// What a section reads.
 #[derive(Clone, Copy)]
 pub(in crate::infer) enum Values<'a> {
-    /// Preprocessed images.
-    Image(&'a [f32]),
+    /// Here: preprocessed images.
+    F32(&'a [f32]),
     U8(&'a [u8]),
 }
 
 /// What a section writes.
 pub(in crate::infer) enum ValuesMut<'a> {
-    Logits(&'a mut [f32]),
+    /// Here: logits.
+    F32(&'a mut [f32]),
     U8(&'a mut [u8]),
 }
 
@@ -55,7 +56,7 @@ impl Runner<'_> {
             buffer.grow_to(floats(len));
         }
         let mut pixels = AlignedBuf::default();
-        if let Values::Image(values) = input {
+        if let Values::F32(values) = input {
             pixels = std::mem::take(&mut buffers[own]);
             pixels.grow_to(floats(values.len()));
         }
@@ -65,13 +66,13 @@ impl Runner<'_> {
             }
             let mut run = || {
                 // The first step makes the integers.
-                if let (0, Values::Image(values)) = (i, input) {
+                if let (0, Values::F32(values)) = (i, input) {
                     let scale = &self.layers.input;
                     let to = bytes_mut(&mut pixels, values.len());
                     quantize(team, self.layers.isa, values, (&scale.factor, &scale.offset), to);
                 }
                 let read = match input {
-                    Values::Image(values) => bytes(&pixels, values.len()),
+                    Values::F32(values) => bytes(&pixels, values.len()),
                     Values::U8(values) => values,
                 };
                 self.step(team, step, buffers, (input, read), &mut output);
@@ -81,7 +82,7 @@ impl Runner<'_> {
                 None => run(),
             }
         }
-        if let Values::Image(_) = input {
+        if let Values::F32(_) = input {
             buffers[own] = pixels;
         }
     }
@@ -108,7 +109,7 @@ impl Runner<'_> {
         let to = match (&mut taken, output) {
             (Some((_, buffer)), _) => bytes_mut(buffer, step.len),
             (None, ValuesMut::U8(values)) => values,
-            (None, ValuesMut::Logits(logits)) => {
+            (None, ValuesMut::F32(logits)) => {
                 let scale = layers.fc.input;
                 match &packed.linear {
                     LinearLayer::I8 { filter, finish } => {
@@ -131,7 +132,7 @@ impl Runner<'_> {
                 let conv = &packed.convs[layer];
                 let residual = residual.map(|source| read(source, step.len));
                 let image = match (conv.input, image) {
-                    (None, Values::Image(values)) => Some(values),
+                    (None, Values::F32(values)) => Some(values),
                     _ => None,
                 };
                 let padding = if conv.input.is_none() { &layers.input.padding[..] } else { &[] };

@@ -9,7 +9,7 @@ mod neon;
 mod portable;
 mod tile;
 
-use crate::simd::Isa;
+use crate::simd::{Isa, Set};
 pub(super) use tile::{Target, Tile};
 
 /// Values of K that an instruction takes at once.
@@ -98,14 +98,14 @@ pub struct Kernel {
 impl Kernel {
     /// Those of instruction set `isa` that this CPU has, fastest first; each computes the same.
     pub fn all_of(isa: Isa) -> Vec<Kernel> {
-        let all = match isa.name() {
+        let all = match isa.0 {
             #[cfg(target_arch = "x86_64")]
-            "avx512" => [avx512::vnni(), avx2::vnni(), avx2::widened()],
+            Set::Avx512 => [avx512::vnni(), avx2::vnni(), avx2::widened()],
             #[cfg(target_arch = "x86_64")]
-            "avx2" => [None, avx2::vnni(), avx2::widened()],
+            Set::Avx2 => [None, avx2::vnni(), avx2::widened()],
             #[cfg(target_arch = "aarch64")]
-            "neon" => [neon::i8mm(), neon::dotprod(), neon::plain()],
-            _ => [Some(portable::kernel()), None, None],
+            Set::Neon => [neon::i8mm(), neon::dotprod(), neon::plain()],
+            Set::Portable => [Some(portable::kernel()), None, None],
         };
         all.into_iter().flatten().collect()
     }
@@ -115,10 +115,14 @@ impl Kernel {
         Self::all_of(isa)[0]
     }
 
-    /// Every kernel that runs on this CPU.
+    /// Every kernel that runs on this CPU, once: some serve several instruction sets.
     pub fn all() -> Vec<Kernel> {
-        let mut all: Vec<Kernel> = Isa::available().into_iter().flat_map(Self::all_of).collect();
-        all.dedup_by_key(|kernel| kernel.name);
+        let mut all: Vec<Kernel> = Vec::new();
+        for kernel in Isa::available().into_iter().flat_map(Self::all_of) {
+            if all.iter().all(|other| other.name != kernel.name) {
+                all.push(kernel);
+            }
+        }
         all
     }
 

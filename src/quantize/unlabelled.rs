@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 /// The images in a folder and its subfolders, sorted by path. All are of one class.
 #[derive(Debug)]
-pub struct Pictures {
+pub struct Unlabelled {
     paths: Vec<PathBuf>,
     limits: Limits,
     notes: Vec<String>,
 }
 
-impl Pictures {
+impl Unlabelled {
     /// Those of the folder at `path`, each read within `limits` when it is needed.
     ///
     /// # Errors
@@ -29,7 +29,7 @@ impl Pictures {
     }
 }
 
-impl Dataset for Pictures {
+impl Dataset for Unlabelled {
     fn len(&self) -> usize {
         self.paths.len()
     }
@@ -56,6 +56,6 @@ impl Dataset for Pictures {
     }
 
     fn fingerprint(&self) -> String {
-        format!("pictures, {} images", self.len())
+        format!("unlabelled, {} images", self.len())
     }
 }
