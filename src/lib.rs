@@ -52,6 +52,8 @@ pub mod conv;
 #[doc(hidden)]
 pub mod data;
 #[doc(hidden)]
+pub mod exchange;
+#[doc(hidden)]
 pub mod gemm;
 #[cfg(feature = "hub")]
 #[doc(hidden)]

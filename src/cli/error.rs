@@ -22,6 +22,9 @@ pub(super) enum CliError {
     /// It was asked to stop, and has saved its work; exit code 130.
     #[error("{0}")]
     Interrupted(String),
+    /// Another process of the job has failed or was interrupted, and says so; with its exit code.
+    #[error("another process has ended")]
+    Elsewhere(u8),
     /// Nobody reads stdout any more: a quiet success.
     #[error("nobody reads the output")]
     BrokenPipe,
@@ -41,6 +44,7 @@ impl CliError {
             Self::Usage(_) => 2,
             Self::Failed(_) | Self::Reported => 1,
             Self::Interrupted(_) => INTERRUPTED as u8,
+            Self::Elsewhere(code) => *code,
             Self::BrokenPipe => 0,
         }
     }
@@ -50,7 +54,7 @@ impl CliError {
         match self {
             Self::Usage(reason) | Self::Failed(reason) => print_error(reason),
             Self::Interrupted(reason) => print_line(reason),
-            Self::Reported | Self::BrokenPipe => {}
+            Self::Reported | Self::Elsewhere(_) | Self::BrokenPipe => {}
         }
     }
 

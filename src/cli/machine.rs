@@ -1,6 +1,7 @@
 //! The options that every command has: threads, instruction set, GEMM backend, how much is said.
 
 use clap::ValueEnum;
+use resnet_cpu::exchange::Exchange;
 use resnet_cpu::gemm::{Backend, kernels::Kernel};
 use resnet_cpu::runtime::{ThreadsError, pool};
 use resnet_cpu::simd::Isa;
@@ -8,6 +9,7 @@ use std::ffi::OsStr;
 
 use super::error::CliError;
 use super::output::{one_line, print_line};
+use super::processes::Processes;
 
 /// The environment variable that chooses the instruction set.
 const ISA_VARIABLE: &str = "RESNET_CPU_ISA";
@@ -43,7 +45,9 @@ pub(super) struct Machine {
     pub(super) isa: Isa,
     pub(super) backend: Backend,
     pub(super) threads: usize,
+    /// Whether only results and errors are printed.
     pub(super) quiet: bool,
+    processes: Processes,
     pool: rayon::ThreadPool,
 }
 
@@ -59,7 +63,8 @@ impl Machine {
             _ => CliError::failed(error),
         })?;
         let threads = pool.current_num_threads();
-        let machine = Self { isa, backend, threads, quiet: args.quiet, pool };
+        let processes = Processes::alone();
+        let machine = Self { isa, backend, threads, quiet: args.quiet, processes, pool };
         if let Some(wanted) = args.threads.filter(|&wanted| wanted > threads) {
             machine.note(&format!(
                 "--threads {wanted}: using {threads}, as many as there are CPUs available"
@@ -71,6 +76,23 @@ impl Machine {
     /// Runs `work` on the pool.
     pub(super) fn install<T: Send>(&self, work: impl FnOnce(&Self) -> T + Send) -> T {
         self.pool.install(|| work(self))
+    }
+
+    /// The same as one of the processes that a launcher of MPI has started, if one has. Only the first says anything but
+    /// errors.
+    pub(super) fn install_shared(
+        mut self,
+        work: impl FnOnce(&Self) -> Result<(), CliError> + Send,
+    ) -> Result<(), CliError> {
+        self.processes = Processes::begin()?;
+        self.quiet |= self.exchange().rank() > 0;
+        let result = self.install(work);
+        self.processes.end(result)
+    }
+
+    /// The processes that do the work.
+    pub(super) fn exchange(&self) -> &dyn Exchange {
+        self.processes.exchange()
     }
 
     /// A line on stderr, unless `--quiet`.

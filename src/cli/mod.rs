@@ -24,6 +24,7 @@ mod network;
 mod output;
 mod png;
 mod preprocessing;
+mod processes;
 mod quantize;
 mod runs;
 mod step_times;
@@ -98,7 +99,7 @@ pub(crate) fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<(), CliError> {
     let machine = || Machine::resolve(&cli.machine);
     match &cli.verb {
-        Verb::Train(args) => machine()?.install(|machine| train::run(args, machine)),
+        Verb::Train(args) => machine()?.install_shared(|machine| train::run(args, machine)),
         Verb::Study(args) => machine()?.install(|machine| study::run(args, machine)),
         Verb::Runs(args) => runs::run(args, &machine()?),
         Verb::Infer(args) => machine()?.install(|machine| infer::run(args, machine)),
@@ -107,7 +108,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Convert(args) => machine()?.install(|machine| convert::run(args, machine)),
         Verb::Quantize(args) => machine()?.install(|machine| quantize::run(args, machine)),
         Verb::Weights(args) => hub::run(args, &machine()?),
-        Verb::Bench(args) => machine()?.install(|machine| bench::run(args, machine)),
+        Verb::Bench(args) => machine()?.install_shared(|machine| bench::run(args, machine)),
         Verb::Completions(args) => docs::completions(args),
         Verb::Man(args) => docs::man(args),
     }

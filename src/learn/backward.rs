@@ -12,17 +12,32 @@ use crate::ops::batch_norm::{
 use crate::ops::{
     global_avg_pool_backward, linear_backward, max_pool_backward, shortcut_pad_backward,
 };
-use crate::runtime::AlignedBuf;
+use crate::runtime::{AlignedBuf, Team};
 
 /// Where gradients go: the flat buffer, in the layout of the learnable tensors.
-pub(super) struct Gradients<'a> {
+pub(super) struct Gradients<'a, 'v> {
     pub(super) params: &'a Params,
-    pub(super) values: &'a mut [f32],
+    pub(super) values: &'a mut &'v mut [f32],
+    /// Who takes them away as soon as they are final, if anyone does.
+    pub(super) taker: Option<&'a mut (dyn Taker<'v> + 'a)>,
 }
 
-impl Gradients<'_> {
+/// Takes gradients away while the backward pass goes on.
+pub(super) trait Taker<'v>: Send {
+    /// All of `values` from `start` on is final; it may be cut off.
+    fn finished(&mut self, team: &mut Team, values: &mut &'v mut [f32], start: usize);
+}
+
+impl Gradients<'_, '_> {
     fn of(&mut self, id: TensorId) -> &mut [f32] {
         &mut self.values[self.params.table().info(id).range()]
+    }
+
+    /// Layers are done in the reverse order of the flat buffer: all from that of `first` on are.
+    fn finished(&mut self, machine: &mut Machine, first: TensorId) {
+        if let Some(taker) = &mut self.taker {
+            taker.finished(machine.team, self.values, self.params.table().info(first).offset);
+        }
     }
 }
 
@@ -69,6 +84,7 @@ fn layers(
     gradients.of(fc.weight).copy_from_slice(&weight);
     gradients.of(fc.bias).copy_from_slice(&bias);
     machine.done("fc", Part::InputGradient, tape.classifier_work().and(tape.classifier_work()));
+    gradients.finished(machine, fc.weight);
     let len = tape.features.len() * tape.pixels;
     let output = &mut spare.output[..len];
     global_avg_pool_backward(machine.team, tape.pixels, fc.in_features, &features, output);
@@ -92,6 +108,7 @@ fn layers(
         let after = mask.map(|mask| unit.seen_by(&of_unit, mask));
         let after = after.as_ref().map(|after| after as &dyn AfterRows);
         rest[0].backward(machine, x, &products, after, spare, gradients)?;
+        gradients.finished(machine, network.blocks[i].first());
         products = of_unit;
     }
 
@@ -107,6 +124,7 @@ fn layers(
     let weight = gradients.of(stem.conv.weight);
     backward_weights(machine.team, stem.by, machine.backend, &stem.shape, input, y, weight);
     machine.done(&stem.conv.name, Part::FilterGradient, Work::conv(&stem.shape, stem.by));
+    gradients.finished(machine, stem.conv.weight);
     Ok(())
 }
 

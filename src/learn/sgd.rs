@@ -86,11 +86,32 @@ impl Sgd {
         lr: f32,
     ) {
         let len = self.runs.last().map_or(0, |run| run.end);
-        assert_eq!([weights.len(), momentum.len(), gradients.len()], [len; 3], "flat buffers");
+        assert_eq!(weights.len(), len, "flat buffers");
+        self.step_part(team, isa, 0, weights, momentum, gradients, lr);
+    }
+
+    /// As [`step`](Self::step), of the floats from `place` on: as many as the buffers have.
+    ///
+    /// # Panics
+    /// If the buffers' lengths differ, or reach beyond the table's.
+    #[expect(clippy::too_many_arguments, reason = "those of `step`, and the place")]
+    pub(crate) fn step_part(
+        &self,
+        team: &mut Team,
+        isa: Isa,
+        place: usize,
+        weights: &mut [f32],
+        momentum: &mut [f32],
+        gradients: &[f32],
+        lr: f32,
+    ) {
+        let len = weights.len();
+        assert_eq!([momentum.len(), gradients.len()], [len; 2], "flat buffers");
+        assert!(self.runs.last().map_or(0, |run| run.end) >= place + len, "within the table");
         let chunks = (ChunksMut::new(weights, CHUNK), ChunksMut::new(momentum, CHUNK));
         team.for_each_part(chunks, |i, (w, v), _| {
-            let start = i * CHUNK;
-            let g = &gradients[start..][..w.len()];
+            let g = &gradients[i * CHUNK..][..w.len()];
+            let start = place + i * CHUNK;
             let first = self.runs.partition_point(|run| run.end <= start);
             let mut done = 0;
             for run in &self.runs[first..] {

@@ -1,6 +1,6 @@
 //! One step's work: loss and gradients of a batch.
 
-use super::backward::{Gradients, backward};
+use super::backward::{Gradients, Taker, backward};
 use super::diverged::{self, NotFinite};
 use super::forward::{Machine, Norm, Stopped, forward};
 use super::measure::Measured;
@@ -27,7 +27,7 @@ pub struct Learner {
     pub(super) crew: Crew,
     pub(super) tape: Option<Tape>,
     /// Of the gradients of several micro-batches.
-    tree: Tree,
+    pub(super) tree: Tree,
     profile: Option<Profile>,
 }
 
@@ -144,14 +144,12 @@ impl Learner {
         let mut total = Loss::default();
         let mut statistics = Vec::with_capacity(parts);
         self.tree.begin();
-        for (i, labels) in batch.labels.chunks(micro_batch).enumerate() {
-            let input = &batch.input[i * micro_batch * image..][..labels.len() * image];
-            let part = Batch { input, labels, ..*batch };
+        for (i, part) in micro_batches(batch, micro_batch).enumerate() {
             let images = batch.labels.len();
             let share = shares.get(i).copied();
             let mut tree = std::mem::take(&mut self.tree);
-            let to = tree.next(gradients);
-            let loss = self.part(params, &part, share, images, to, stopped);
+            let mut to = tree.next(gradients);
+            let loss = self.part(params, &part, share, images, &mut to, None, stopped);
             self.tree = tree;
             let Some(loss) = loss? else { return Ok(None) };
             let additions = self.tree.add(&mut self.crew, self.isa, gradients, i + 1 == parts);
@@ -160,7 +158,7 @@ impl Learner {
             {
                 profile.done("", Part::Sum, Work::moves(3 * additions * gradients.len()));
             }
-            statistics.push(self.tape.as_ref().expect("just used").statistics());
+            statistics.push(self.statistics());
             total.sum += loss.sum;
             total.top1 += loss.top1;
             total.top5 += loss.top5;
@@ -171,14 +169,17 @@ impl Learner {
         Ok(Some(total))
     }
 
-    /// Loss and gradients of a micro-batch in a batch of `images`, unless it is `stopped`.
-    fn part(
+    /// Loss and gradients of a micro-batch in a batch of `images`, unless it is `stopped`. A `taker` takes the gradients
+    /// away when they are final.
+    #[expect(clippy::too_many_arguments, reason = "a micro-batch, and what becomes of it")]
+    pub(super) fn part<'a, 'v>(
         &mut self,
-        params: &Params,
+        params: &'a Params,
         part: &Batch,
         share: Option<f64>,
         images: usize,
-        gradients: &mut [f32],
+        gradients: &'a mut &'v mut [f32],
+        taker: Option<&'a mut (dyn Taker<'v> + 'a)>,
         stopped: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<Loss>, TooSmall> {
         let &Batch { input, labels, height, width, label_smoothing } = part;
@@ -202,11 +203,16 @@ impl Learner {
                 &mut dlogits,
             );
             machine.done("", Part::Loss, Work::moves(2 * logits.len()));
-            let mut gradients = Gradients { params, values: gradients };
+            let mut gradients = Gradients { params, values: gradients, taker };
             backward(machine, network, tape, input, &dlogits, &mut gradients)?;
             Ok::<_, Stopped>(loss)
         });
         Ok(loss.ok())
+    }
+
+    /// What each batch norm saw of the last micro-batch.
+    pub(super) fn statistics(&self) -> Vec<(ConvBn, Statistics)> {
+        self.tape.as_ref().map(Tape::statistics).unwrap_or_default()
     }
 
     /// Makes the tape one for `images` of `height` x `width`.
@@ -288,7 +294,7 @@ impl Learner {
 const MOMENTUM: f64 = 0.1;
 
 /// Moves the running statistics of each batch norm towards a micro-batch's.
-fn follow(params: &mut Params, statistics: &[(ConvBn, Statistics)]) {
+pub(crate) fn follow(params: &mut Params, statistics: &[(ConvBn, Statistics)]) {
     for (conv, batch) in statistics {
         let [mut mean, mut var] =
             [conv.running_mean, conv.running_var].map(|id| params.get(id).to_vec());
@@ -296,6 +302,21 @@ fn follow(params: &mut Params, statistics: &[(ConvBn, Statistics)]) {
         params.get_mut(conv.running_mean).copy_from_slice(&mean);
         params.get_mut(conv.running_var).copy_from_slice(&var);
     }
+}
+
+/// The micro-batches of a batch, in order; the last may be smaller.
+pub(super) fn micro_batches<'b>(
+    batch: &Batch<'b>,
+    micro_batch: usize,
+) -> impl Iterator<Item = Batch<'b>> + use<'b> {
+    let batch = *batch;
+    let image = batch.height * batch.width * 3;
+    let inputs = batch.input.chunks(micro_batch * image);
+    inputs.zip(batch.labels.chunks(micro_batch)).map(move |(input, labels)| Batch {
+        input,
+        labels,
+        ..batch
+    })
 }
 
 /// A batch of images, preprocessed, and what is in them.

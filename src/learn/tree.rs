@@ -34,6 +34,17 @@ impl Tree {
         &mut self.waiting[i]
     }
 
+    /// Where the gradients of the last micro-batch go, and the sums of blocks that they are added to, the nearest last:
+    /// all but the first, which is the caller's. None if there is no block before it.
+    pub(super) fn last(&mut self, len: usize) -> Option<(&mut [AlignedBuf], &mut [f32])> {
+        let i = self.blocks.checked_sub(1)?;
+        if i == self.waiting.len() {
+            self.waiting.push(AlignedBuf::zeroed(len));
+        }
+        let (before, rest) = self.waiting.split_at_mut(i);
+        Some((before, &mut rest[0]))
+    }
+
     /// The gradients of the next micro-batch are where [`next`](Self::next) said; `last` if it is the batch's last: then `sum`
     /// holds the sum. Returns how many additions that took.
     pub(super) fn add(&mut self, crew: &mut Crew, isa: Isa, sum: &mut [f32], last: bool) -> usize {

@@ -119,6 +119,18 @@ pub struct Block {
     pub shortcut: BlockShortcut,
 }
 
+impl Block {
+    /// Its tensor that lies first in the flat buffer.
+    pub(crate) fn first(&self) -> TensorId {
+        let projection = match &self.shortcut {
+            BlockShortcut::Project(conv) => Some(conv),
+            _ => None,
+        };
+        let weights = self.convs.iter().chain(projection).map(|conv| conv.weight);
+        weights.min().expect("a block has layers")
+    }
+}
+
 /// The classifier: `logits = weight * features + bias`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FullyConnected {

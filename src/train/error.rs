@@ -104,6 +104,19 @@ pub enum RunError {
         /// The settings that differ.
         differences: Vec<String>,
     },
+    /// Several processes cannot share the run.
+    #[error("{0}")]
+    Processes(String),
+    /// Another process of the run cannot go on.
+    #[error("process {rank} on {host}: {reason}")]
+    OtherProcess {
+        /// Its number.
+        rank: usize,
+        /// Its machine.
+        host: String,
+        /// What it says.
+        reason: String,
+    },
     /// A number of the run is not finite. Nothing was saved after that.
     #[error(
         "step {step}: {at} are not finite, the run has diverged (a lower --lr or a longer --warmup \

@@ -3,6 +3,7 @@
 //! A run is a pure function of its [`Config`]. Its progress so far is a [`State`], all of which is in a
 //! checkpoint.
 
+mod assist;
 mod average;
 pub mod checkpoint;
 mod checks;
@@ -11,6 +12,7 @@ mod continued;
 mod data;
 mod described;
 mod error;
+mod feed;
 mod finetune;
 mod folder;
 mod image_settings;
@@ -26,6 +28,7 @@ mod recipes;
 mod report;
 mod result;
 mod run;
+mod run_team;
 mod schedule;
 mod setting;
 mod settings;
@@ -36,6 +39,7 @@ mod trainer;
 mod values;
 
 pub use crate::runtime::{INTERRUPTED, Interrupt};
+pub use assist::{agree, assist};
 pub use average::{AverageError, average_batch_norm};
 pub use checkpoint::CheckpointError;
 pub use checks::ConfigError;
@@ -53,6 +57,7 @@ pub use recipe::{Recipe, UnknownRecipe};
 pub use report::{ReportError, write_report};
 pub use result::{Measurement, RunResult};
 pub use run::{Observer, Outcome, Run, RunOptions};
+pub use run_team::Others;
 pub use schedule::{
     ERROR_WINDOW, LearningRate, Schedule, ScheduleState, UnknownSchedule, Warmup,
     default_milestones,

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::assist::tell_state;
 use super::checkpoint::{self, save, save_for_inference};
 use super::config::Config;
 use super::continued::go_on;
@@ -24,6 +25,7 @@ use super::report::write_report;
 use super::result::RunResult;
 use super::state::{Best, State};
 use super::trainer::{StepReport, Trainer, Validated, Validation};
+use crate::exchange::Exchange;
 use crate::gemm::Backend;
 use crate::model::Network;
 use crate::runtime::{Interrupt, Storage, Watch, available_memory};
@@ -202,7 +204,17 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// The state of the run: its configuration, weights and progress.
+    /// Shares the run from now on with the other processes of `exchange`, where each calls
+    /// [`assist`](super::assist). All must have [agreed](super::agree).
+    ///
+    /// # Errors
+    /// The checkpoint cannot be read, or the run cannot be shared among so many.
+    pub fn share(&mut self, exchange: &'a dyn Exchange) -> Result<(), RunError> {
+        tell_state(exchange, &self.state().config, &self.path(LAST))?;
+        self.trainer.share(exchange)
+    }
+
+    /// The state of the run: its configuration, weights and progress. Where processes share it, the velocity is with them.
     pub fn state(&self) -> &State {
         &self.trainer.state
     }
@@ -238,6 +250,16 @@ impl<'a> Run<'a> {
     /// An image cannot be read, a file cannot be written, or a number of the run is not finite. The last
     /// checkpoint is whole then, and the run can be continued from it.
     pub fn train(
+        &mut self,
+        observer: &mut dyn Observer,
+        interrupt: &Interrupt,
+    ) -> Result<Outcome, RunError> {
+        let outcome = self.all_steps(observer, interrupt)?;
+        self.trainer.end(outcome == Outcome::Finished);
+        Ok(outcome)
+    }
+
+    fn all_steps(
         &mut self,
         observer: &mut dyn Observer,
         interrupt: &Interrupt,
@@ -368,8 +390,10 @@ impl<'a> Run<'a> {
     }
 
     fn save(&mut self) -> Result<(), RunError> {
+        self.trainer.collect_momentum();
         self.check_finite()?;
         save(self.state(), &self.path(LAST), self.storage)?;
+        self.trainer.forget_momentum();
         self.saved = Instant::now();
         Ok(())
     }

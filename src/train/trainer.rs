@@ -4,23 +4,22 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::config::Config;
-use super::data::{TrainData, view};
+use super::data::TrainData;
 use super::error::RunError;
+use super::feed::{Fed, Feed, seen};
 use super::finetune::Frozen;
+use super::run_team::{Others, RunTeam, Task};
 use super::schedule::LearningRate;
 use super::state::State;
-use crate::data::{Batches, Dataset, Mixing, Sampler, SettingError, View};
+use crate::data::Batches;
+use crate::exchange::{Compute, Exchange, Update};
 use crate::gemm::Backend;
 use crate::infer::{Model, Session};
-use crate::learn::{Batch, Learner, NotFinite, Sgd, finite, in_flat, update_ema};
+use crate::learn::{Learner, NotFinite, Sgd, Split, finite, in_flat, update_ema};
 use crate::model::{Network, Params, Role, TensorInfo};
 pub(super) use crate::numerics::VALIDATION_BATCH;
 use crate::ops::{Loss, softmax_loss};
 use crate::runtime::{AlignedBuf, Crew, alone};
-use crate::simd::Isa;
-
-/// Training images that are prepared between two looks whether to stop.
-const PREPARED: usize = 64;
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,6 +38,8 @@ pub struct StepReport {
     pub data_seconds: f64,
     /// Seconds it took, those included.
     pub seconds: f64,
+    /// Where several processes train: what this one had of the others.
+    pub others: Option<Others>,
 }
 
 /// What validation found.
@@ -65,24 +66,26 @@ pub(super) struct Trainer<'a> {
     pub(super) state: State,
     network: Network,
     backend: Backend,
-    isa: Isa,
     learner: Learner,
     /// For what comes after the learner's work.
     crew: Crew,
     sgd: Sgd,
     learning_rate: LearningRate,
-    images: &'a dyn Dataset,
-    train: Batches<'a>,
-    /// The side that `train` is for.
-    side: usize,
-    mixing: Mixing,
+    feed: Feed<'a>,
     val: Option<Batches<'a>>,
     /// Where only the classifier is trained: the features of all images.
     frozen: Option<Frozen>,
-    sampler: Sampler,
+    /// Empty where there are other processes.
     gradients: AlignedBuf,
-    input: AlignedBuf,
-    labels: Vec<usize>,
+    /// Where there are others: what they share. The state has no velocity then.
+    pub(super) team: Option<RunTeam<'a>>,
+}
+
+/// What a step found, before anything but the weights follows from it.
+struct Found {
+    loss: Loss,
+    data_seconds: f64,
+    others: Option<Others>,
 }
 
 impl<'a> Trainer<'a> {
@@ -95,10 +98,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self, RunError> {
         let config = &state.config;
         let network = Network::new(&config.spec()?);
-        let sampler =
-            Sampler::new(config.seed, data.train.len(), config.batch, state.progress.step)?;
-        let side = config.side_in(sampler.epoch());
-        let train = batches(&state, &network, &*data.train, side)?;
+        let feed = Feed::new(&state, &network, &*data.train)?;
         let val = data.val.as_deref().filter(|val| !val.is_empty()).map(|val| {
             let view = seen(&state, &network, &*data.train, config.side);
             Batches::evaluation(val, view, &state.inference.preprocess.mean)
@@ -108,27 +108,30 @@ impl<'a> Trainer<'a> {
             (None, Role::LinearWeight | Role::LinearBias) => 1.0,
             (None, _) => config.backbone_lr as f32,
         };
-        let side_len = if frozen.is_some() { 0 } else { config.largest_side() };
         Ok(Self {
             learner: Learner::new(&network, backend).with_convolutions(config.convolutions),
             crew: Crew::default(),
             sgd: Sgd::with_rates(network.table(), config.sgd(), rate),
             learning_rate: config.learning_rate(),
             gradients: AlignedBuf::zeroed(network.table().learnable_len()),
-            input: AlignedBuf::zeroed(config.batch * 3 * side_len.pow(2)),
-            labels: vec![0; config.batch],
-            isa: backend.isa(),
+            team: None,
             backend,
-            mixing: config.mixing(),
-            images: &*data.train,
             network,
-            train,
-            side,
+            feed,
             val,
             frozen,
-            sampler,
             state,
         })
+    }
+
+    /// Goes on as one of several processes, all of which have the same state.
+    pub(super) fn share(&mut self, exchange: &'a dyn Exchange) -> Result<(), RunError> {
+        let config = &self.state.config;
+        let team = RunTeam::new(exchange, &self.network, config, &self.state.momentum)?;
+        self.feed.set_part(team.images(), config);
+        self.team = Some(team);
+        (self.state.momentum, self.gradients) = Default::default();
+        Ok(())
     }
 
     /// What computes gradients.
@@ -147,27 +150,20 @@ impl<'a> Trainer<'a> {
         stopped: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<StepReport>, RunError> {
         let start = Instant::now();
-        let Some((loss, data_seconds)) = self.loss(start, stopped)? else { return Ok(None) };
-        let State { config, params, momentum, ema, progress, schedule, .. } = &mut self.state;
-        let lr = self.learning_rate.at(progress.step, schedule);
-        if !loss.sum.is_finite() {
-            let at = in_flat(params, params.learnable(), "weights")
-                .or_else(|| self.learner.not_finite())
-                .or_else(|| in_flat(params, &self.gradients, "gradients"));
-            return Err(self.diverged(at));
+        self.feed.turn(&self.state, &self.network)?;
+        let lr = self.learning_rate.at(self.state.progress.step, &self.state.schedule);
+        let found = match (&self.team, &self.frozen) {
+            (Some(_), _) => self.shared(lr, stopped)?,
+            (None, Some(_)) => Some(self.of_classifier(lr)?),
+            (None, None) => self.alone(lr, stopped)?,
+        };
+        let Some(Found { loss, data_seconds, others }) = found else { return Ok(None) };
+        let State { config, params, ema, progress, schedule, .. } = &mut self.state;
+        if let (Some(ema), Some(decay)) = (ema, config.ema_decay) {
+            let isa = self.backend.isa();
+            self.crew.run(|team| update_ema(team, isa, ema, params, decay, progress.step));
         }
-        let Self { crew, sgd, isa, gradients, frozen, network, .. } = self;
-        crew.run(|team| {
-            let before = frozen.as_ref().map(|_| params.get(network.fc.weight).to_vec());
-            sgd.step(team, *isa, params.learnable_mut(), momentum, gradients, lr);
-            if let (Some(frozen), Some(before)) = (&*frozen, before) {
-                frozen.follow(network, &before, params);
-            }
-            if let (Some(ema), Some(decay)) = (ema, config.ema_decay) {
-                update_ema(team, *isa, ema, params, decay, progress.step);
-            }
-        });
-        let (images, correct) = (self.labels.len(), loss.top1 as u64);
+        let (images, correct) = (config.batch, loss.top1 as u64);
         *schedule = self.learning_rate.after_step(schedule, correct, images as u64);
         progress.step += 1;
         progress.cursor += images as u64;
@@ -177,77 +173,95 @@ impl<'a> Trainer<'a> {
             step: progress.step,
             lr: f64::from(lr),
             loss: loss.sum / images as f64,
-            top1: (!self.mixing.is_on()).then_some(correct as f64 / images as f64),
+            top1: (!self.feed.is_mixed()).then_some(correct as f64 / images as f64),
             images,
             data_seconds,
             seconds: start.elapsed().as_secs_f64(),
+            others,
         }))
     }
 
-    /// Loss and gradients of the next batch, and the seconds since `start` in which its images were prepared;
-    /// none if it is `stopped` before.
-    fn loss(
+    /// The optimiser's step by all of the batch's gradients; none if it is `stopped` before.
+    fn alone(
         &mut self,
-        start: Instant,
+        lr: f32,
         stopped: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Option<(Loss, f64)>, RunError> {
-        let side = self.state.config.side_in(self.sampler.epoch());
-        if side != self.side {
-            self.train = batches(&self.state, &self.network, self.images, side)?;
-            self.side = side;
-        }
-        let batch = self.sampler.next_batch();
-        let State { config, params, progress, .. } = &mut self.state;
-        if let Some(frozen) = &mut self.frozen {
-            let data = self.train.data();
-            let classes = batch.indices.iter().map(|&index| data.label(index));
-            self.labels.iter_mut().zip(classes).for_each(|(label, class)| *label = class);
-            let loss = frozen.step(
-                self.backend,
-                &self.network,
-                params,
-                batch.indices,
-                &self.labels,
-                config.label_smoothing,
-                &mut self.gradients,
-            );
-            return Ok(Some((loss, 0.0)));
-        }
-        let image = self.train.input_len();
-        let input = &mut self.input[..batch.indices.len() * image];
-        let inputs = input.chunks_mut(PREPARED * image);
-        let parts =
-            batch.indices.chunks(PREPARED).zip(inputs).zip(self.labels.chunks_mut(PREPARED));
-        for ((indices, input), labels) in parts {
-            if stopped() {
-                return Ok(None);
-            }
-            self.train.fill(batch.epoch, indices, input, labels)?;
-        }
-        // It comes from the disk while the step is computed.
-        self.train.data().read_ahead(self.sampler.coming());
+    ) -> Result<Option<Found>, RunError> {
+        let State { config, params, momentum, progress, .. } = &mut self.state;
+        let Some(fed) = self.feed.next(config, progress.step, stopped)? else { return Ok(None) };
         let micro_batch = config.micro_batch.unwrap_or(config.batch);
-        let mut shares = Vec::new();
-        if self.mixing.is_on() {
-            let (mixing, seed, step) = (self.mixing, config.seed, progress.step);
-            self.crew.run(|team| {
-                for (i, images) in (0..).zip(input.chunks_mut(micro_batch * image)) {
-                    shares.push(mixing.apply(team, seed, step, i, side, images));
-                }
-            });
-        }
-        let data_seconds = start.elapsed().as_secs_f64();
-        let batch = Batch {
-            input,
-            labels: &self.labels,
-            height: side,
-            width: side,
-            label_smoothing: config.label_smoothing,
-        };
+        let Fed { batch, shares, seconds: data_seconds } = fed;
         let gradients = &mut self.gradients;
         let loss =
             self.learner.mixed_unless(params, &batch, micro_batch, &shares, gradients, stopped)?;
-        Ok(loss.map(|loss| (loss, data_seconds)))
+        let Some(loss) = loss else { return Ok(None) };
+        if !loss.sum.is_finite() {
+            return Err(self.diverged_step());
+        }
+        let (sgd, isa) = (&self.sgd, self.backend.isa());
+        let weights = params.learnable_mut();
+        self.crew.run(|team| sgd.step(team, isa, weights, momentum, gradients, lr));
+        Ok(Some(Found { loss, data_seconds, others: None }))
+    }
+
+    /// The same, where only the classifier is trained.
+    fn of_classifier(&mut self, lr: f32) -> Result<Found, RunError> {
+        let State { config, params, momentum, .. } = &mut self.state;
+        let frozen = self.frozen.as_mut().expect("only the classifier is trained");
+        let (indices, labels) = self.feed.next_classes();
+        let (network, gradients) = (&self.network, &mut self.gradients);
+        let smoothing = config.label_smoothing;
+        let loss =
+            frozen.step(self.backend, network, params, indices, labels, smoothing, gradients);
+        if !loss.sum.is_finite() {
+            return Err(self.diverged_step());
+        }
+        let (sgd, isa) = (&self.sgd, self.backend.isa());
+        self.crew.run(|team| {
+            let before = params.get(network.fc.weight).to_vec();
+            sgd.step(team, isa, params.learnable_mut(), momentum, gradients, lr);
+            frozen.follow(network, &before, params);
+        });
+        Ok(Found { loss, data_seconds: 0.0, others: None })
+    }
+
+    /// The same, as one of several processes.
+    fn shared(
+        &mut self,
+        lr: f32,
+        stopped: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<Found>, RunError> {
+        let State { config, params, progress, .. } = &mut self.state;
+        let team = self.team.as_mut().expect("there are other processes");
+        team.announce(Task::Step);
+        let update = Update { sgd: &self.sgd, isa: self.backend.isa(), lr };
+        let mut data_seconds = 0.0;
+        let stepped = team.step(params, &update, stopped, |compute| {
+            let Compute { params, blocks, handover, stopped } = compute;
+            let fed = self.feed.next(config, progress.step, stopped)?;
+            let Some(Fed { batch, shares, seconds }) = fed else { return Ok(None) };
+            data_seconds = seconds;
+            let micro_batch = config.micro_batch.unwrap_or(config.batch);
+            let split = Split { micro_batch, blocks, images: config.batch, shares: &shares };
+            Ok(self.learner.blocks_unless(params, &batch, &split, handover, stopped)?)
+        })?;
+        let Some((loss, others)) = stepped else { return Ok(None) };
+        if !loss.sum.is_finite() {
+            return Err(self.diverged_step());
+        }
+        Ok(Some(Found { loss, data_seconds, others: Some(others) }))
+    }
+
+    /// The error of a step whose loss is not finite.
+    fn diverged_step(&self) -> RunError {
+        let params = &self.state.params;
+        let at = in_flat(params, params.learnable(), "weights")
+            .or_else(|| self.learner.not_finite())
+            .or_else(|| {
+                let gradients = &self.gradients;
+                (!gradients.is_empty()).then(|| in_flat(params, gradients, "gradients"))?
+            });
+        self.diverged(at)
     }
 
     /// The learning rate of the last step.
@@ -259,7 +273,7 @@ impl<'a> Trainer<'a> {
     /// Whether all of the present epoch's steps are done.
     pub(super) fn at_epoch_end(&self) -> bool {
         let steps = self.state.progress.cursor / self.config().batch as u64;
-        steps >= self.sampler.steps_per_epoch()
+        steps >= self.feed.sampler().steps_per_epoch()
     }
 
     pub(super) fn is_finished(&self) -> bool {
@@ -268,6 +282,9 @@ impl<'a> Trainer<'a> {
 
     /// Turns to the next epoch, after a validation that found this error.
     pub(super) fn next_epoch(&mut self, error: Option<f64>) {
+        if let Some(team) = &self.team {
+            team.announce(Task::NextEpoch(error.map(f64::to_bits)));
+        }
         let State { progress, schedule, .. } = &mut self.state;
         *schedule = self.learning_rate.after_epoch(schedule, error);
         progress.epoch += 1;
@@ -293,19 +310,16 @@ impl<'a> Trainer<'a> {
         let mut input = AlignedBuf::zeroed(most * input_len);
         let mut labels = vec![0; most];
         let mut ignored = vec![0.0; most * self.network.fc.out_features];
-        let mut found = Validation::default();
         let indices: Vec<usize> = (0..images).collect();
-        let mut seen = 0;
-        for part in indices.chunks(most) {
-            if stopped() {
-                return Ok(Validated::Stopped);
-            }
+        // Of one part of the images after the other.
+        let mut measure = |number: usize, part: &[usize]| -> Result<Loss, RunError> {
             let (input, labels) = (&mut input[..part.len() * input_len], &mut labels[..part.len()]);
             let logits = match &mut self.frozen {
                 Some(frozen) => {
                     let classes = part.iter().map(|&index| val.data().label(index));
                     labels.iter_mut().zip(classes).for_each(|(label, class)| *label = class);
-                    let part = seen..seen + part.len();
+                    let first = number * most;
+                    let part = first..first + part.len();
                     &frozen.val_logits(self.backend, &self.network, params, part)
                 }
                 None => {
@@ -314,16 +328,63 @@ impl<'a> Trainer<'a> {
                 }
             };
             let ignored = &mut ignored[..logits.len()];
-            let loss = alone(|team| softmax_loss(team, logits, labels, 0.0, images, ignored));
+            Ok(alone(|team| softmax_loss(team, logits, labels, 0.0, images, ignored)))
+        };
+        let parts: Vec<&[usize]> = indices.chunks(most).collect();
+        let losses = match &mut self.team {
+            Some(team) => {
+                team.announce(Task::Validate);
+                team.validate(parts.len(), stopped, |number| {
+                    let loss = measure(number, parts[number])?;
+                    done(images.min((number + 1) * most));
+                    Ok(loss)
+                })?
+            }
+            None => {
+                let mut losses = Vec::with_capacity(parts.len());
+                for (number, part) in parts.iter().enumerate() {
+                    if stopped() {
+                        return Ok(Validated::Stopped);
+                    }
+                    losses.push(measure(number, part)?);
+                    done(images.min((number + 1) * most));
+                }
+                Some(losses)
+            }
+        };
+        let Some(losses) = losses else { return Ok(Validated::Stopped) };
+        let mut found = Validation::default();
+        for loss in losses {
             found.loss += loss.sum;
             found.top1 += loss.top1 as f64;
             found.top5 += loss.top5 as f64;
-            seen += part.len();
-            done(seen);
         }
         let mean = |sum: f64| sum / images as f64;
         let Validation { loss, top1, top5 } = found;
         Ok(Validated::Found(Validation { loss: mean(loss), top1: mean(top1), top5: mean(top5) }))
+    }
+
+    /// The state's velocity becomes that of all processes, until [`forget_momentum`](Self::forget_momentum); on the first,
+    /// which writes it.
+    pub(super) fn collect_momentum(&mut self) {
+        if let Some(team) = &self.team {
+            team.announce(Task::Collect);
+            self.state.momentum = team.collect_momentum(self.state.params.learnable().len());
+        }
+    }
+
+    /// Frees what was collected.
+    pub(super) fn forget_momentum(&mut self) {
+        if self.team.is_some() {
+            self.state.momentum = AlignedBuf::default();
+        }
+    }
+
+    /// The run is over for all processes.
+    pub(super) fn end(&self, finished: bool) {
+        if let Some(team) = &self.team {
+            team.announce(Task::End { finished });
+        }
     }
 
     /// An error if the state has a number that is not finite: it must not be saved.
@@ -331,7 +392,8 @@ impl<'a> Trainer<'a> {
         let State { params, momentum, ema, .. } = &self.state;
         let statistics = |params: &Params| finite(params.statistics());
         let at = in_flat(params, params.learnable(), "weights")
-            .or_else(|| in_flat(params, momentum, "velocity"))
+            // Where there are other processes, it is here only while it is saved.
+            .or_else(|| (!momentum.is_empty()).then(|| in_flat(params, momentum, "velocity"))?)
             .or_else(|| {
                 let fine = statistics(params)
                     && ema.as_ref().is_none_or(|ema| statistics(ema) && finite(ema.learnable()));
@@ -346,27 +408,4 @@ impl<'a> Trainer<'a> {
         let step = self.state.progress.step + 1;
         RunError::Diverged { step, at, checkpoint: None }
     }
-}
-
-/// Batches of training images of `side` pixels.
-fn batches<'a>(
-    state: &State,
-    network: &Network,
-    data: &'a dyn Dataset,
-    side: usize,
-) -> Result<Batches<'a>, SettingError> {
-    let State { config, inference, colours, .. } = state;
-    let view = seen(state, network, data, side);
-    let augment = config.augmentation(side, colours.as_ref());
-    Batches::training(data, view, &inference.preprocess.mean, augment, config.seed)
-}
-
-/// How the run sees an image of `data` on inputs of `side` pixels: weights that it started from say so.
-fn seen(state: &State, network: &Network, data: &dyn Dataset, side: usize) -> View {
-    if state.config.initial.is_none() {
-        return view(side, network.spec.family, data);
-    }
-    let stated = state.inference.preprocess.view;
-    let resize = stated.resize.map(|resize| resize * side / stated.crop);
-    View { resize, crop: side, ..stated }
 }

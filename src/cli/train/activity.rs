@@ -24,10 +24,13 @@ pub(in crate::cli) struct Activity<'a> {
 impl<'a> Activity<'a> {
     /// Catches signals from now on.
     pub(in crate::cli) fn begin(machine: &'a Machine) -> Result<Self, CliError> {
-        let interrupt = Interrupt::catch(|| {
-            print_line(
-                "interrupted: saving the run if it has started, then stopping; interrupt again to stop at once",
-            );
+        let first = machine.exchange().rank() == 0;
+        let interrupt = Interrupt::catch(move || {
+            if first {
+                print_line(
+                    "interrupted: saving the run if it has started, then stopping; interrupt again to stop at once",
+                );
+            }
         })
         .map_err(|error| CliError::failed(format!("cannot catch signals: {error}")))?;
         let (bar, said) = (bar(machine, 0), Mutex::new(Instant::now()));

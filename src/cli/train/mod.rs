@@ -15,8 +15,8 @@ use resnet_cpu::model::Options;
 use resnet_cpu::runtime::Disk;
 use resnet_cpu::simd::peak_gflops;
 use resnet_cpu::train::{
-    Config, LAST, Outcome, Plan, Recipe, Run, RunError, RunOptions, StartError, TrainData,
-    profile_steps,
+    Config, INTERRUPTED, LAST, Outcome, Plan, Recipe, Run, RunError, RunOptions, StartError,
+    TrainData, agree, assist, profile_steps,
 };
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -80,6 +80,18 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         return plan(config, &settings, &data, machine, &activity);
     }
 
+    let exchange = machine.exchange();
+    if exchange.processes() > 1 {
+        agree(exchange, &config, machine.backend)
+            .map_err(|error| shared_failure(error, machine, &activity))?;
+    }
+    if exchange.rank() > 0 {
+        let outcome = assist(exchange, &data, machine.backend, &|| activity.interrupt.is_raised());
+        return match outcome.map_err(|error| shared_failure(error, machine, &activity))? {
+            Outcome::Finished => Ok(()),
+            Outcome::Interrupted => Err(CliError::Elsewhere(INTERRUPTED as u8)),
+        };
+    }
     let options = RunOptions { backend: machine.backend, save_every: args.save_every };
     let weights = origin.weights();
     let run = Run::open_from(weights, &out, config, &data, options, &Disk, &activity);
@@ -96,9 +108,12 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         machine.note(&format!("{}: {verb}, {step} of {total} steps done", out.display()));
     }
     let mut progress = Progress::new(machine, &state.config);
+    if exchange.processes() > 1 {
+        run.share(exchange).map_err(|error| failure(error, &activity))?;
+    }
     let outcome = run.train(&mut progress, &activity.interrupt);
     progress.finish();
-    match outcome.map_err(|error| failure(error, &activity))? {
+    match outcome.map_err(|error| shared_failure(error, machine, &activity))? {
         Outcome::Finished => result::print(&run, data.kind, machine),
         Outcome::Interrupted => Err(CliError::Interrupted(format!(
             "interrupted after step {} of {total}; saved to {}; the same command continues the run",
@@ -242,6 +257,20 @@ fn plan(
     Ok(())
 }
 
+/// What all processes know is said by the first; what one knows, by that.
+fn shared_failure(error: RunError, machine: &Machine, activity: &Activity) -> CliError {
+    let known = matches!(error, RunError::Processes(_) | RunError::Diverged { .. });
+    match error {
+        RunError::OtherProcess { .. } => CliError::Elsewhere(1),
+        error => match failure(error, activity) {
+            error if known && machine.exchange().rank() > 0 => {
+                CliError::Elsewhere(error.exit_code())
+            }
+            error => error,
+        },
+    }
+}
+
 /// What the user can set right is wrong usage.
 pub(super) fn failure(error: RunError, activity: &Activity) -> CliError {
     match error {
@@ -256,6 +285,7 @@ pub(super) fn failure(error: RunError, activity: &Activity) -> CliError {
             | StartError::Classes { .. }
             | StartError::Photographs { .. },
         )
+        | RunError::Processes(_)
         | RunError::NotARun { .. }
         | RunError::AnotherRun { .. } => CliError::usage(error),
         _ => CliError::failed(error),

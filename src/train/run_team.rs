@@ -1,0 +1,206 @@
+//! A run's processes: what they share, and what the first tells the others to do.
+//!
+//! The first has the run's folder and decides: it announces each task to the others, and all do it at the same time.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::config::Config;
+use super::error::RunError;
+use crate::exchange::{Compute, Exchange, Stepped, Together, Update, gather, tell};
+use crate::learn::MicroBatch;
+use crate::model::{Network, Params};
+use crate::ops::Loss;
+use crate::runtime::AlignedBuf;
+
+/// What all processes do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Task {
+    /// A step.
+    Step,
+    /// Measure the validation images.
+    Validate,
+    /// Turn to the next epoch, after a validation that found an error of these bits.
+    NextEpoch(Option<u64>),
+    /// Send the velocity to the first.
+    Collect,
+    /// Nothing: the run has all its steps, or was interrupted.
+    End {
+        /// Which of the two.
+        finished: bool,
+    },
+}
+
+/// What a process had of the others in a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Others {
+    /// How many processes there are.
+    pub processes: usize,
+    /// Seconds that it waited for them when its own part was computed.
+    pub waited: f64,
+    /// The process whose part took longest.
+    pub slowest: usize,
+}
+
+/// One of the processes of a run.
+pub(super) struct RunTeam<'a> {
+    together: Together<'a>,
+    micro_batch: usize,
+    /// Whether someone has been told, or has told, to stop.
+    stop: Cell<bool>,
+}
+
+/// What a process says of its part of a validation.
+#[derive(Serialize, Deserialize)]
+struct Part {
+    stopped: bool,
+    failed: Option<String>,
+    host: String,
+    /// Of each of its parts: the bits of the loss's sum, top-1, top-5.
+    losses: Vec<(u64, usize, usize)>,
+}
+
+impl<'a> RunTeam<'a> {
+    /// One of the processes of `exchange`, for the run `config` at the velocity `momentum`.
+    pub(super) fn new(
+        exchange: &'a dyn Exchange,
+        network: &Network,
+        config: &Config,
+        momentum: &[f32],
+    ) -> Result<Self, RunError> {
+        let micro_batch = check(config, exchange.processes())?;
+        let mut together = Together::new(exchange, network, config.batch / micro_batch)
+            .map_err(|error| RunError::Processes(error.to_string()))?;
+        together.set_momentum(momentum);
+        Ok(Self { together, micro_batch, stop: Cell::new(false) })
+    }
+
+    /// The places in a batch of the images that this process computes.
+    pub(super) fn images(&self) -> Range<usize> {
+        let Range { start, end } = self.together.micro_batches();
+        start * self.micro_batch..end * self.micro_batch
+    }
+
+    pub(super) fn exchange(&self) -> &'a dyn Exchange {
+        self.together.exchange()
+    }
+
+    /// Tells the others what to do, if this is the first process.
+    pub(super) fn announce(&self, task: Task) {
+        if self.exchange().rank() == 0 {
+            let mut words = serde_json::to_vec(&task).expect("plain data");
+            tell(self.exchange(), &mut words, &mut || ());
+        }
+    }
+
+    /// What the first process says is to be done. If this one is `stopped` meanwhile, the others hear of it.
+    pub(super) fn hear(&self, stopped: &dyn Fn() -> bool) -> Task {
+        let mut words = Vec::new();
+        tell(self.exchange(), &mut words, &mut || self.pass_on(stopped));
+        serde_json::from_slice(&words).expect("this very program's words")
+    }
+
+    /// Tells the others once if this process is stopped.
+    fn pass_on(&self, stopped: &dyn Fn() -> bool) {
+        if !self.stop.get() && stopped() {
+            self.exchange().ask_to_stop();
+            self.stop.set(true);
+        }
+    }
+
+    /// The loss of a step, and what this process had of the others; none if one was stopped.
+    pub(super) fn step(
+        &mut self,
+        params: &mut Params,
+        update: &Update,
+        stopped: &(dyn Fn() -> bool + Sync),
+        compute: impl FnOnce(Compute) -> Result<Option<Vec<MicroBatch>>, RunError>,
+    ) -> Result<Option<(Loss, Others)>, RunError> {
+        match self.together.step(params, update, stopped, compute)? {
+            Stepped::Done { loss, waited, slowest: (slowest, _) } => {
+                let processes = self.exchange().processes();
+                Ok(Some((loss, Others { processes, waited, slowest })))
+            }
+            Stepped::Stopped => Ok(None),
+            Stepped::Failed { rank, host, reason } => {
+                Err(RunError::OtherProcess { rank, host, reason })
+            }
+        }
+    }
+
+    /// The losses of so many `parts` of the images, of which each process measures some; none if one is stopped.
+    pub(super) fn validate(
+        &mut self,
+        parts: usize,
+        stopped: &dyn Fn() -> bool,
+        mut measure: impl FnMut(usize) -> Result<Loss, RunError>,
+    ) -> Result<Option<Vec<Loss>>, RunError> {
+        let exchange = self.exchange();
+        let (rank, processes) = (exchange.rank(), exchange.processes());
+        let mut said = Part { stopped: false, failed: None, host: exchange.host(), losses: vec![] };
+        let mut failure = None;
+        for part in (rank..parts).step_by(processes) {
+            self.pass_on(stopped);
+            if self.stop.get() || exchange.asked_to_stop() {
+                said.stopped = true;
+                break;
+            }
+            match measure(part) {
+                Ok(Loss { sum, top1, top5 }) => said.losses.push((sum.to_bits(), top1, top5)),
+                Err(error) => {
+                    said.failed = Some(error.to_string());
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        let words = serde_json::to_vec(&said).expect("plain data");
+        let all = gather(exchange, &words, &mut || self.pass_on(stopped));
+        let read = |words: Vec<u8>| serde_json::from_slice(&words).expect("this program's words");
+        let all: Vec<Part> = all.into_iter().map(read).collect();
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        for (rank, Part { failed, host, .. }) in all.iter().enumerate() {
+            if let Some(reason) = failed.clone() {
+                return Err(RunError::OtherProcess { rank, host: host.clone(), reason });
+            }
+        }
+        if all.iter().any(|part| part.stopped) {
+            return Ok(None);
+        }
+        let loss = |part: usize| {
+            let (sum, top1, top5) = all[part % processes].losses[part / processes];
+            Loss { sum: f64::from_bits(sum), top1, top5 }
+        };
+        Ok(Some((0..parts).map(loss).collect()))
+    }
+
+    /// The velocity of all slices, on the first process; elsewhere nothing.
+    pub(super) fn collect_momentum(&self, len: usize) -> AlignedBuf {
+        let first = self.exchange().rank() == 0;
+        let mut all = AlignedBuf::zeroed(if first { len } else { 0 });
+        self.together.collect_momentum(&mut all);
+        all
+    }
+}
+
+/// The images of a micro-batch, if so many processes can share the run.
+pub(super) fn check(config: &Config, processes: usize) -> Result<usize, RunError> {
+    let refused = |reason: String| Err(RunError::Processes(reason));
+    if config.is_frozen() {
+        return refused("a frozen backbone is trained by one process: it takes seconds".to_owned());
+    }
+    let micro_batch = config.micro_batch.unwrap_or(config.batch);
+    let micro_batches = config.batch / micro_batch;
+    if processes > micro_batches {
+        return refused(format!(
+            "{processes} processes for {micro_batches} micro-batches of {micro_batch} images: each process takes whole \
+             ones; expected at most {micro_batches} processes, or a smaller --micro-batch (batch norm then sees \
+             fewer images at a time, which changes results) or a larger --batch"
+        ));
+    }
+    Ok(micro_batch)
+}
