@@ -22,8 +22,8 @@ pub(super) enum CliError {
     /// It was asked to stop, and has saved its work; exit code 130.
     #[error("{0}")]
     Interrupted(String),
-    /// Another process of the job has failed or was interrupted, and says so; with its exit code.
-    #[error("another process has ended")]
+    /// A process of the job has failed or was interrupted, and has said so; with its exit code.
+    #[error("a process of the job has ended")]
     Elsewhere(u8),
     /// Nobody reads stdout any more: a quiet success.
     #[error("nobody reads the output")]

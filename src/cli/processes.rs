@@ -57,17 +57,26 @@ impl Processes {
         &*self.exchange
     }
 
-    /// Waits for the other processes, and passes the result on. If this one has failed, it says so, and all end at
-    /// once.
+    /// Waits for the other processes, and passes the result on. If this one has failed, all end at once.
     pub(super) fn end(self, result: Result<(), CliError>) -> Result<(), CliError> {
         #[cfg(feature = "mpi")]
         if let (Some(session), true) = (self.session, self.exchange.processes() > 1) {
-            if let Err(error @ (CliError::Usage(_) | CliError::Failed(_))) = &result {
-                let (rank, host) = (self.exchange.rank(), self.exchange.host());
-                super::output::print_error(&format!("process {rank} on {host}: {error}"));
-                Mpi::end_all(error.exit_code().into());
-            }
-            drop(session);
+            // Said now: a launcher that was interrupted itself does not wait long.
+            return result.map_err(|error| {
+                let failed = matches!(error, CliError::Usage(_) | CliError::Failed(_));
+                match (failed, self.exchange.rank(), self.exchange.host()) {
+                    (true, rank @ 1.., host) => {
+                        super::output::print_error(&format!("process {rank} on {host}: {error}"));
+                    }
+                    _ => error.report(),
+                }
+                let code = error.exit_code();
+                if failed {
+                    Mpi::end_all(code.into());
+                }
+                drop(session);
+                CliError::Elsewhere(code)
+            });
         }
         result
     }

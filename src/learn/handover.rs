@@ -15,13 +15,20 @@ pub struct Handover<'h, 's> {
     /// Where the buckets begin that are not given away, the next first.
     starts: &'h [usize],
     ready: Ready<'h, 's>,
+    /// Whether nothing is given away before all is final.
+    at_end: bool,
 }
 
 impl<'h, 's> Handover<'h, 's> {
     /// Of the buffers `sums`, one a block, to `ready`, in buckets that begin at `starts`: the last of the buffer
     /// first.
     pub fn new(sums: Vec<&'s mut [f32]>, starts: &'h [usize], ready: Ready<'h, 's>) -> Self {
-        Self { sums, starts, ready }
+        Self { sums, starts, ready, at_end: false }
+    }
+
+    /// Gives nothing away before all is final: to measure what it is worth that others get it earlier.
+    pub fn wait_for_all(&mut self) {
+        self.at_end = true;
     }
 
     /// The number of the last block.
@@ -78,7 +85,7 @@ impl<'h, 's> Handover<'h, 's> {
     /// Where the next bucket begins, if all of it lies from `start` on.
     fn next(&mut self, start: usize) -> Option<usize> {
         let (&cut, rest) = self.starts.split_first()?;
-        if cut < start {
+        if cut < start || (self.at_end && start > 0) {
             return None;
         }
         self.starts = rest;

@@ -26,12 +26,16 @@ struct Asked {
     config: Config,
 }
 
-/// An error on all processes unless they want the same run of the same data, with the same version, and can share it.
-/// All must call this.
+/// The machines of all processes, or an error on all: unless they want the same run of the same data, with the same
+/// version, and can share it. All must call this.
 ///
 /// # Errors
 /// It says which process differs, and in what.
-pub fn agree(exchange: &dyn Exchange, config: &Config, backend: Backend) -> Result<(), RunError> {
+pub fn agree(
+    exchange: &dyn Exchange,
+    config: &Config,
+    backend: Backend,
+) -> Result<Vec<String>, RunError> {
     run_team::check(config, exchange.processes())?;
     let asked = Asked {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -69,7 +73,7 @@ pub fn agree(exchange: &dyn Exchange, config: &Config, backend: Backend) -> Resu
             )));
         }
     }
-    Ok(())
+    Ok(all.into_iter().flatten().map(|asked| asked.host).collect())
 }
 
 /// Tells the other processes the configuration and the stored state of the run that the first has opened.

@@ -9,6 +9,7 @@ use super::error::RunError;
 use super::finetune::Frozen;
 use super::images::ColourKind;
 use super::memory;
+use super::run_team;
 use super::state::{InferenceInfo, State};
 use super::trainer::{Trainer, VALIDATION_BATCH};
 use crate::data::{Batches, Preprocess};
@@ -155,6 +156,21 @@ impl Plan {
             validation_seconds: start.elapsed().as_secs_f64(),
             memory,
             disk,
+        })
+    }
+
+    /// The same of a run that `processes` share, each as fast as this one. What they tell each other is not counted.
+    ///
+    /// # Errors
+    /// So many cannot share it.
+    pub fn shared(self, config: &Config, processes: usize) -> Result<Self, RunError> {
+        let micro_batches = config.batch / run_team::check(config, processes)?;
+        // The step takes as long as the one with the most.
+        let most = micro_batches.div_ceil(processes) as f64 / micro_batches as f64;
+        Ok(Self {
+            step_seconds: self.step_seconds * most,
+            validation_seconds: self.validation_seconds / processes as f64,
+            ..self
         })
     }
 

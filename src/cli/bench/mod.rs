@@ -2,6 +2,7 @@
 
 mod gemm;
 mod infer;
+mod shared;
 mod stats;
 mod train;
 
@@ -44,6 +45,10 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "N,..", value_delimiter = ',', default_value = "1",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: Vec<u32>,
+    /// Images that go through the network at a time (--mode train) [default: the batch; of several processes, each
+    /// one's part of it]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    micro_batch: Option<u32>,
     /// Height and width of the input in pixels [default: 224 (ImageNet) or 32 (CIFAR)]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     size: Option<u32>,
@@ -106,6 +111,13 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     if args.profile && !matches!(args.mode, Mode::Train) {
         return Err(CliError::usage("--profile is for --mode train"));
     }
+    let training = matches!(args.mode, Mode::Train);
+    if args.micro_batch.is_some() && !training {
+        return Err(CliError::usage("--micro-batch is for --mode train"));
+    }
+    if machine.exchange().processes() > 1 && !training {
+        return Err(CliError::usage("several processes are for --mode train"));
+    }
     match args.mode {
         Mode::Infer => infer::run(args, machine),
         Mode::Train => train::run(args, machine),
@@ -119,6 +131,18 @@ impl Args {
         let given: Vec<&str> = self.arch.iter().map(|name| name.trim()).collect();
         let names = if given.is_empty() { default } else { &given };
         names.iter().map(|name| self.network.spec(name)).collect()
+    }
+
+    /// Images that go through the network at a time in training: unless it is said, each of the processes has all of its
+    /// own at once.
+    fn micro_batch(&self, images: usize, processes: usize) -> Result<usize, CliError> {
+        let micro_batch = self.micro_batch.map_or(images / processes, |n| n as usize);
+        if micro_batch == 0 || !images.is_multiple_of(micro_batch) {
+            return Err(CliError::usage(format!(
+                "--batch {images} on {processes} processes: expected a multiple of the micro-batch, {micro_batch} images"
+            )));
+        }
+        Ok(micro_batch)
     }
 
     fn side(&self, spec: &ModelSpec) -> usize {
@@ -141,7 +165,7 @@ impl Row {
             mode,
             arch,
             batch: 1,
-            threads: machine.threads,
+            threads: machine.threads * machine.exchange().processes(),
             isa: machine.isa.name(),
             runs: times.count(),
             median_ms: rounded(median * 1e3),

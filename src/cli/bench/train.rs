@@ -8,16 +8,16 @@ use resnet_cpu::runtime::{AlignedBuf, Crew, Rng};
 use std::time::{Duration, Instant};
 
 use super::stats::measure;
-use super::{Args, Row, Table, beside_peak, rounded, warn_of_noise};
+use super::{Args, Row, Table, beside_peak, rounded, shared, warn_of_noise};
 use crate::cli::error::CliError;
 use crate::cli::machine::Machine;
 use crate::cli::step_times::{self, Timed};
 
-const SEED: u64 = 1;
+pub(super) const SEED: u64 = 1;
 /// The paper's momentum and weight decay; a rate at which random weights stay put.
-const SGD: SgdOptions =
+pub(super) const SGD: SgdOptions =
     SgdOptions { momentum: 0.9, nesterov: false, weight_decay: 1e-4, decay_bn: true };
-const RATE: f32 = 1e-6;
+pub(super) const RATE: f32 = 1e-6;
 
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let specs = args.specs(&["resnet18", "resnet20"])?;
@@ -27,13 +27,17 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
             "{name} can be run; training all of it is not supported"
         )));
     }
+    if machine.exchange().processes() > 1 {
+        return shared::run(args, machine, &specs);
+    }
     machine.note_itself();
     let mut table = Table::new(args, specs.iter().map(|s| s.name.len()).max().unwrap_or(0));
     table.write_head()?;
     for spec in &specs {
         let (network, side) = (Network::new(spec), args.side(spec));
         for images in args.batch.iter().map(|&n| n as usize) {
-            let mut steps = Steps::new(&network, images, side, args, machine);
+            let micro_batch = args.micro_batch(images, 1)?;
+            let mut steps = Steps::new(&network, (images, micro_batch), side, args, machine);
             steps.step().map_err(CliError::usage)?;
             steps.profile(args.profile);
             let mut run = || {
@@ -66,7 +70,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
 /// Everything that a step needs, and where the time of steps went.
 struct Steps<'a> {
     machine: &'a Machine,
-    images: usize,
+    micro_batch: usize,
     side: usize,
     input: Vec<f32>,
     labels: Vec<usize>,
@@ -82,7 +86,7 @@ struct Steps<'a> {
 impl<'a> Steps<'a> {
     fn new(
         network: &Network,
-        images: usize,
+        (images, micro_batch): (usize, usize),
         side: usize,
         args: &Args,
         machine: &'a Machine,
@@ -92,7 +96,7 @@ impl<'a> Steps<'a> {
         let mut rng = Rng::named(SEED, "input");
         Self {
             machine,
-            images,
+            micro_batch,
             side,
             input: (0..images * side * side * 3).map(|_| rng.normal()).collect(),
             labels: (0..images).map(|_| rng.below(network.spec.classes)).collect(),
@@ -116,7 +120,7 @@ impl<'a> Steps<'a> {
             label_smoothing: 0.0,
         };
         let Self { params, gradients, momentum, sgd, .. } = self;
-        let loss = self.learner.batch(params, &batch, self.images, gradients);
+        let loss = self.learner.batch(params, &batch, self.micro_batch, gradients);
         let start = Instant::now();
         let weights = params.learnable_mut();
         self.crew.run(|team| {

@@ -73,6 +73,12 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
             .note("no validation images: best.safetensors will hold the weights of the last step");
     }
     let settings = if args.verbose { config.fields() } else { changes(&config, &recipe) };
+    if args.profile && machine.exchange().processes() > 1 {
+        return Err(CliError::usage("--profile is for one process"));
+    }
+    if args.plan && machine.exchange().rank() > 0 {
+        return Ok(());
+    }
     if args.profile {
         return profile(config, &settings, &data, machine, &activity);
     }
@@ -81,10 +87,11 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     }
 
     let exchange = machine.exchange();
-    if exchange.processes() > 1 {
-        agree(exchange, &config, machine.backend)
-            .map_err(|error| shared_failure(error, machine, &activity))?;
-    }
+    let hosts = match exchange.processes() {
+        1 => Vec::new(),
+        _ => agree(exchange, &config, machine.backend)
+            .map_err(|error| shared_failure(error, machine, &activity))?,
+    };
     if exchange.rank() > 0 {
         let outcome = assist(exchange, &data, machine.backend, &|| activity.interrupt.is_raised());
         return match outcome.map_err(|error| shared_failure(error, machine, &activity))? {
@@ -108,7 +115,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         machine.note(&format!("{}: {verb}, {step} of {total} steps done", out.display()));
     }
     let mut progress = Progress::new(machine, &state.config);
-    if exchange.processes() > 1 {
+    if !hosts.is_empty() {
+        progress.set_hosts(hosts);
         run.share(exchange).map_err(|error| failure(error, &activity))?;
     }
     let outcome = run.train(&mut progress, &activity.interrupt);
@@ -233,12 +241,15 @@ fn plan(
     machine: &Machine,
     activity: &Activity,
 ) -> Result<(), CliError> {
-    let plan = Plan::measure(config, data, machine.backend, activity);
+    let plan = Plan::measure(config.clone(), data, machine.backend, activity);
     let plan = plan.map_err(|error| failure(error, activity))?;
     activity.end();
+    let processes = machine.exchange().processes();
+    let plan = plan.shared(&config, processes).map_err(|error| failure(error, activity))?;
     print_settings(settings, machine);
     let epochs = plan.steps as f64 / plan.steps_per_epoch as f64;
-    let core_hours = plan.seconds() * machine.threads as f64 / 3600.0;
+    let threads = (machine.threads * processes) as f64;
+    let core_hours = plan.seconds() * threads / 3600.0;
     let core_hours = match core_hours {
         1.0.. => format!("; {core_hours:.0} core-hours"),
         _ => String::new(),
@@ -252,7 +263,14 @@ fn plan(
         1e3 * plan.step_seconds,
         duration(plan.validation_seconds)
     )?;
-    writeln!(out, "memory  about {}", DecimalBytes(plan.memory))?;
+    if processes > 1 {
+        writeln!(
+            out,
+            "        on {processes} processes like this one, without what they tell each other"
+        )?;
+    }
+    let each = if processes > 1 { " for each process" } else { "" };
+    writeln!(out, "memory  about {}{each}", DecimalBytes(plan.memory))?;
     writeln!(out, "disk    {}", DecimalBytes(plan.disk))?;
     Ok(())
 }

@@ -32,6 +32,47 @@ pub(in crate::cli) struct Progress<'a> {
     steps: u64,
     last_line: Instant,
     recent: Option<Recent>,
+    /// Of this epoch, where several processes train.
+    waits: Waits,
+    /// The machine of each process.
+    hosts: Vec<String>,
+}
+
+/// What this process has had of the others in an epoch.
+#[derive(Clone, Default)]
+struct Waits {
+    seconds: f64,
+    waited: f64,
+    /// In how many steps each was the slowest.
+    slowest: Vec<u32>,
+}
+
+impl Waits {
+    fn add(&mut self, report: &StepReport) {
+        let Some(others) = report.others else { return };
+        self.seconds += report.seconds;
+        self.waited += others.waited;
+        self.slowest.resize(others.processes, 0);
+        self.slowest[others.slowest] += 1;
+    }
+
+    /// `; 2 processes, 3.1 % waiting, 1 on node7 slowest in 61 % of steps`, on `hosts`; nothing if there is one process.
+    fn text(&self, hosts: &[String]) -> String {
+        let steps: u32 = self.slowest.iter().sum();
+        let Some((slowest, count)) =
+            self.slowest.iter().enumerate().max_by_key(|(_, count)| **count)
+        else {
+            return String::new();
+        };
+        let share = |part: f64, all: f64| 100.0 * part / all.max(f64::MIN_POSITIVE);
+        format!(
+            "; {} processes, {:.1} % waiting, {slowest} on {} slowest in {:.0} % of steps",
+            self.slowest.len(),
+            share(self.waited, self.seconds),
+            hosts.get(slowest).map_or("?", String::as_str),
+            share(f64::from(*count), f64::from(steps))
+        )
+    }
 }
 
 /// Figures of the last steps.
@@ -61,7 +102,14 @@ impl<'a> Progress<'a> {
             steps: 0,
             last_line,
             recent: None,
+            waits: Waits::default(),
+            hosts: Vec::new(),
         }
+    }
+
+    /// Several processes train, on these machines.
+    pub(in crate::cli) fn set_hosts(&mut self, hosts: Vec<String>) {
+        self.hosts = hosts;
     }
 
     /// Removes the bar.
@@ -151,6 +199,7 @@ impl Observer for Progress<'_> {
 
     fn step(&mut self, report: &StepReport) {
         self.steps += 1;
+        self.waits.add(report);
         let now = Recent {
             loss: report.loss,
             top1: report.top1,
@@ -200,6 +249,7 @@ impl Observer for Progress<'_> {
         if let Some(speed) = metrics.images_per_second {
             text += &format!("; {speed:.0} images/s");
         }
+        text += &std::mem::take(&mut self.waits).text(&self.hosts);
         if metrics.step < self.total_steps {
             text += &format!(", ETA {}", self.eta(metrics.step));
         }
