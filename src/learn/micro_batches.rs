@@ -88,7 +88,6 @@ impl Learner {
     }
 
     /// The last micro-batch. What comes `before` it in its block, if anything, is added on the way.
-    #[expect(clippy::too_many_arguments, reason = "those of `part`, and two")]
     fn last_part(
         &mut self,
         params: &Params,

@@ -94,7 +94,6 @@ impl Sgd {
     ///
     /// # Panics
     /// If the buffers' lengths differ, or reach beyond the table's.
-    #[expect(clippy::too_many_arguments, reason = "those of `step`, and the place")]
     pub(crate) fn step_part(
         &self,
         team: &mut Team,

@@ -171,7 +171,6 @@ impl Learner {
 
     /// Loss and gradients of a micro-batch in a batch of `images`, unless it is `stopped`. A `taker` takes the gradients
     /// away when they are final.
-    #[expect(clippy::too_many_arguments, reason = "a micro-batch, and what becomes of it")]
     pub(super) fn part<'a, 'v>(
         &mut self,
         params: &'a Params,

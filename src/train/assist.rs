@@ -107,10 +107,11 @@ pub fn assist(
     loop {
         let task = trainer.team.as_ref().expect("just shared").hear(stopped);
         match task {
-            Task::Step => drop(trainer.step(stopped)?),
-            Task::Validate => drop(trainer.validate(stopped, &mut |_| ())?),
+            // What they find is the first process's to say.
+            Task::Step => _ = trainer.step(stopped)?,
+            Task::Validate => _ = trainer.validate(stopped, &mut |_| ())?,
             Task::NextEpoch(error) => trainer.next_epoch(error.map(f64::from_bits)),
-            Task::Collect => drop(trainer.collect_momentum()),
+            Task::Collect => trainer.collect_momentum(),
             Task::End { finished: true } => return Ok(Outcome::Finished),
             Task::End { finished: false } => return Ok(Outcome::Interrupted),
         }
