@@ -28,5 +28,6 @@ pub use gather::{gather, tell};
 #[cfg(feature = "mpi")]
 pub use mpi::{Mpi, Session, Unfit};
 pub use share::{Share, TooMany};
-pub use together::{Compute, Stepped, Together, Update};
+pub use summing::Update;
+pub use together::{Compute, Stepped, Together};
 pub use transport::{Exchange, Incoming, Kind, Outgoing};

@@ -11,13 +11,25 @@ use std::time::Duration;
 
 use super::share::Share;
 use super::slices::Slices;
-use super::together::Update;
 use super::transport::{Exchange, Incoming, Kind, Outgoing};
+use crate::learn::Sgd;
 use crate::ops::add_assign;
 use crate::runtime::{AlignedBuf, alone};
+use crate::simd::Isa;
 
 /// Time between two looks whether someone asks to stop, while there is nothing to send.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// The optimiser's step.
+#[derive(Clone, Copy, Debug)]
+pub struct Update<'a> {
+    /// The optimiser.
+    pub sgd: &'a Sgd,
+    /// What it runs on.
+    pub isa: Isa,
+    /// The learning rate.
+    pub lr: f32,
+}
 
 /// The sums of a bucket: one of each of this process's blocks.
 pub(super) type Bucket<'s> = Vec<&'s mut [f32]>;

@@ -11,25 +11,13 @@ use super::buckets::Buckets;
 use super::gather::gather;
 use super::share::{Share, TooMany};
 use super::slices::Slices;
-use super::summing::{Parts, Summing};
+use super::summing::{Parts, Summing, Update};
 use super::transport::{Exchange, Incoming, Kind, Outgoing};
-use crate::learn::{Handover, MicroBatch, Sgd, follow};
+use crate::learn::{Handover, MicroBatch, follow};
 use crate::model::{Network, Params};
 use crate::ops::Loss;
 use crate::ops::batch_norm::Statistics;
 use crate::runtime::AlignedBuf;
-use crate::simd::Isa;
-
-/// The optimiser's step.
-#[derive(Clone, Copy, Debug)]
-pub struct Update<'a> {
-    /// The optimiser.
-    pub sgd: &'a Sgd,
-    /// What it runs on.
-    pub isa: Isa,
-    /// The learning rate.
-    pub lr: f32,
-}
 
 /// What a process computes its part of a step with.
 pub struct Compute<'c, 'h, 's> {
@@ -216,7 +204,8 @@ impl<'a> Together<'a> {
             Ok(own) => (own, None),
             Err(error) => (None, Some(error)),
         };
-        let all = self.report(own.as_deref(), failure.as_ref().map(E::to_string), computed);
+        let reason = failure.as_ref().map(E::to_string);
+        let all = self.report(own.as_deref(), reason, computed, &mut look);
         let waited = start.elapsed().as_secs_f64() - computed;
         if let Some(error) = failure {
             return Err(error);
@@ -246,6 +235,7 @@ impl<'a> Together<'a> {
         own: Option<&[MicroBatch]>,
         failed: Option<String>,
         seconds: f64,
+        look: &mut dyn FnMut(),
     ) -> Vec<(Words, Vec<f32>)> {
         let losses = own
             .into_iter()
@@ -265,7 +255,7 @@ impl<'a> Together<'a> {
             mine.extend_from_slice(bytemuck::cast_slice(&statistics.mean));
             mine.extend_from_slice(bytemuck::cast_slice(&statistics.var));
         }
-        let all = gather(self.exchange, &mine, &mut || ());
+        let all = gather(self.exchange, &mine, look);
         let read = |said: Vec<u8>| {
             let (len, rest) = said.split_at(size_of::<u64>());
             let len = u64::from_le_bytes(len.try_into().expect("eight bytes")) as usize;

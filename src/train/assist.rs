@@ -136,3 +136,95 @@ fn hear_state(exchange: &dyn Exchange) -> Result<State, RunError> {
     let _ = fs::remove_file(&path);
     Ok(State { config, ..state? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::Alone;
+    use crate::exchange::testing::together;
+    use crate::model::Options;
+    use crate::runtime::{Disk, Interrupt, Unwatched};
+    use crate::simd::Isa;
+    use crate::train::{LAST, Length, Observer, Recipe, Run, RunOptions, StepReport};
+
+    const BACKEND: fn() -> Backend = || Backend::Native(Isa::best());
+
+    /// Interrupts a run after so many steps.
+    struct StopAfter(u64, Interrupt);
+
+    impl Observer for StopAfter {
+        fn step(&mut self, report: &StepReport) {
+            if report.step == self.0 {
+                self.1.raise();
+            }
+        }
+    }
+
+    /// With all that depends on micro-batches or on all of them: mixed images, an average, validation.
+    fn config(data: &TrainData) -> Config {
+        let spec = Recipe::Demo.spec("resnet20", Options::default()).unwrap();
+        let mut config = Recipe::Demo.config(&spec);
+        data.fit(&mut config);
+        config.length = Length::Iterations(5);
+        (config.batch, config.micro_batch) = (20, Some(4));
+        config.ema_decay = Some(0.9);
+        config.images.mixup = Some(0.4);
+        config.settle(|_| false);
+        config
+    }
+
+    /// Trains as one of the processes until a step, or to the end.
+    fn run(exchange: &dyn Exchange, data: &TrainData, folder: &Path, until: u64) -> Outcome {
+        let config = config(data);
+        let several = exchange.processes() > 1;
+        if several {
+            agree(exchange, &config, BACKEND()).unwrap();
+        }
+        if exchange.rank() > 0 {
+            return assist(exchange, data, BACKEND(), &|| false).unwrap();
+        }
+        let options = RunOptions::default();
+        let mut run = Run::open(folder, config, data, options, &Disk, &Unwatched).unwrap();
+        if several {
+            run.share(exchange).unwrap();
+        }
+        let interrupt = Interrupt::none();
+        run.train(&mut StopAfter(until, interrupt.clone()), &interrupt).unwrap()
+    }
+
+    #[test]
+    fn a_run_that_goes_on_with_other_processes_writes_the_same_bytes() {
+        let data = TrainData::demo();
+        let folder = tempfile::tempdir().unwrap();
+        let [alone, shared] = ["alone", "shared"].map(|name| folder.path().join(name));
+        assert_eq!(run(&Alone, &data, &alone, u64::MAX), Outcome::Finished);
+        for (processes, until) in [(2, 2), (3, 4)] {
+            let ends = together(processes, |exchange| run(exchange, &data, &shared, until));
+            assert_eq!(ends, vec![Outcome::Interrupted; processes]);
+        }
+        let ends = together(5, |exchange| run(exchange, &data, &shared, u64::MAX));
+        assert_eq!(ends, [Outcome::Finished; 5]);
+        let [alone, shared] = [alone, shared].map(|run| fs::read(run.join(LAST)).unwrap());
+        assert!(alone == shared);
+    }
+
+    #[test]
+    fn processes_that_want_other_runs_are_named() {
+        let data = TrainData::demo();
+        let errors = together(3, |exchange| {
+            let mut config = config(&data);
+            config.seed += u64::from(exchange.rank() == 2);
+            agree(exchange, &config, BACKEND()).unwrap_err().to_string()
+        });
+        for error in errors {
+            assert!(error.contains("process 2 on host2") && error.contains("seed"), "{error}");
+        }
+        let too_many = together(6, |exchange| {
+            agree(exchange, &config(&data), BACKEND()).unwrap_err().to_string()
+        });
+        assert!(
+            too_many[0].contains("6 processes for 5 micro-batches of 4 images"),
+            "{too_many:?}"
+        );
+    }
+}

@@ -190,7 +190,7 @@ impl<'a> RunTeam<'a> {
 /// The images of a micro-batch, if so many processes can share the run.
 pub(super) fn check(config: &Config, processes: usize) -> Result<usize, RunError> {
     let refused = |reason: String| Err(RunError::Processes(reason));
-    if config.is_frozen() {
+    if config.is_frozen() && processes > 1 {
         return refused("a frozen backbone is trained by one process: it takes seconds".to_owned());
     }
     let micro_batch = config.micro_batch.unwrap_or(config.batch);

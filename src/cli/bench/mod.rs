@@ -115,11 +115,16 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     if args.micro_batch.is_some() && !training {
         return Err(CliError::usage("--micro-batch is for --mode train"));
     }
-    if machine.exchange().processes() > 1 && !training {
+    let several = machine.exchange().processes() > 1;
+    if several && !training {
         return Err(CliError::usage("several processes are for --mode train"));
+    }
+    if several && args.profile {
+        return Err(CliError::usage("--profile is for one process"));
     }
     match args.mode {
         Mode::Infer => infer::run(args, machine),
+        Mode::Train if several => shared::run(args, machine),
         Mode::Train => train::run(args, machine),
         Mode::Gemm => gemm::run(args, machine),
     }

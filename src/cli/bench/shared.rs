@@ -3,12 +3,12 @@
 
 use resnet_cpu::exchange::{Compute, Exchange, Stepped, Together, Update, tell};
 use resnet_cpu::learn::{Batch, Learner, Sgd, Split};
-use resnet_cpu::model::{InitOptions, ModelSpec, Network, Params, initialize};
+use resnet_cpu::model::{InitOptions, Network, Params, initialize};
 use resnet_cpu::runtime::Rng;
 use std::cell::RefCell;
 
 use super::stats::measure;
-use super::train::{RATE, SEED, SGD};
+use super::train::{RATE, SEED, SGD, specs};
 use super::{Args, Row, Table, beside_peak, rounded, warn_of_noise};
 use crate::cli::error::CliError;
 use crate::cli::machine::Machine;
@@ -21,7 +21,8 @@ const STEP_SENT_AT_END: u8 = 2;
 /// What a step that sends its gradients at the end is called.
 const AT_END: &str = "sent at end";
 
-pub(super) fn run(args: &Args, machine: &Machine, specs: &[ModelSpec]) -> Result<(), CliError> {
+pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
+    let specs = specs(args)?;
     let exchange = machine.exchange();
     let processes = exchange.processes();
     machine.note_itself();
@@ -30,7 +31,7 @@ pub(super) fn run(args: &Args, machine: &Machine, specs: &[ModelSpec]) -> Result
     if exchange.rank() == 0 {
         table.write_head()?;
     }
-    for spec in specs {
+    for spec in &specs {
         let (network, side) = (Network::new(spec), args.side(spec));
         for images in args.batch.iter().map(|&n| n as usize) {
             let micro_batch = args.micro_batch(images, processes)?;

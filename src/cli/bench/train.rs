@@ -2,13 +2,13 @@
 //! backward pass, and the optimiser.
 
 use resnet_cpu::learn::{Batch, Learner, Sgd, SgdOptions, StepTime, TooSmall};
-use resnet_cpu::model::{InitOptions, Network, Params, initialize};
+use resnet_cpu::model::{InitOptions, ModelSpec, Network, Params, initialize};
 use resnet_cpu::ops::Loss;
 use resnet_cpu::runtime::{AlignedBuf, Crew, Rng};
 use std::time::{Duration, Instant};
 
 use super::stats::measure;
-use super::{Args, Row, Table, beside_peak, rounded, shared, warn_of_noise};
+use super::{Args, Row, Table, beside_peak, rounded, warn_of_noise};
 use crate::cli::error::CliError;
 use crate::cli::machine::Machine;
 use crate::cli::step_times::{self, Timed};
@@ -20,16 +20,7 @@ pub(super) const SGD: SgdOptions =
 pub(super) const RATE: f32 = 1e-6;
 
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
-    let specs = args.specs(&["resnet18", "resnet20"])?;
-    if let Some(spec) = specs.iter().find(|spec| !spec.is_trainable()) {
-        let name = &spec.name;
-        return Err(CliError::usage(format!(
-            "{name} can be run; training all of it is not supported"
-        )));
-    }
-    if machine.exchange().processes() > 1 {
-        return shared::run(args, machine, &specs);
-    }
+    let specs = specs(args)?;
     machine.note_itself();
     let mut table = Table::new(args, specs.iter().map(|s| s.name.len()).max().unwrap_or(0));
     table.write_head()?;
@@ -65,6 +56,17 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         }
     }
     Ok(())
+}
+
+/// The networks to train.
+pub(super) fn specs(args: &Args) -> Result<Vec<ModelSpec>, CliError> {
+    let specs = args.specs(&["resnet18", "resnet20"])?;
+    match specs.iter().find(|spec| !spec.is_trainable()) {
+        Some(ModelSpec { name, .. }) => {
+            Err(CliError::usage(format!("{name} can be run; training all of it is not supported")))
+        }
+        None => Ok(specs),
+    }
 }
 
 /// Everything that a step needs, and where the time of steps went.
