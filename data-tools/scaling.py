@@ -9,20 +9,20 @@ docs/scaling.md says what it takes into account, and how the numbers below were 
 # Measured on two cores of a Xeon (Emerald Rapids), one core a process (data-tools/namespaces; docs/scaling.md).
 # Bytes of weights, milliseconds for an image on one core, buckets, floats of batch norm's statistics.
 NETWORKS = {
-    "resnet18": dict(weights=46.8e6, image=47.5, buckets=7, statistics=9600),
-    "resnet50": dict(weights=102.2e6, image=184.0, buckets=15, statistics=53120),
+    "resnet18": dict(weights=46.8e6, image=47.6, buckets=7, statistics=9600),
+    "resnet50": dict(weights=102.2e6, image=180.8, buckets=15, statistics=53120),
 }
 # network, images of a process, Gbit/s, ms of a step without a network; sent as it is finished; sent at the end.
 MEASURED = [
-    ("resnet18", 32, 1, 1521, 1717, 2281),
-    ("resnet50", 16, 1, 2950, 3343, 4593),
-    ("resnet18", 32, 10, 1521, 1618, 1611),
-    ("resnet50", 16, 10, 2950, 3042, 3018),
+    ("resnet18", 32, 1, 1525, 1699, 2159),
+    ("resnet50", 16, 1, 2892, 3215, 4415),
+    ("resnet18", 32, 10, 1525, 1543, 1522),
+    ("resnet50", 16, 10, 2892, 2983, 2949),
 ]
 
 # Fitted to these: the share of a link that one exchange after the other fills; seconds of a core for each byte that is
 # sent or received; the share of a core that looking for what has arrived takes; seconds of a round of messages.
-FILLS, PER_BYTE, LOOKING, ROUND = 0.6, 0.7e-9, 0.12, 0.4e-3
+FILLS, PER_BYTE, LOOKING, ROUND = 0.65, 0.3e-9, 0.12, 0.4e-3
 # Assumed: the part of so many cores that one process makes use of (on two it is 0.97, measured).
 CORES_USED = {1: 1.0, 16: 0.85, 64: 0.7}
 
