@@ -485,3 +485,13 @@ fn stopped_while_images_are_read_nothing_is_left() {
     assert!(err.contains("error: interrupted; nothing was saved"), "{err}");
     assert!(!fixture.path("runs").exists());
 }
+
+#[test]
+#[cfg(not(feature = "mpi"))]
+fn one_of_several_processes_is_refused_by_a_program_without_mpi() {
+    let fixture = Fixture::new();
+    let mut alone = program(fixture.folder.path(), &["train", "data", "--iterations", "1"]);
+    let refused = finish(alone.env("OMPI_COMM_WORLD_SIZE", "2"));
+    refused.fails(2, &["OMPI_COMM_WORLD_SIZE is 2", "--features mpi"]);
+    assert!(!fixture.path("runs").exists());
+}
