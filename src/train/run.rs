@@ -204,8 +204,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Shares the run from now on with the other processes of `exchange`, where each calls
-    /// [`assist`](super::assist). All must have [agreed](super::agree).
+    /// Shares the run from now on with the other processes of `exchange`, where each calls `train::assist`. All must
+    /// have agreed on it before, by `train::agree`.
     ///
     /// # Errors
     /// The checkpoint cannot be read, or the run cannot be shared among so many.
