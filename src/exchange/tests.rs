@@ -141,7 +141,7 @@ fn any_number_of_processes_has_the_bits_of_one() {
 }
 
 #[test]
-fn a_step_that_one_stops_or_fails_leaves_no_trace_on_any() {
+fn a_step_that_one_ends_or_fails_leaves_no_trace_on_any() {
     let case = Case::new("resnet20", 4);
     let expected = case.alone(2);
     for stops in (0..36).step_by(7) {
