@@ -10,6 +10,7 @@
 
 mod alone;
 mod buckets;
+mod conclude;
 mod gather;
 #[cfg(feature = "mpi")]
 mod mpi;
@@ -24,6 +25,7 @@ mod together;
 mod transport;
 
 pub use alone::Alone;
+pub use conclude::{Concluded, Failed, ToldLoss, conclude};
 pub use gather::{gather, tell};
 #[cfg(feature = "mpi")]
 pub use mpi::{Mpi, Session, Unfit};

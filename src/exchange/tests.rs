@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::testing::together;
-use super::{Compute, Exchange, Stepped, Together, Update};
+use super::{Compute, Exchange, Failed, Stepped, Together, Update};
 use crate::gemm::Backend;
 use crate::learn::{Batch, Learner, Sgd, SgdOptions, Split};
 use crate::model::{InitOptions, ModelSpec, Network, Options, Params, initialize};
@@ -170,7 +170,8 @@ fn a_step_that_one_ends_or_fails_leaves_no_trace_on_any() {
             assert!(first && last, "{rank}");
             assert_eq!(stopped, Ok(Stepped::Stopped), "{rank}");
             let (host, reason) = ("host1".to_owned(), "no such image".to_owned());
-            let expected_failure = Stepped::Failed { rank: 1, host, reason: reason.clone() };
+            let expected_failure =
+                Stepped::Failed(Failed { rank: 1, host, reason: reason.clone() });
             assert_eq!(failed, if rank == 1 { Err(reason) } else { Ok(expected_failure) });
             assert!(learnable == expected.learnable, "stop {stops}, process {rank}");
         }

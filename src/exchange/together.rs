@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::buckets::Buckets;
-use super::gather::gather;
+use super::conclude::{Concluded, Failed, ToldLoss, conclude};
 use super::share::{Share, TooMany};
 use super::slices::Slices;
 use super::summing::{Parts, Summing, Update};
@@ -40,30 +40,20 @@ pub enum Stepped {
         loss: Loss,
         /// Seconds that this process waited for others after it had computed its part.
         waited: f64,
-        /// The process whose part took longest, and its machine.
-        slowest: (usize, String),
+        /// The process whose part took longest.
+        slowest: usize,
     },
     /// A process was asked to stop; the weights are those before the step.
     Stopped,
     /// Another process cannot go on; the weights are those before the step.
-    Failed {
-        /// The number of the process.
-        rank: usize,
-        /// Its machine.
-        host: String,
-        /// What it says.
-        reason: String,
-    },
+    Failed(Failed),
 }
 
-/// What processes tell each other at the end of a step. Statistics follow it, as floats.
+/// What a process tells the others at the end of a step, beside its statistics.
 #[derive(Debug, Serialize, Deserialize)]
-struct Words {
-    stopped: bool,
-    failed: Option<String>,
-    host: String,
-    /// Of each micro-batch: the bits of the sum, top-1, top-5.
-    losses: Vec<(u64, usize, usize)>,
+struct Told {
+    /// Of each of its micro-batches.
+    losses: Vec<ToldLoss>,
     /// Seconds that its part took.
     seconds: f64,
 }
@@ -200,84 +190,39 @@ impl<'a> Together<'a> {
             }
             (result, computed)
         });
-        let (own, failure) = match result {
-            Ok(own) => (own, None),
-            Err(error) => (None, Some(error)),
+        let said = match &result {
+            Ok(own) => Ok(own.as_deref().map(|own| said_of(own, computed))),
+            Err(error) => Err(error),
         };
-        let reason = failure.as_ref().map(E::to_string);
-        let all = self.report(own.as_deref(), reason, computed, &mut look);
+        // An error is this process's own, which is in the result, too.
+        let concluded = conclude(exchange, said, &mut look).unwrap_or(Concluded::Stopped);
         let waited = start.elapsed().as_secs_f64() - computed;
-        if let Some(error) = failure {
-            return Err(error);
+        match (result?, concluded) {
+            (Some(own), Concluded::Found(all)) => {
+                let loss = self.commit(&own, &all, params);
+                let seconds = all.iter().map(|(told, _)| told.seconds).enumerate();
+                let slowest = seconds.max_by(|(_, a), (_, b)| a.total_cmp(b));
+                let slowest = slowest.map_or(0, |(rank, _)| rank);
+                Ok(Stepped::Done { loss, waited, slowest })
+            }
+            (_, Concluded::Failed(failed)) => Ok(Stepped::Failed(failed)),
+            _ => Ok(Stepped::Stopped),
         }
-        let failed = all.iter().enumerate().find_map(|(rank, (words, _))| {
-            let reason = words.failed.clone()?;
-            Some(Stepped::Failed { rank, host: words.host.clone(), reason })
-        });
-        if let Some(failed) = failed {
-            return Ok(failed);
-        }
-        let (Some(own), false) = (own, all.iter().any(|(words, _)| words.stopped)) else {
-            return Ok(Stepped::Stopped);
-        };
-        let loss = self.commit(&own, &all, params);
-        let slowest = all
-            .iter()
-            .enumerate()
-            .max_by(|(_, (a, _)), (_, (b, _))| a.seconds.total_cmp(&b.seconds));
-        let slowest = slowest.map(|(rank, (words, _))| (rank, words.host.clone()));
-        Ok(Stepped::Done { loss, waited, slowest: slowest.expect("there are processes") })
-    }
-
-    /// What each process has to say of the step, and the statistics of its micro-batches.
-    fn report(
-        &self,
-        own: Option<&[MicroBatch]>,
-        failed: Option<String>,
-        seconds: f64,
-        look: &mut dyn FnMut(),
-    ) -> Vec<(Words, Vec<f32>)> {
-        let losses = own
-            .into_iter()
-            .flatten()
-            .map(|MicroBatch { loss, .. }| (loss.sum.to_bits(), loss.top1, loss.top5));
-        let words = Words {
-            stopped: own.is_none(),
-            failed,
-            host: self.exchange.host(),
-            losses: losses.collect(),
-            seconds,
-        };
-        let words = serde_json::to_vec(&words).expect("plain data");
-        let mut mine = (words.len() as u64).to_le_bytes().to_vec();
-        mine.extend(words);
-        for (_, statistics) in own.into_iter().flatten().flat_map(|own| &own.statistics) {
-            mine.extend_from_slice(bytemuck::cast_slice(&statistics.mean));
-            mine.extend_from_slice(bytemuck::cast_slice(&statistics.var));
-        }
-        let all = gather(self.exchange, &mine, look);
-        let read = |said: Vec<u8>| {
-            let (len, rest) = said.split_at(size_of::<u64>());
-            let len = u64::from_le_bytes(len.try_into().expect("eight bytes")) as usize;
-            let (words, floats) = rest.split_at(len);
-            let words = serde_json::from_slice(words).expect("this very program's words");
-            (words, bytemuck::pod_collect_to_vec(floats))
-        };
-        all.into_iter().map(read).collect()
     }
 
     /// Makes the step's numbers the network's, unless the loss is not finite. Returns it.
     fn commit(
         &mut self,
         own: &[MicroBatch],
-        all: &[(Words, Vec<f32>)],
+        all: &[(Told, Vec<f32>)],
         params: &mut Params,
     ) -> Loss {
         let mut total = Loss::default();
-        for &(sum, top1, top5) in all.iter().flat_map(|(words, _)| &words.losses) {
-            total.sum += f64::from_bits(sum);
-            total.top1 += top1;
-            total.top5 += top5;
+        for &told in all.iter().flat_map(|(told, _)| &told.losses) {
+            let loss = Loss::from(told);
+            total.sum += loss.sum;
+            total.top1 += loss.top1;
+            total.top5 += loss.top5;
         }
         if !total.sum.is_finite() {
             return total;
@@ -286,14 +231,14 @@ impl<'a> Together<'a> {
         self.momentum.swap(0, 1);
         // Micro-batches are of one size, so all statistics are laid out as the own ones.
         let layers = &own[0].statistics;
-        for (words, floats) in all {
+        for (told, floats) in all {
             let mut floats = &floats[..];
             let mut take = |len: usize| {
                 let taken;
                 (taken, floats) = floats.split_at(len);
                 taken.to_vec()
             };
-            for _ in &words.losses {
+            for _ in &told.losses {
                 let statistics = layers.iter().map(|(conv, like)| {
                     let [mean, var] = [&like.mean, &like.var].map(|values| take(values.len()));
                     (conv.clone(), Statistics { pixels: like.pixels, mean, var })
@@ -303,6 +248,14 @@ impl<'a> Together<'a> {
         }
         total
     }
+}
+
+/// What a process tells of its micro-batches, whose part took so many seconds: the floats are their statistics.
+fn said_of(own: &[MicroBatch], seconds: f64) -> (Told, Vec<f32>) {
+    let losses = own.iter().map(|own| own.loss.into()).collect();
+    let statistics = own.iter().flat_map(|own| &own.statistics);
+    let floats = statistics.flat_map(|(_, Statistics { mean, var, .. })| mean.iter().chain(var));
+    (Told { losses, seconds }, floats.copied().collect())
 }
 
 /// Ends the process if its computation panics: the thread beside it, and the other processes, would wait for its

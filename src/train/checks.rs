@@ -210,7 +210,7 @@ impl Config {
             if (if field == "mixup" { mixing.mixup } else { mixing.cutmix }) == 0.0 {
                 continue;
             }
-            if self.micro_batch.unwrap_or(self.batch) < 2 {
+            if self.images_at_a_time() < 2 {
                 let expected =
                     "0, since images are mixed with others of their micro-batch, which has one";
                 return spared(field, expected.to_owned());

@@ -198,6 +198,11 @@ impl Config {
         (self.data.train_images / self.batch.max(1) as u64).max(1)
     }
 
+    /// Images that go through the network at a time: a micro-batch, or the whole batch.
+    pub fn images_at_a_time(&self) -> usize {
+        self.micro_batch.unwrap_or(self.batch)
+    }
+
     /// Weight updates of the whole run.
     pub fn total_steps(&self) -> u64 {
         match self.length {

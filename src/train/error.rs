@@ -8,6 +8,7 @@ use super::checks::ConfigError;
 use super::finetune::StartError;
 use super::metrics::MetricsError;
 use crate::data;
+use crate::exchange::Failed;
 use crate::infer::InferError;
 use crate::learn::{NotFinite, TooSmall};
 use crate::model::SpecError;
@@ -131,6 +132,12 @@ pub enum RunError {
         /// The last checkpoint that was saved, all of whose numbers are finite.
         checkpoint: Option<PathBuf>,
     },
+}
+
+impl From<Failed> for RunError {
+    fn from(Failed { rank, host, reason }: Failed) -> Self {
+        Self::OtherProcess { rank, host, reason }
+    }
 }
 
 /// 8,600,000,000 to `8.6 GB`.

@@ -119,7 +119,7 @@ impl<'a> Feed<'a> {
         // It comes from the disk while the step is computed.
         let coming = self.sampler.coming();
         self.train.data().read_ahead(coming.get(self.part.clone()).unwrap_or(coming));
-        let micro_batch = config.micro_batch.unwrap_or(config.batch);
+        let micro_batch = config.images_at_a_time();
         let first = (self.part.start / micro_batch) as u64;
         let mut shares = Vec::new();
         if self.mixing.is_on() {

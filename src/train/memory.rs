@@ -11,7 +11,7 @@ use crate::model::Network;
 
 /// Bytes of memory that a run takes, within about a fifth; its images in memory are there already.
 pub(super) fn needed(config: &Config, network: &Network, backend: Backend) -> u64 {
-    let micro_batch = config.micro_batch.unwrap_or(config.batch);
+    let micro_batch = config.images_at_a_time();
     let weights = weights(network);
     let averages = if config.ema_decay.is_some() { weights } else { 0 };
     let images = config.data.train_images.saturating_add(config.data.val_images);

@@ -213,7 +213,7 @@ impl ImageSeconds {
     ) -> Result<Self, RunError> {
         // Forward and backward are three times the forward pass.
         let macs = 3 * network.macs(config.side, config.side).max(1);
-        let most = config.micro_batch.unwrap_or(config.batch);
+        let most = config.images_at_a_time();
         // Images that are mixed need another one.
         let least = most.min(2);
         let images = usize::try_from(WORK / macs).unwrap_or(most).clamp(least, most);

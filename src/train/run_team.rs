@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::config::Config;
 use super::error::RunError;
-use crate::exchange::{Compute, Exchange, Stepped, Together, Update, gather, tell};
+use crate::exchange::{
+    Compute, Concluded, Exchange, Stepped, Together, ToldLoss, Update, conclude, tell,
+};
 use crate::learn::MicroBatch;
 use crate::model::{Network, Params};
 use crate::ops::Loss;
@@ -50,16 +52,6 @@ pub(super) struct RunTeam<'a> {
     micro_batch: usize,
     /// Whether someone has been told, or has told, to stop.
     stop: Cell<bool>,
-}
-
-/// What a process says of its part of a validation.
-#[derive(Serialize, Deserialize)]
-struct Part {
-    stopped: bool,
-    failed: Option<String>,
-    host: String,
-    /// Of each of its parts: the bits of the loss's sum, top-1, top-5.
-    losses: Vec<(u64, usize, usize)>,
 }
 
 impl<'a> RunTeam<'a> {
@@ -119,14 +111,12 @@ impl<'a> RunTeam<'a> {
         compute: impl FnOnce(Compute) -> Result<Option<Vec<MicroBatch>>, RunError>,
     ) -> Result<Option<(Loss, Others)>, RunError> {
         match self.together.step(params, update, stopped, compute)? {
-            Stepped::Done { loss, waited, slowest: (slowest, _) } => {
+            Stepped::Done { loss, waited, slowest } => {
                 let processes = self.exchange().processes();
                 Ok(Some((loss, Others { processes, waited, slowest })))
             }
             Stepped::Stopped => Ok(None),
-            Stepped::Failed { rank, host, reason } => {
-                Err(RunError::OtherProcess { rank, host, reason })
-            }
+            Stepped::Failed(failed) => Err(failed.into()),
         }
     }
 
@@ -139,43 +129,26 @@ impl<'a> RunTeam<'a> {
     ) -> Result<Option<Vec<Loss>>, RunError> {
         let exchange = self.exchange();
         let (rank, processes) = (exchange.rank(), exchange.processes());
-        let mut said = Part { stopped: false, failed: None, host: exchange.host(), losses: vec![] };
-        let mut failure = None;
-        for part in (rank..parts).step_by(processes) {
-            self.pass_on(stopped);
-            if self.stop.get() || exchange.asked_to_stop() {
-                said.stopped = true;
-                break;
-            }
-            match measure(part) {
-                Ok(Loss { sum, top1, top5 }) => said.losses.push((sum.to_bits(), top1, top5)),
-                Err(error) => {
-                    said.failed = Some(error.to_string());
-                    failure = Some(error);
-                    break;
+        let mut own = || {
+            let mut losses = Vec::new();
+            for part in (rank..parts).step_by(processes) {
+                self.pass_on(stopped);
+                if self.stop.get() || exchange.asked_to_stop() {
+                    return Ok(None);
                 }
+                losses.push(ToldLoss::from(measure(part)?));
             }
-        }
-        let words = serde_json::to_vec(&said).expect("plain data");
-        let all = gather(exchange, &words, &mut || self.pass_on(stopped));
-        let read = |words: Vec<u8>| serde_json::from_slice(&words).expect("this program's words");
-        let all: Vec<Part> = all.into_iter().map(read).collect();
-        if let Some(error) = failure {
-            return Err(error);
-        }
-        for (rank, Part { failed, host, .. }) in all.iter().enumerate() {
-            if let Some(reason) = failed.clone() {
-                return Err(RunError::OtherProcess { rank, host: host.clone(), reason });
-            }
-        }
-        if all.iter().any(|part| part.stopped) {
-            return Ok(None);
-        }
-        let loss = |part: usize| {
-            let (sum, top1, top5) = all[part % processes].losses[part / processes];
-            Loss { sum: f64::from_bits(sum), top1, top5 }
+            Ok(Some((losses, Vec::new())))
         };
-        Ok(Some((0..parts).map(loss).collect()))
+        let own: Result<_, RunError> = own();
+        match conclude(exchange, own, &mut || self.pass_on(stopped))? {
+            Concluded::Found(all) => {
+                let loss = |part: usize| all[part % processes].0[part / processes].into();
+                Ok(Some((0..parts).map(loss).collect()))
+            }
+            Concluded::Stopped => Ok(None),
+            Concluded::Failed(failed) => Err(failed.into()),
+        }
     }
 
     /// The velocity of all slices, on the first process; elsewhere nothing.
@@ -193,7 +166,7 @@ pub(super) fn check(config: &Config, processes: usize) -> Result<usize, RunError
     if config.is_frozen() && processes > 1 {
         return refused("a frozen backbone is trained by one process: it takes seconds".to_owned());
     }
-    let micro_batch = config.micro_batch.unwrap_or(config.batch);
+    let micro_batch = config.images_at_a_time();
     let micro_batches = config.batch / micro_batch;
     if processes > micro_batches {
         return refused(format!(

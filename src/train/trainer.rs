@@ -189,7 +189,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<Option<Found>, RunError> {
         let State { config, params, momentum, progress, .. } = &mut self.state;
         let Some(fed) = self.feed.next(config, progress.step, stopped)? else { return Ok(None) };
-        let micro_batch = config.micro_batch.unwrap_or(config.batch);
+        let micro_batch = config.images_at_a_time();
         let Fed { batch, shares, seconds: data_seconds } = fed;
         let gradients = &mut self.gradients;
         let loss =
@@ -241,7 +241,7 @@ impl<'a> Trainer<'a> {
             let fed = self.feed.next(config, progress.step, stopped)?;
             let Some(Fed { batch, shares, seconds }) = fed else { return Ok(None) };
             data_seconds = seconds;
-            let micro_batch = config.micro_batch.unwrap_or(config.batch);
+            let micro_batch = config.images_at_a_time();
             let split = Split { micro_batch, blocks, images: config.batch, shares: &shares };
             Ok(self.learner.blocks_unless(params, &batch, &split, handover, stopped)?)
         })?;

@@ -4,11 +4,10 @@
 use resnet_cpu::exchange::{Compute, Exchange, Stepped, Together, Update, tell};
 use resnet_cpu::learn::{Batch, Learner, Sgd, Split};
 use resnet_cpu::model::{InitOptions, Network, Params, initialize};
-use resnet_cpu::runtime::Rng;
 use std::cell::RefCell;
 
 use super::stats::measure;
-use super::train::{RATE, SEED, SGD, specs};
+use super::train::{RATE, SEED, SGD, random_batch, specs};
 use super::{Args, Row, Table, beside_peak, rounded, warn_of_noise};
 use crate::cli::error::CliError;
 use crate::cli::machine::Machine;
@@ -107,14 +106,14 @@ impl<'a> Steps<'a> {
         let together = together.map_err(CliError::usage)?;
         let own = together.micro_batches().len() * micro_batch;
         let params = initialize(network, SEED, InitOptions::default());
-        let mut rng = Rng::named(SEED, "input");
+        let (input, labels) = random_batch(network, own, side);
         Ok(Self {
             machine,
             images,
             micro_batch,
             side,
-            input: (0..own * side * side * 3).map(|_| rng.normal()).collect(),
-            labels: (0..own).map(|_| rng.below(network.spec.classes)).collect(),
+            input,
+            labels,
             sgd: Sgd::new(params.table(), SGD),
             learner: Learner::new(network, machine.backend)
                 .with_convolutions(args.convolutions.choice()),

@@ -69,6 +69,17 @@ pub(super) fn specs(args: &Args) -> Result<Vec<ModelSpec>, CliError> {
     }
 }
 
+/// Random images of `side` pixels, and their classes.
+pub(super) fn random_batch(
+    network: &Network,
+    images: usize,
+    side: usize,
+) -> (Vec<f32>, Vec<usize>) {
+    let mut rng = Rng::named(SEED, "input");
+    let input = (0..images * side * side * 3).map(|_| rng.normal()).collect();
+    (input, (0..images).map(|_| rng.below(network.spec.classes)).collect())
+}
+
 /// Everything that a step needs, and where the time of steps went.
 struct Steps<'a> {
     machine: &'a Machine,
@@ -95,13 +106,13 @@ impl<'a> Steps<'a> {
     ) -> Self {
         let params = initialize(network, SEED, InitOptions::default());
         let gradients = AlignedBuf::zeroed(params.learnable().len());
-        let mut rng = Rng::named(SEED, "input");
+        let (input, labels) = random_batch(network, images, side);
         Self {
             machine,
             micro_batch,
             side,
-            input: (0..images * side * side * 3).map(|_| rng.normal()).collect(),
-            labels: (0..images).map(|_| rng.below(network.spec.classes)).collect(),
+            input,
+            labels,
             sgd: Sgd::new(params.table(), SGD),
             learner: Learner::new(network, machine.backend)
                 .with_convolutions(args.convolutions.choice()),

@@ -257,7 +257,7 @@ impl StartingWeights {
         let mut chosen = epoch_order(config.seed, 0, data.train.len());
         chosen.truncate(MEASURED_IMAGES);
         chosen.sort_unstable();
-        let most = config.micro_batch.unwrap_or(config.batch);
+        let most = config.images_at_a_time();
         let parts: Vec<&[usize]> = chosen.chunks(most).collect();
         let mut learner = Learner::new(network, backend).with_convolutions(config.convolutions);
         let (mut measured, stopped) = (Measured::default(), || watch.stopped());
