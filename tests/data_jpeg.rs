@@ -4,8 +4,9 @@ mod common;
 #[path = "common/jpeg.rs"]
 mod jpeg;
 
+use image::codecs::jpeg::JpegEncoder;
 use jpeg::Layout;
-use resnet_cpu::data::{Error, Limits, RgbImage, decode, read_image};
+use resnet_cpu::data::{Error, Limits, RgbImage, Window, decode, decode_part, read_image};
 use std::path::Path;
 
 fn read(bytes: &[u8]) -> Result<RgbImage, Error> {
@@ -42,6 +43,60 @@ fn is_read(layout: &Layout) -> bool {
 
 const SCANS: [&[&[usize]]; 4] =
     [&[&[0, 1, 2]], &[&[0], &[1], &[2]], &[&[0], &[1, 2]], &[&[0, 1], &[2]]];
+
+/// A frame after the scan, of another size: the part that is wanted is chosen of the image that is there, and what
+/// becomes of the file is the same for all of it and for a part.
+#[test]
+fn a_second_frame_is_refused_as_a_whole_and_in_part() {
+    let (width, height) = (40, 24);
+    let pixels: Vec<u8> = (0..width * height * 3).map(|i| (i % 251) as u8).collect();
+    let mut bytes = Vec::new();
+    let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 90);
+    encoder.encode(&pixels, width, height, image::ExtendedColorType::Rgb8).unwrap();
+    assert!(read(&bytes).is_ok());
+    let frame = bytes.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+    let mut second = bytes[frame..frame + 19].to_vec();
+    second[5..9].copy_from_slice(&[1, 0, 1, 0]);
+    let end = bytes.len() - 2;
+    bytes.splice(end..end, second);
+    let whole = read(&bytes).unwrap_err().to_string();
+    assert!(whole.contains("Two Start of Frame"), "{whole}");
+    let mut seen = Vec::new();
+    let part = decode_part(&bytes, Path::new("a.jpg"), &Limits::default(), &mut |size| {
+        seen.push(size);
+        Window::all(size[0], size[1])
+    });
+    assert_eq!(part.unwrap_err().to_string(), whole);
+    assert_eq!(seen, [[40, 24]]);
+}
+
+/// What the markers say of colours counts in libjpeg's order, also where the components' names say something else.
+#[test]
+fn colours_are_those_of_libjpeg() {
+    for (jfif, adobe, names, rgb) in [
+        (true, Some(0), [1, 2, 3], false),
+        (true, None, *b"RGB", false),
+        (false, Some(1), *b"RGB", false),
+        (false, None, *b"RGB", true),
+        (false, Some(0), [1, 2, 3], true),
+    ] {
+        let mut layout = Layout::colour([(1, 1); 3]);
+        layout.adobe = adobe;
+        let mut bytes = layout.bytes();
+        for marker in [[0xFF, 0xC0], [0xFF, 0xDA]] {
+            let at = bytes.windows(2).position(|pair| pair == marker).unwrap();
+            let (first, step) = if marker[1] == 0xC0 { (at + 10, 3) } else { (at + 5, 2) };
+            (0..3).for_each(|c| bytes[first + c * step] = names[c]);
+        }
+        if jfif {
+            let segment = b"\xFF\xE0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0";
+            bytes.splice(2..2, segment.iter().copied());
+        }
+        layout.adobe = rgb.then_some(0);
+        let (most, mean) = difference(read(&bytes).unwrap().pixels(), &layout.rgb());
+        assert!(most <= 8 && mean < 2.0, "{jfif} {adobe:?} {names:?}: {most}, {mean}");
+    }
+}
 
 #[test]
 fn every_sampling_in_every_order_of_scans() {

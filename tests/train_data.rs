@@ -7,7 +7,7 @@ use common::program::{Run, finish, program};
 use common::shards::{pack, png};
 use resnet_cpu::data::shards::{Index, Manifest, Measured};
 use resnet_cpu::data::{self, Statistics, View, demo};
-use resnet_cpu::runtime::{Disk, Unwatched};
+use resnet_cpu::runtime::{Cache, Disk, Unwatched};
 use resnet_cpu::weights::WeightsFile;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -171,6 +171,23 @@ fn another_set_under_the_same_names_is_noticed() {
         }
     }
     fixture.train("second", "").fails(1, &["data/train/00/", "expected an image"]);
+}
+
+/// What cannot be read today may be read tomorrow: it is no bad image, and is not remembered as one.
+#[test]
+fn images_that_cannot_be_reached_are_not_skipped() {
+    let fixture = Fixture::folders();
+    let path = fixture.image("train");
+    let moved = fixture.path("moved.png");
+    let data = data::open(Some(&fixture.path("data"))).unwrap();
+    fs::rename(&path, &moved).unwrap();
+    let cache = fixture.path("remembered");
+    let cache = Cache::at(&cache);
+    let scan = data::Scan { cache: &cache, watch: &Unwatched };
+    let error = scan.bad_images(&*data.train, "images").unwrap_err();
+    assert!(error.to_string().contains(path.file_name().unwrap().to_str().unwrap()), "{error}");
+    fs::rename(&moved, &path).unwrap();
+    assert_eq!(scan.bad_images(&*data.train, "images").unwrap(), Default::default());
 }
 
 #[test]

@@ -4,13 +4,14 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use resnet_cpu::data::shards::{MANIFEST, Measured, ShardSet};
+use resnet_cpu::data::shards::{MANIFEST, Manifest, Measured, ShardSet};
 use resnet_cpu::data::{Dataset, Statistics, View};
 use resnet_cpu::runtime::{Disk, write_durably};
 use serde_json::json;
 
 use crate::error::ToolError;
 use crate::machine::Machine;
+use crate::pack::OutFolder;
 use crate::progress::Progress;
 
 #[derive(clap::Args)]
@@ -37,10 +38,19 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> Result<(), ToolError> {
             path.display()
         )));
     };
-    let mut manifest = manifest.clone();
+    let splits = manifest.splits.clone();
     let data = set.open("train", machine.limits, &machine.cache, &progress)?;
     let view = View { pad: data.pad(), ..View::of(args.resize.into(), args.crop.into()) };
     let statistics = Statistics::of(&data, view, &progress)?;
+    // Hours may have passed: the description may be another now, and so may the set.
+    let _held = OutFolder::take(path)?;
+    let mut manifest = Manifest::read(path)?;
+    if manifest.splits != splits {
+        return Err(ToolError::failed(format!(
+            "{}: the set was packed again while it was measured; measure it again",
+            path.display()
+        )));
+    }
     let measured = store_measured(&statistics, view, path)?;
     manifest.statistics.retain(|other| other.view() != view);
     manifest.statistics.push(measured);

@@ -306,6 +306,21 @@ impl Error {
         }
     }
 
+    /// Whether it is one of the image itself, which may be left out, and not one of finding or reading it, which
+    /// may be another tomorrow.
+    pub fn is_of_image(&self) -> bool {
+        matches!(
+            self,
+            Self::Empty { .. }
+                | Self::NotAImage { .. }
+                | Self::Unsupported { .. }
+                | Self::Truncated { .. }
+                | Self::Damaged { .. }
+                | Self::TooLarge { .. }
+                | Self::Record { .. }
+        )
+    }
+
     /// The variant for an error of the operating system about `path`.
     pub(crate) fn io(path: &std::path::Path, source: std::io::Error) -> Self {
         let path = path.to_path_buf();

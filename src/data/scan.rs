@@ -15,7 +15,7 @@ use super::{Dataset, Error, Splits, Statistics, Subset, View};
 use crate::runtime::{Cache, Watch, team};
 
 /// Raised when what is remembered gets another form or meaning.
-const FORM: u64 = 1;
+const FORM: u64 = 2;
 /// Images whose pixels are looked at again, to know a set.
 const SAMPLE: usize = 8;
 /// Images per thread between two looks at `watch`.
@@ -83,7 +83,7 @@ impl Scan<'_> {
     /// Reads every image of `data`, unless it is known which are bad: all that are.
     ///
     /// # Errors
-    /// [`Error::Interrupted`], and errors that are not those of an image.
+    /// [`Error::Interrupted`], and the first that is not [of an image](Error::is_of_image).
     pub fn bad_images(&self, data: &dyn Dataset, what: &'static str) -> Result<BadImages, Error> {
         if data.is_verified() {
             return Ok(BadImages::default());
@@ -92,12 +92,19 @@ impl Scan<'_> {
         if let Some(known) = self.recall(name.as_deref()) {
             return Ok(known);
         }
-        let mut bad = BadImages::default();
+        let (mut bad, mut other) = (BadImages::default(), None);
         self.read(data, what, |index, error| {
+            if !error.is_of_image() {
+                other = Some(error);
+                return false;
+            }
             bad.indices.push(index);
             bad.reasons.push(error.to_string());
             true
         })?;
+        if let Some(error) = other {
+            return Err(error);
+        }
         self.remember(name.as_deref(), &bad);
         Ok(bad)
     }
@@ -106,25 +113,35 @@ impl Scan<'_> {
     /// new numbers, and what is wrong with each. Which are left out is a part of the fingerprint.
     ///
     /// # Errors
-    /// That of the first image if no training image can be read; [`Error::Interrupted`].
+    /// That of the first image if no training image, or no validation image, can be read; as for
+    /// [`bad_images`](Self::bad_images).
     pub fn leave_out(&self, splits: Splits) -> Result<(Splits, Vec<String>), Error> {
-        let bad = self.bad_images(&*splits.train, "training images read")?;
-        if let [0, ..] = bad.indices[..]
-            && bad.indices.len() == splits.train.len()
-        {
-            splits.train.image(0)?;
-        }
-        let mut reasons = bad.reasons;
-        let train = without(splits.train, &bad.indices);
+        let (train, mut reasons) = self.leave_out_of(splits.train, "training images read")?;
         let val = match splits.val {
             Some(val) => {
-                let bad = self.bad_images(&*val, "validation images read")?;
-                reasons.extend(bad.reasons);
-                (bad.indices.len() < val.len()).then(|| without(val, &bad.indices))
+                let (val, bad) = self.leave_out_of(val, "validation images read")?;
+                reasons.extend(bad);
+                Some(val)
             }
             None => None,
         };
         Ok((Splits { train, val, ..splits }, reasons))
+    }
+
+    /// As [`leave_out`](Self::leave_out), of one set; `what` is what its images are called for `watch`.
+    ///
+    /// # Errors
+    /// That of the first image if none can be read; as for [`bad_images`](Self::bad_images).
+    pub fn leave_out_of(
+        &self,
+        data: Box<dyn Dataset>,
+        what: &'static str,
+    ) -> Result<(Box<dyn Dataset>, Vec<String>), Error> {
+        let bad = self.bad_images(&*data, what)?;
+        if !data.is_empty() && bad.indices.len() == data.len() {
+            data.image(0)?;
+        }
+        Ok((without(data, &bad.indices), bad.reasons))
     }
 
     /// What the centre views of `data` are like: as it was measured when the set was packed, or as it is

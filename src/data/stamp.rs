@@ -10,13 +10,15 @@ use super::decode::regular;
 use super::hash::Hash;
 
 /// Size and time of modification of a file, and its number on its disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(in crate::data) struct Stamp {
     /// Bytes.
     pub(in crate::data) bytes: u64,
     modified: Option<SystemTime>,
     /// Device and number, where the system has them.
     file: (u64, u64),
+    /// Seconds and nanoseconds of the last change of anything, where the system has them.
+    changed: (i64, i64),
 }
 
 impl Stamp {
@@ -33,15 +35,21 @@ impl Stamp {
             use std::os::unix::fs::MetadataExt;
             (metadata.dev(), metadata.ino())
         };
+        #[cfg(unix)]
+        let changed = {
+            use std::os::unix::fs::MetadataExt;
+            (metadata.ctime(), metadata.ctime_nsec())
+        };
         #[cfg(not(unix))]
-        let file = (0, 0);
-        Self { bytes: metadata.len(), modified: metadata.modified().ok(), file }
+        let (file, changed) = ((0, 0), (0, 0));
+        Self { bytes: metadata.len(), modified: metadata.modified().ok(), file, changed }
     }
 
     /// Refuses `path` unless the file there is still this one.
     pub(in crate::data) fn check(&self, path: &Path) -> Result<(), Error> {
         let now = Self::at(path)?;
-        if now == *self {
+        let same = |stamp: &Self| (stamp.bytes, stamp.modified, stamp.file);
+        if same(&now) == same(self) {
             return Ok(());
         }
         let detail = if now.bytes != self.bytes {
@@ -58,6 +66,13 @@ impl Stamp {
     pub(in crate::data) fn hash(&self, hash: &mut Hash) {
         hash.number(self.bytes);
         hash.bytes(&self.nanoseconds().to_le_bytes());
+    }
+
+    /// Whether a file of this stamp, which was made of `other`, is not older. Neither its content nor, where the system
+    /// says so, its name and its place may have changed since: a file that is put in another's place may keep an old
+    /// time of modification.
+    pub(in crate::data) fn is_newer_than(&self, other: &Self) -> bool {
+        self.nanoseconds() >= other.nanoseconds() && self.changed >= other.changed
     }
 
     /// Nanoseconds from 1970 to its modification, negative before; 0 where the system has no such time.

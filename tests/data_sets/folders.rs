@@ -46,6 +46,25 @@ fn class_folders_with_validation() {
     assert!(message.contains("empty: expected images (bmp, gif"), "{message}");
 }
 
+/// A class on a disk that is not there is not left out in silence, nor is a part of the set.
+#[cfg(unix)]
+#[test]
+fn folders_that_are_not_there_are_named() {
+    let root = tempfile::tempdir().unwrap();
+    for (i, class) in ["a", "b"].into_iter().enumerate() {
+        put_image(root.path(), &format!("train/{class}/1.png"), i as u8);
+    }
+    for link in ["train/c", "val"] {
+        let link = root.path().join(link);
+        std::os::unix::fs::symlink("/nowhere/at/all", &link).unwrap();
+        let message = error(root.path());
+        assert!(message.contains(&*link.to_string_lossy()), "{message}");
+        assert!(message.contains("no such file or folder"), "{message}");
+        std::fs::remove_file(link).unwrap();
+    }
+    assert!(open(root.path()).is_ok());
+}
+
 #[test]
 fn class_folders_without_validation_hold_out_a_tenth() {
     let root = tempfile::tempdir().unwrap();

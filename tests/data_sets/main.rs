@@ -282,6 +282,22 @@ fn idx_files_where_torchvision_puts_them_and_of_several_gzip_members() {
 }
 
 #[cfg(unix)]
+/// No memory is taken for a file that cannot be one.
+#[test]
+fn files_that_are_far_too_large_are_not_read() {
+    let root = tempfile::tempdir().unwrap();
+    for name in ["train.bin", "train-images-idx3-ubyte", "dataset.json"] {
+        let path = root.path().join(name);
+        std::fs::write(&path, b"").unwrap();
+        // A hole: it takes no room on the disk.
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_len(1 << 40).unwrap();
+        let message = error(root.path());
+        assert!(message.contains(name) && message.contains("expected at most"), "{message}");
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
 #[test]
 fn special_files_are_never_read() {
     let root = tempfile::tempdir().unwrap();

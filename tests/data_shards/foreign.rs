@@ -99,6 +99,21 @@ fn an_index_is_kept_beside_the_tar_and_made_again_when_it_is_stale() {
         let splits = open(folder.path()).unwrap();
         assert_eq!(splits.train.image(1).unwrap(), image(51), "{damage}");
     }
+    // Another tar of the same size, which is older and was moved here.
+    let moved = folder.path().join("moved");
+    std::fs::write(&moved, samples(6, 90)).unwrap();
+    let earlier = SystemTime::now() - Duration::from_secs(3600);
+    std::fs::File::options().write(true).open(&moved).unwrap().set_modified(earlier).unwrap();
+    // Times of files are no finer than the kernel's clock ticks.
+    std::thread::sleep(Duration::from_millis(50));
+    std::fs::rename(&moved, &tar).unwrap();
+    assert_eq!(open(folder.path()).unwrap().train.image(1).unwrap(), image(91));
+    // An index whose length is not what it says is not read to its end.
+    let file = std::fs::File::options().write(true).open(&index).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let message = Index::read(&index).unwrap_err().to_string();
+    assert!(message.contains("expected 6 records of 24 bytes"), "{message}");
+    assert_eq!(open(folder.path()).unwrap().train.image(1).unwrap(), image(91));
     // A file of that name that is no index of ours is left alone.
     std::fs::write(&index, "somebody else's").unwrap();
     assert!(open(folder.path()).is_ok());

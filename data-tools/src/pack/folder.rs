@@ -39,14 +39,14 @@ pub(super) struct Done {
 
 /// A folder, held until it is dropped.
 #[derive(Debug)]
-pub(super) struct OutFolder {
+pub(crate) struct OutFolder {
     path: PathBuf,
     _lock: File,
 }
 
 impl OutFolder {
     /// Takes the folder at `path`, which is made if it is missing.
-    pub(super) fn take(path: &Path) -> Result<Self, ToolError> {
+    pub(crate) fn take(path: &Path) -> Result<Self, ToolError> {
         let failed = |action: &str, error: io::Error| {
             ToolError::failed(format!("{}: cannot {action} this folder: {error}", path.display()))
         };

@@ -25,7 +25,7 @@ use crate::machine::Machine;
 use crate::output::{grouped, size};
 use crate::progress::Progress;
 use crate::stats::store_measured;
-use folder::OutFolder;
+pub(crate) use folder::OutFolder;
 use part::PartPlan;
 use settings::Choices;
 use source::HoldOut;

@@ -9,7 +9,6 @@ use resnet_cpu::runtime::{Watch, team};
 
 use super::part::PartPlan;
 use super::settings::Choices;
-use super::store::is_bad_image;
 use crate::error::ToolError;
 use crate::machine::Machine;
 use crate::output::{grouped, size};
@@ -91,7 +90,7 @@ fn try_some(
     for tried in tried {
         match tried {
             Ok(size) => bytes += size,
-            Err(error) if is_bad_image(&error) => bad += 1,
+            Err(error) if error.is_of_image() => bad += 1,
             Err(error) => return Err(error.into()),
         }
     }

@@ -70,7 +70,7 @@ impl Rule {
                 // Without a file there is nothing but the pixels to leave untouched.
                 match self.shorter_side {
                     Some(_) => self.anew(image, Path::new(&data.name(index)), limits),
-                    None => Ok(self.raw(image)),
+                    None => self.raw(image, Path::new(&data.name(index)), limits),
                 }
             }
         }
@@ -120,7 +120,7 @@ impl Rule {
             _ => image,
         };
         if self.format == Format::Raw {
-            return Ok(self.raw(image));
+            return self.raw(image, path, limits);
         }
         let bytes = jpeg(&image, self.quality).map_err(|reason| {
             let (width, height) = (image.width(), image.height());
@@ -138,9 +138,12 @@ impl Rule {
         Ok(Stored { extension: "jpg", bytes: Cow::Owned(bytes), flags: 0, square })
     }
 
-    fn raw(&self, image: RgbImage) -> Stored<'static> {
-        let bytes = Cow::Owned(RawImage::encode(&image));
-        Stored { extension: "ppm", bytes, flags: Record::RAW, square: self.square(&image) }
+    fn raw(&self, image: RgbImage, path: &Path, limits: &Limits) -> Result<Stored<'static>, Error> {
+        let bytes = RawImage::encode(&image);
+        // Grey ones take three times as much as in their file: whoever reads the set has the same limits.
+        RawImage::parse(&bytes, path, limits)?;
+        let square = self.square(&image);
+        Ok(Stored { extension: "ppm", bytes: Cow::Owned(bytes), flags: Record::RAW, square })
     }
 
     fn square(&self, image: &RgbImage) -> Option<RgbImage> {
@@ -169,17 +172,4 @@ fn extension(bytes: &[u8]) -> &'static str {
         // BigTIFF is not known there.
         _ => "tif",
     }
-}
-
-/// Whether an error is one of the image itself, which may be left out, and not one of reading it.
-pub(super) fn is_bad_image(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Empty { .. }
-            | Error::NotAImage { .. }
-            | Error::Unsupported { .. }
-            | Error::Truncated { .. }
-            | Error::Damaged { .. }
-            | Error::TooLarge { .. }
-    )
 }

@@ -11,7 +11,7 @@ use resnet_cpu::runtime::{Disk, Team, Watch, team};
 use super::folder::{Done, OutFolder};
 use super::part::PartPlan;
 use super::settings::Choices;
-use super::store::{Rule, Stored, is_bad_image};
+use super::store::{Rule, Stored};
 use crate::error::ToolError;
 use crate::progress::Progress;
 
@@ -151,7 +151,7 @@ impl<'a> Ahead<'a> {
                             sums.add(&square);
                         }
                     }
-                    Err(error) if is_bad_image(&error) && self.job.skip => {
+                    Err(error) if error.is_of_image() && self.job.skip => {
                         let bad = self.job.skipped(place, &error);
                         self.job.progress.note(&format!("skipped {}: {}", bad.image, bad.reason));
                         skipped.push(bad);
@@ -164,7 +164,7 @@ impl<'a> Ahead<'a> {
             Ok(())
         });
         let index = written.map_err(|wrong| match wrong {
-            Wrong::Image(error) if is_bad_image(&error) => ToolError::failed(format!(
+            Wrong::Image(error) if error.is_of_image() => ToolError::failed(format!(
                 "{error} (--on-bad-image skip leaves such images out and lists them)"
             )),
             Wrong::Image(error) => error.into(),

@@ -209,6 +209,24 @@ fn raw_images_are_pixels_at_the_stored_size() {
     run(root.path(), &["verify", "out"]).succeeds();
 }
 
+/// A grey image takes three times as much as pixels: what the readers of the set refuse is not stored.
+#[test]
+fn raw_images_are_within_the_limits_of_their_readers() {
+    let root = tempfile::tempdir().unwrap();
+    class_folders(&root.path().join("in"), &[("train", 12)]);
+    let grey = root.path().join("in/train");
+    let class = std::fs::read_dir(grey).unwrap().next().unwrap().unwrap().path();
+    image::GrayImage::new(400, 400).save(class.join("grey.png")).unwrap();
+    let limits = ["--max-bytes", "400000", "--crop", "16", "--resize", "16"];
+    let pack = |more: &[&str]| {
+        let args = [&["pack", "in", "out", "--format", "raw"], &limits[..], more].concat();
+        run(root.path(), &args)
+    };
+    pack(&[]).fails(1, &["grey.png"]);
+    pack(&["--on-bad-image", "skip"]).succeeds();
+    run(root.path(), &["verify", "out"]).succeeds();
+}
+
 #[test]
 fn a_plan_writes_nothing() {
     let root = tempfile::tempdir().unwrap();

@@ -22,15 +22,23 @@ use tables::Table;
 use transform::{BLOCKS, Group};
 
 /// The pixels, `[height, width, 3]`, of a JPEG whose components, if there are three, are YCbCr. Those outside `wanted`
-/// are black; without it, all are computed. None if it is not of the plain kind, or what is wanted is not whole.
-pub(super) fn decode(bytes: &[u8], wanted: Option<Window>) -> Option<Vec<u8>> {
-    on(Isa::best(), bytes, wanted)
+/// are black; without it, all are computed. None if it is not of the plain kind or of the `size` (width, height) for
+/// which that was chosen, or what is wanted is not whole.
+///
+/// # Panics
+/// If `wanted` is not inside `size`.
+pub(super) fn decode(bytes: &[u8], size: [usize; 2], wanted: Option<Window>) -> Option<Vec<u8>> {
+    on(Isa::best(), bytes, size, wanted)
 }
 
-fn on(isa: Isa, bytes: &[u8], wanted: Option<Window>) -> Option<Vec<u8>> {
+fn on(isa: Isa, bytes: &[u8], size: [usize; 2], wanted: Option<Window>) -> Option<Vec<u8>> {
+    let [width, height] = size;
+    let wanted = wanted.unwrap_or(Window::all(width, height));
+    assert!(wanted.is_inside(width, height), "{wanted:?} of the image");
     let header = Header::of(bytes)?;
-    let wanted = wanted.unwrap_or(Window::all(header.width, header.height));
-    assert!(wanted.is_inside(header.width, header.height), "{wanted:?} of the image");
+    if [header.width, header.height] != size {
+        return None;
+    }
     let data = unstuffed(header.data)?;
     isa.dispatch(Decode { header: &header, data: &data, wanted })
 }

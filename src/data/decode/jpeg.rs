@@ -100,7 +100,8 @@ impl<'a> Survey<'a> {
             }
             match code {
                 SCAN => survey.scan(content, scans == 1),
-                0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => {
+                // One after a scan is of no image here.
+                0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF if scans == 0 => {
                     survey.frame(code, content, path)?;
                 }
                 0xE0 if content.starts_with(b"JFIF\0") => survey.jfif = true,
@@ -202,6 +203,13 @@ impl<'a> Survey<'a> {
             (_, Some(2)) => Colours::Ycck,
             _ => Colours::Cmyk,
         }
+    }
+
+    /// Whether zune-jpeg takes its components for other colours than libjpeg: it asks the marker and the names in
+    /// another order.
+    pub(super) fn is_of_disputed_colours(&self) -> bool {
+        let by_zune = self.adobe == Some(0) || self.names == *b"RGB";
+        self.sampling.len() == 3 && by_zune != (self.colours() == Colours::Rgb)
     }
 
     /// Whether there are four components, for printing.

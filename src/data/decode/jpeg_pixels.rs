@@ -78,7 +78,7 @@ fn pixels(
     path: &Path,
     limits: &Limits,
 ) -> Result<image::RgbImage, Error> {
-    if !survey.is_usual() {
+    if !survey.is_usual() || survey.is_of_disputed_colours() {
         return unusual(survey, bytes, path, limits);
     }
     #[cfg(feature = "libjpeg-turbo")]

@@ -25,7 +25,8 @@ pub(super) fn by_rust(
     let depth = if survey.colours() == Colours::Grey { 1 } else { 3 };
     let fits = check_size(width, height, depth, path, limits).is_ok();
     if fits && survey.is_plain_in_colour() {
-        let pixels = baseline::decode(bytes, wanted);
+        let size = [survey.width, survey.height].map(usize::from);
+        let pixels = baseline::decode(bytes, size, wanted);
         if let Some(image) = pixels.and_then(|p| image::RgbImage::from_raw(width, height, p)) {
             return Ok(image);
         }

@@ -2,6 +2,7 @@
 //! for ever, or none for ever, so it is named instead of opened.
 
 use std::fs::{File, FileType, Metadata};
+use std::io::Read;
 use std::path::Path;
 
 use crate::data::Error;
@@ -16,6 +17,25 @@ pub(in crate::data) fn open(path: &Path) -> Result<File, Error> {
 pub(in crate::data) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     check(path, &std::fs::metadata(path).map_err(|e| Error::io(path, e))?)?;
     std::fs::read(path).map_err(|e| Error::io(path, e))
+}
+
+/// All bytes of the file at `path`, unless it has more than `most`: then what `refuse` makes of their number, before any
+/// is read.
+pub(in crate::data) fn read_at_most(
+    path: &Path,
+    most: u64,
+    refuse: impl Fn(u64) -> Error,
+) -> Result<Vec<u8>, Error> {
+    let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
+    check(path, &metadata)?;
+    if metadata.len() > most {
+        return Err(refuse(metadata.len()));
+    }
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    // It may be longer by now.
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| Error::io(path, e))?;
+    if bytes.len() as u64 > most { Err(refuse(bytes.len() as u64)) } else { Ok(bytes) }
 }
 
 /// Refuses everything but a regular file.

@@ -2,8 +2,8 @@
 
 mod augment;
 mod batches;
+mod colours;
 mod crop_mode;
-mod filter;
 mod interpolation;
 mod mix;
 mod normalize;
@@ -16,6 +16,7 @@ mod whole;
 
 pub use augment::{Augmentation, ColourShift, Crop, Jitter};
 pub use batches::Batches;
+pub use colours::Colours;
 pub use crop_mode::CropMode;
 pub use interpolation::Interpolation;
 pub use mix::Mixing;
@@ -23,6 +24,6 @@ pub use normalize::{Mean, Normalizer};
 pub use preprocess::Preprocess;
 pub use region::Region;
 pub use resize::{Window, resize, resize_window};
-pub use statistics::{Colours, Statistics, Sums};
+pub use statistics::{Statistics, Sums};
 pub use view::{Crops, Square, View};
 pub(crate) use whole::WholeImages;

@@ -14,6 +14,8 @@ pub const CLASSES: [&str; 10] =
 
 const PLANE: usize = SIDE * SIDE;
 const RECORD: usize = 1 + 3 * PLANE;
+/// Records of a file at most, so that no wrong file fills the memory.
+const MOST: usize = 1 << 20;
 
 /// The records of a file, or of the training or test files of a folder.
 #[derive(Debug)]
@@ -115,8 +117,11 @@ impl CifarRecords {
     }
 
     fn append(&mut self, path: &Path) -> Result<(), Error> {
-        let bytes = regular::read(path)?;
         let wrong = |detail| Error::Cifar { path: path.to_path_buf(), detail };
+        let most = (MOST * RECORD) as u64;
+        let bytes = regular::read_at_most(path, most, |found| {
+            wrong(format!("expected at most {most} bytes ({MOST} records), found {found}"))
+        })?;
         if bytes.is_empty() || !bytes.len().is_multiple_of(RECORD) {
             let whole = bytes.len() / RECORD;
             return Err(wrong(format!(

@@ -18,6 +18,8 @@ use crate::runtime::Watch;
 /// Images that a file may have; the largest set in this format has 697,932 (EMNIST). A thousandth
 /// of the memory they take can be enough to announce them in gzip.
 const MOST: usize = 1 << 20;
+/// Bytes that are unpacked between two looks at `watch`.
+const PIECE: u64 = 16 << 20;
 
 /// Finds the idx file `stem` (e.g. `train-images`) of `dimensions` dimensions in `folder` under one
 /// of the names that are in use.
@@ -125,7 +127,10 @@ fn read<const N: usize>(
     if watch.stopped() {
         return Err(Error::Interrupted);
     }
-    let file = regular::read(path)?;
+    let most = (MOST * SIDE * SIDE + 4 + 4 * N) as u64;
+    let file = regular::read_at_most(path, most, |found| {
+        wrong(path, format!("expected at most {most} bytes, found {found}"))
+    })?;
     let mut reader: Box<dyn Read + '_> = if file.starts_with(&[0x1F, 0x8B]) {
         Box::new(MultiGzDecoder::new(&file[..]))
     } else {
@@ -151,7 +156,12 @@ fn read<const N: usize>(
     let expected = sizes.iter().product::<usize>();
     // One byte more would be one too many; memory grows with what is there, not with the header.
     let mut bytes = Vec::new();
-    reader.take(expected as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
+    let mut reader = reader.take(expected as u64 + 1);
+    while reader.by_ref().take(PIECE).read_to_end(&mut bytes).map_err(io)? > 0 {
+        if watch.stopped() {
+            return Err(Error::Interrupted);
+        }
+    }
     if bytes.len() != expected {
         let found = if bytes.len() > expected { "more".into() } else { bytes.len().to_string() };
         let detail =

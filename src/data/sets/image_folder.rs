@@ -75,6 +75,7 @@ impl ImageFolder {
         for (label, class) in subfolders.iter().enumerate() {
             search.folder(class)?;
             for path in std::mem::take(&mut search.found) {
+                search.check()?;
                 let path = path?;
                 let found = Stamp::at(&path)?;
                 let mut name = Hash::new();

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::paths::Search;
 use crate::data::Error;
 use crate::data::decode::regular;
 
@@ -63,13 +64,17 @@ pub(super) fn describe(path: &Path) -> String {
 }
 
 /// The archives in a folder, if any: they may hold the data that is missed in it.
-pub(super) fn archives(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
-    let archive = |path: &PathBuf| start(path).is_ok_and(|start| container(&start).is_some());
-    let mut found: Vec<PathBuf> = paths.filter(|path| path.is_file() && archive(path)).collect();
+pub(super) fn archives(folder: &Path, search: &Search<'_>) -> Result<Vec<PathBuf>, Error> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+        search.check()?;
+        if path.is_file() && start(&path).is_ok_and(|start| container(&start).is_some()) {
+            found.push(path);
+        }
+    }
     found.sort();
-    found
+    Ok(found)
 }
 
 /// The first bytes of a file, as many as it takes to know a container.
@@ -110,6 +115,7 @@ fn container(bytes: &[u8]) -> Option<(&'static str, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::Unwatched;
 
     #[test]
     fn containers_are_known_by_content() {
@@ -125,7 +131,7 @@ mod tests {
         let mut tar = vec![0; 512];
         tar[257..262].copy_from_slice(b"ustar");
         assert!(describe(&tar).contains("a tar archive; unpack it"));
-        assert_eq!(archives(folder.path()), [&*path]);
+        assert_eq!(archives(folder.path(), &Search::new(&Unwatched)).unwrap(), [&*path]);
         assert_eq!(describe(b"hello"), "a file; give the folder that it is in");
         assert!(describe(b"").starts_with("a file;"));
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::image_folder::ImageFolder;
 use super::memory::MemoryDataset;
-use super::parts::{Parts, hold_out, whole};
+use super::parts::{Parts, Wanted, hold_out, whole};
 use super::paths::Search;
 use super::shards::ShardSet;
 use super::splits::{Kind, Splits, ValidationOrigin};
@@ -54,15 +54,6 @@ pub fn open_cached(
     watch: &dyn Watch,
 ) -> Result<Splits, Error> {
     open_as(path, Wanted::default(), limits, cache, watch)
-}
-
-/// What is wanted of class folders, if not what training takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// Those that nobody has split whole, all of them to train on: for who holds images out himself.
-    pub whole: bool,
-    /// Of those with images for validation and for a test, the latter, too: [`Splits::test`].
-    pub test: bool,
 }
 
 /// As [`open_cached`], for who wants something else of class folders.
@@ -139,7 +130,7 @@ pub(super) fn open_files(path: &Path, watch: &dyn Watch) -> Result<Option<Files>
 
 /// The error for a folder without data, with what is there instead.
 fn unknown(path: &Path, search: &mut Search<'_>) -> Result<Error, Error> {
-    let archives = kinds::archives(path);
+    let archives = kinds::archives(path, search)?;
     let found = match &archives[..] {
         [] => {
             search.folder(path)?;

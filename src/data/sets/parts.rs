@@ -1,17 +1,25 @@
 //! Data sets of class folders: which folder is trained on and which validated on, or what is held out
 //! where nobody has split them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::image_folder::ImageFolder;
 use super::names::{Part, name_of, part};
-use super::open::Wanted;
 use super::paths::Search;
 use super::splits::{Kind, Splits, ValidationOrigin};
 use crate::data::decode::Limits;
 use crate::data::{Dataset, Error, Subset};
+
+/// What is wanted of class folders, if not what training takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Those that nobody has split whole, all of them to train on: for who holds images out himself.
+    pub whole: bool,
+    /// Of those with images for validation and for a test, the latter, too: [`Splits::test`].
+    pub test: bool,
+}
 
 /// Folders of the parts of a data set.
 pub(super) struct Parts {
@@ -225,6 +233,7 @@ fn alike(names: Option<&[String]>) -> Vec<String> {
 fn difference(expected: Option<&[String]>, found: Option<&[String]>) -> Option<String> {
     let (expected, found) = (expected.unwrap_or_default(), found.unwrap_or_default());
     let without = |a: &[String], b: &[String]| {
+        let b: HashSet<&String> = b.iter().collect();
         let names = a.iter().filter(|name| !b.contains(name)).map(String::as_str);
         names.collect::<Vec<_>>().join(", ")
     };

@@ -1,5 +1,6 @@
 //! From the paths a user gives to a list of images.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::names::{EXTENSIONS, foreign_format, is_hidden, is_image};
@@ -72,7 +73,7 @@ impl<'a> Search<'a> {
     pub(super) fn folder(&mut self, folder: &Path) -> Result<(), Error> {
         let before = self.found.len();
         let passed = std::mem::take(&mut self.passed);
-        self.walk(folder, &mut Vec::new())?;
+        self.walk(folder, &mut HashSet::new())?;
         if self.found.len() == before {
             let (path, extensions) = (folder.to_path_buf(), EXTENSIONS.join(", "));
             let also: Vec<String> = self.passed.unread().map(|text| format!("; {text}")).collect();
@@ -94,16 +95,25 @@ impl<'a> Search<'a> {
     pub(super) fn subfolders(&mut self, folder: &Path) -> Result<Vec<PathBuf>, Error> {
         let mut folders = Vec::new();
         for path in self.entries(folder)? {
-            if self.counts(&path) && path.is_dir() {
-                folders.push(path);
+            if !self.counts(&path) {
+                continue;
+            }
+            self.check()?;
+            match std::fs::metadata(&path) {
+                Ok(metadata) if metadata.is_dir() => folders.push(path),
+                // It may be a class on a disk that is not there.
+                Err(e) if !is_image(&path) && foreign_format(&path).is_none() => {
+                    return Err(Error::io(&path, e));
+                }
+                _ => {}
             }
         }
         Ok(folders)
     }
 
-    /// Appends the images below `folder`. `above` holds the real paths of the folders that led here:
-    /// a symbolic link back to one of them is a loop and is skipped.
-    fn walk(&mut self, folder: &Path, above: &mut Vec<PathBuf>) -> Result<(), Error> {
+    /// Appends the images below `folder`. `seen` holds the real paths of the folders that were looked into: a
+    /// symbolic link to one of them is a loop, or brings the same images again, and is skipped.
+    fn walk(&mut self, folder: &Path, seen: &mut HashSet<PathBuf>) -> Result<(), Error> {
         let real = folder.canonicalize().map_err(|e| Error::io(folder, e));
         let (real, paths) = match real.and_then(|real| Ok((real, self.entries(folder)?))) {
             Ok(listed) => listed,
@@ -113,16 +123,16 @@ impl<'a> Search<'a> {
                 return Ok(());
             }
         };
-        if above.contains(&real) {
+        if !seen.insert(real) {
             return Ok(());
         }
-        above.push(real);
         for path in paths {
             if !self.counts(&path) {
                 continue;
             }
+            self.check()?;
             if path.is_dir() {
-                self.walk(&path, above)?;
+                self.walk(&path, seen)?;
             } else if is_image(&path) {
                 self.found.push(match std::fs::metadata(&path) {
                     Ok(metadata) => regular::check(&path, &metadata).map(|()| path),
@@ -132,8 +142,12 @@ impl<'a> Search<'a> {
                 self.passed.foreign(format, &path);
             }
         }
-        above.pop();
         Ok(())
+    }
+
+    /// Whether it goes on.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.watch.stopped() { Err(Error::Interrupted) } else { Ok(()) }
     }
 
     /// What is in `folder`, sorted.
@@ -225,5 +239,21 @@ mod tests {
         std::fs::write(root.path().join("a.png"), "").unwrap();
         std::os::unix::fs::symlink(root.path(), root.path().join("again")).unwrap();
         assert_eq!(collect(&[root.path().to_path_buf()]).len(), 1);
+    }
+
+    /// Each folder is looked into once, by however many ways it is reached.
+    #[cfg(unix)]
+    #[test]
+    fn folders_that_link_to_one_another_are_searched_once() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = |i: usize| root.path().join(format!("{i:02}"));
+        for i in 0..20 {
+            std::fs::create_dir(folder(i)).unwrap();
+            std::fs::write(folder(i).join("a.png"), "").unwrap();
+        }
+        for (i, j) in (0..400).map(|ij| (ij / 20, ij % 20)) {
+            std::os::unix::fs::symlink(folder(j), folder(i).join(format!("to-{j}"))).unwrap();
+        }
+        assert_eq!(collect(&[root.path().to_path_buf()]).len(), 20);
     }
 }

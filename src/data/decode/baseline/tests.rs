@@ -75,9 +75,9 @@ fn pixels_are_those_of_the_other_decoder_on_every_instruction_set() {
         let whole = theirs(&bytes).expect("a whole image");
         let part = part(size, &mut rng);
         for isa in Isa::available() {
-            let found = on(isa, &bytes, None).expect("a plain image");
+            let found = on(isa, &bytes, size, None).expect("a plain image");
             assert!(found == whole, "{isa}: {size:?}");
-            let found = on(isa, &bytes, Some(part)).expect("a plain image");
+            let found = on(isa, &bytes, size, Some(part)).expect("a plain image");
             assert!(found == blackened(&whole, size[0], part), "{isa}: {part:?} of {size:?}");
         }
     }
@@ -98,12 +98,12 @@ fn what_is_damaged_comes_out_as_from_the_other_decoder_or_is_left_to_it() {
         if !usual || [survey.width, survey.height].map(usize::from) != size {
             continue;
         }
-        if let Some(found) = decode(&bytes, None) {
+        if let Some(found) = decode(&bytes, size, None) {
             assert!(Some(found) == theirs(&bytes), "{size:?}");
             read += 1;
         }
         let part = part(size, &mut rng);
-        if let Some(found) = decode(&bytes, Some(part)) {
+        if let Some(found) = decode(&bytes, size, Some(part)) {
             let whole = theirs(&bytes).expect("an image");
             assert!(found == blackened(&whole, size[0], part), "{part:?} of {size:?}");
         }
@@ -121,14 +121,15 @@ fn what_is_not_plain_is_left_to_the_other_decoder() {
         bytes
     };
     let plain = encoded(|_| ());
-    assert!(decode(&plain, None).is_some());
-    assert!(decode(&encoded(|encoder| encoder.set_progressive(true)), None).is_none());
-    assert!(decode(&encoded(|encoder| encoder.set_restart_interval(2)), None).is_none());
+    let decode = |bytes: &[u8]| decode(bytes, [40, 30], None);
+    assert!(decode(&plain).is_some());
+    assert!(super::decode(&plain, [41, 30], None).is_none(), "of another size");
+    assert!(decode(&encoded(|encoder| encoder.set_progressive(true))).is_none());
+    assert!(decode(&encoded(|encoder| encoder.set_restart_interval(2))).is_none());
     assert!(
-        decode(&encoded(|encoder| encoder.set_sampling_factor(SamplingFactor::R_4_1_1)), None)
-            .is_none()
+        decode(&encoded(|encoder| encoder.set_sampling_factor(SamplingFactor::R_4_1_1))).is_none()
     );
     for length in 0..plain.len() {
-        assert!(decode(&plain[..length], None).is_none(), "{length} of {} bytes", plain.len());
+        assert!(decode(&plain[..length]).is_none(), "{length} of {} bytes", plain.len());
     }
 }

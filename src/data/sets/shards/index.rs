@@ -4,6 +4,7 @@
 //! `docs/data.md` has the layout byte by byte. All numbers are little-endian, and the last four bytes are the
 //! CRC32C of all before them, so a changed index never passes for a whole one.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::data::Error;
@@ -77,7 +78,22 @@ impl Index {
     /// # Errors
     /// [`Error`] if it cannot be read; [`Error::Index`] if it is not a whole index.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        Self::parse(&regular::read(path)?, path)
+        let mut header = Vec::new();
+        let mut start = regular::open(path)?.take(HEADER as u64);
+        start.read_to_end(&mut header).map_err(|e| Error::io(path, e))?;
+        if !Self::is_one(&header) || header.len() < HEADER {
+            return Self::parse(&header, path);
+        }
+        let count = u64_at(&header, 8);
+        let others = (HEADER + TRAILER) as u64;
+        let most = count.saturating_mul(RECORD as u64).saturating_add(others);
+        let bytes = regular::read_at_most(path, most, |found| {
+            let found = found - others;
+            let detail =
+                format!("expected {count} records of {RECORD} bytes, found {found} bytes of them");
+            Error::Index { path: path.to_path_buf(), detail }
+        })?;
+        Self::parse(&bytes, path)
     }
 
     /// The index that `bytes` are; `path` is only the name that errors carry.

@@ -32,6 +32,16 @@ const LINE_END: &str = "\",\n";
 /// Digits of a checksum.
 const DIGITS: usize = 8;
 
+/// Bytes of a description at most, so that no wrong file fills the memory.
+const MOST: u64 = 256 << 20;
+
+fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
+    regular::read_at_most(path, MOST, |found| {
+        let detail = format!("expected at most {MOST} bytes, found {found}");
+        Error::Manifest { path: path.to_path_buf(), detail }
+    })
+}
+
 /// What a folder of shards holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -190,7 +200,7 @@ impl Manifest {
     /// version, or somebody else's.
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let path = folder.join(MANIFEST);
-        Self::parse(&regular::read(&path)?, &path)
+        Self::parse(&read_file(&path)?, &path)
     }
 
     /// The description that `bytes` are; `path` is only the name that errors carry.
@@ -214,7 +224,7 @@ impl Manifest {
         if !path.exists() {
             return Ok(Found::Nothing);
         }
-        let bytes = regular::read(&path)?;
+        let bytes = read_file(&path)?;
         // Two marks, so that a single damage does not make it somebody else's.
         let format = FORMAT.as_bytes();
         if bytes.starts_with(START.as_bytes()) || bytes.windows(format.len()).any(|w| w == format) {

@@ -185,7 +185,7 @@ pub(super) fn foreign_index(tar: &Path, cache: &Cache, part: Part<'_>) -> Result
 fn fresh(path: &Path, stamp: &Stamp) -> Option<Index> {
     let written = Stamp::at(path).ok()?;
     let index = Index::read(path).ok()?;
-    (index.bytes == stamp.bytes && written.nanoseconds() >= stamp.nanoseconds()).then_some(index)
+    (index.bytes == stamp.bytes && written.is_newer_than(stamp)).then_some(index)
 }
 
 fn is_ours_or_nothing(path: &Path) -> bool {

@@ -91,9 +91,7 @@ pub fn verify(
             Ok((map, index)) => {
                 before += index.bytes;
                 records(&map, &index, classes, limits, watch, &mut verified)?;
-                for error in contents.add(part, map, index) {
-                    verified.problem(error)?;
-                }
+                contents.add(part, map, index, watch, &mut verified)?;
             }
             Err(error) => verified.problem(error)?,
         }
@@ -190,6 +188,9 @@ fn records(
     verified: &mut Verified,
 ) -> Result<(), Error> {
     let check = |number: usize, record: &Record| {
+        if watch.stopped() {
+            return Err(Error::Interrupted);
+        }
         let bytes = tar.bytes(number, record)?;
         decode_record(bytes, &tar.name(number, record), limits)?;
         match classes {
@@ -204,11 +205,11 @@ fn records(
     team(|team| {
         let together = team.threads() * TOGETHER;
         for (chunk, records) in index.records.chunks(together).enumerate() {
+            let first = chunk * together;
+            let failed = team.map(records.len(), |i, _| check(first + i, &records[i]).err());
             if watch.stopped() {
                 return Err(Error::Interrupted);
             }
-            let first = chunk * together;
-            let failed = team.map(records.len(), |i, _| check(first + i, &records[i]).err());
             for error in failed.into_iter().flatten() {
                 verified.problem(error)?;
             }
@@ -238,35 +239,55 @@ fn means(manifest: &Manifest, folder: &Path) -> Vec<Error> {
 #[derive(Default)]
 struct Contents<'a> {
     tars: Vec<(&'a str, MappedTar, Index)>,
-    /// Number of the tar, number in it.
+    /// Number of the tar, number in it: the first of each part.
     images: HashMap<(u32, u32), Vec<(u32, u32)>>,
 }
 
 impl<'a> Contents<'a> {
-    /// Adds a tar of `part`; the images of it that other parts have, too.
-    fn add(&mut self, part: &'a str, tar: MappedTar, index: Index) -> Vec<Error> {
-        let mut twice = Vec::new();
+    /// Adds a tar of `part`; an image of it that another part has, too, is a problem.
+    fn add(
+        &mut self,
+        part: &'a str,
+        tar: MappedTar,
+        index: Index,
+        watch: &dyn Watch,
+        verified: &mut Verified,
+    ) -> Result<(), Error> {
+        let mut new = Vec::new();
         for (number, record) in index.records.iter().enumerate() {
-            let same = self.images.get(&(record.crc, record.length)).into_iter().flatten();
-            for &(other, there) in same {
-                let (other_part, other, other_index) = &self.tars[other as usize];
-                let there = there as usize;
-                let elsewhere = &other_index.records[there];
-                if *other_part != part && equal((&tar, number, record), (other, there, elsewhere)) {
+            if watch.stopped() {
+                return Err(Error::Interrupted);
+            }
+            let key = (record.crc, record.length);
+            let same = self.images.get(&key).into_iter().flatten().map(|&(other, there)| {
+                let (part, other, index) = &self.tars[other as usize];
+                (*part, other, there as usize, &index.records[there as usize])
+            });
+            let (mut known, mut named) = (false, false);
+            for (other_part, other, there, elsewhere) in same {
+                let wanted = if other_part == part { &mut known } else { &mut named };
+                if *wanted || !equal((&tar, number, record), (other, there, elsewhere)) {
+                    continue;
+                }
+                *wanted = true;
+                if other_part != part {
                     let detail = format!(
                         "the same image is in {other_part}: {}",
                         other.name(there, elsewhere).display()
                     );
-                    twice.push(Error::Record { path: tar.name(number, record), detail });
+                    verified.problem(Error::Record { path: tar.name(number, record), detail })?;
                 }
+            }
+            if !known {
+                new.push((key, number as u32));
             }
         }
         let this = self.tars.len() as u32;
-        for (number, record) in index.records.iter().enumerate() {
-            self.images.entry((record.crc, record.length)).or_default().push((this, number as u32));
+        for (key, number) in new {
+            self.images.entry(key).or_default().push((this, number));
         }
         self.tars.push((part, tar, index));
-        twice
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 //! Every output of a [`Filter`] has as many taps: those that would have fewer have some of weight 0, which
 //! changes nothing. So loops over taps have one length.
 
-use super::Interpolation;
+use super::super::Interpolation;
 
 /// Binary places of a weight: 32 bits less 8 of the pixel and 2 of headroom.
 pub(super) const PRECISION: u32 = 32 - 8 - 2;
