@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use plotters::prelude::*;
 
-use super::palette;
+use super::palette::{self, Line};
 use super::text::{escape, thousands};
 
 /// Width and height of a chart in its own units; the page scales it.
@@ -15,15 +15,6 @@ const DOTS: usize = 60;
 // The page's style sheet maps these to colours that suit its light and dark mode.
 const GRID: RGBColor = RGBColor(0xDD, 0xDD, 0xDD);
 const AXIS: RGBColor = RGBColor(0x88, 0x88, 0x88);
-
-/// How a curve is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Line {
-    /// Bold: what a chart is about. Few points are marked with dots, as one alone is in any case.
-    Solid,
-    /// Thin: what it is compared with.
-    Dashed,
-}
 
 /// A curve.
 #[derive(Clone, Debug, PartialEq)]

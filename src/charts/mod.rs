@@ -9,8 +9,8 @@ mod palette;
 mod range;
 mod text;
 
-pub use chart::{Chart, ChartError, Curve, Line};
+pub use chart::{Chart, ChartError, Curve};
 pub use page::Page;
-pub use palette::HUES;
+pub use palette::{HUES, Line};
 pub use range::after_begin;
 pub use text::{escape, number, percent, thousands};

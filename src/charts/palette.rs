@@ -1,10 +1,17 @@
-//! The colours of curves. A drawing has those of the light page; the style sheet replaces them.
+//! How curves are told apart: colours and dashes. A drawing has those of the light page; the style sheet replaces them.
 
 use std::fmt::Write as _;
 
 use plotters::style::RGBColor;
 
-use super::chart::Line;
+/// How a curve is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// Bold: what a chart is about. Few points are marked with dots, as one alone is in any case.
+    Solid,
+    /// Thin: what it is compared with.
+    Dashed,
+}
 
 /// Colours that can be told apart; curves beyond them begin again.
 pub const HUES: usize = LIGHT.len();

@@ -17,8 +17,9 @@ pub fn after_begin<'a>(curves: impl Iterator<Item = &'a Curve> + Clone) -> Optio
     let points = || curves.clone().flat_map(|curve| &curve.points).filter(|p| p.1.is_finite());
     let end = points().fold(0.0, |end, p| p.0.max(end));
     let later = |curve: &Curve| {
-        let mut rest = curve.points.iter().skip(usize::from(curve.points.len() >= MANY));
-        rest.find(|p| p.0 >= BEGIN * end && p.1.is_finite()).map(|p| p.1)
+        let rest = curve.points.iter().skip(usize::from(curve.points.len() >= MANY));
+        let rest = rest.filter(|p| p.0 >= BEGIN * end && p.1.is_finite());
+        rest.map(|p| p.1).reduce(f64::max)
     };
     let high = curves.clone().filter_map(later).fold(0.0, f64::max);
     let low = points().fold(high, |low, p| p.1.min(low));
@@ -47,6 +48,9 @@ mod tests {
         let short = curve(&[(25.0, 90.0), (50.0, 2.0), (75.0, 1.5), (100.0, 0.9)]);
         assert_eq!(range(&[short]), Some(0.0..2.1));
         assert_eq!(range(&[curve(&[(1.0, 1.0), (2.0, 0.8)])]), Some(0.76..1.05));
+        // One that rises again is seen as a whole.
+        let rising = curve(&[(1.0, 9.0), (2.0, 0.9), (3.0, 1.4), (4.0, 2.0)]);
+        assert_eq!(range(&[rising]), Some(0.0..2.1));
         assert_eq!(range(&[]), None);
         assert_eq!(range(&[curve(&[(1.0, 0.0)])]), None);
     }

@@ -4,13 +4,20 @@ use std::fmt::Display;
 
 /// Three significant digits, without zeros at the end.
 pub fn number(x: f64) -> String {
-    if x == 0.0 || !x.is_finite() {
+    if x == 0.0 {
+        return "0".to_owned();
+    }
+    if !x.is_finite() {
         return x.to_string();
     }
     let decimals = (2 - x.abs().log10().floor() as i32).clamp(0, 8) as usize;
     let text = format!("{x:.decimals$}");
     let trimmed = if text.contains('.') { text.trim_end_matches('0') } else { &text };
-    trimmed.trim_end_matches('.').to_owned()
+    match trimmed.trim_end_matches('.') {
+        // What is left of a place on an axis that rounding has moved.
+        "-0" => "0".to_owned(),
+        text => text.to_owned(),
+    }
 }
 
 /// 0.9123 to `91.23 %`.
@@ -44,6 +51,7 @@ mod tests {
             .map(number)
             .collect();
         assert_eq!(texts, ["0.1", "0.0123", "1234", "2", "0", "0.3", "0.00001"]);
+        assert_eq!([-1e-17, -0.0, -0.5].map(number), ["0", "0", "-0.5"]);
         assert_eq!(
             [0.0, 0.5, 500.0, 9_999.0, 64_000.0, 12_500.0].map(thousands),
             ["0", "", "500", "9999", "64k", "12.5k"]

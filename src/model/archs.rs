@@ -1,8 +1,26 @@
 //! The table of known architectures. Names are torchvision's and timm's, which agree.
 
-use super::spec::BlockKind::{self, Basic, Bottleneck};
-use super::spec::Family::{self, Cifar, ImageNet};
 use super::variant::Variant;
+use BlockKind::{Basic, Bottleneck};
+use Family::{Cifar, ImageNet};
+
+/// The two families of networks of the paper; they differ in stem, widths and number of stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Table 1: 7x7/2 stem with max-pooling, four stages of width 64, 128, 256, 512.
+    ImageNet,
+    /// Section 4.2: 3x3 stem, three stages of width 16, 32, 64.
+    Cifar,
+}
+
+/// The block a network is built of (figure 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BlockKind {
+    /// Two 3x3 convolutions.
+    Basic,
+    /// 1x1, 3x3, 1x1, the last four times as wide.
+    Bottleneck,
+}
 
 /// An architecture.
 pub(super) struct Arch {

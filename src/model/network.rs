@@ -10,8 +10,9 @@
 
 use std::sync::Arc;
 
-use super::params::{ParamSource, SourceError};
-use super::spec::{BlockKind, Downsample, Family, ModelSpec, Shortcut, StrideIn};
+use super::archs::{BlockKind, Family};
+use super::source::{ParamSource, SourceError};
+use super::spec::{Downsample, ModelSpec, Shortcut, StrideIn};
 use super::tensors::{Role, TensorId, TensorInfo, TensorTable};
 use crate::conv::ConvShape;
 

@@ -7,26 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::archs::{ARCHS, Arch, find};
+use super::archs::{ARCHS, Arch, BlockKind, Family, find};
 use super::variant::Variant;
-
-/// The two families of networks of the paper; they differ in stem, widths and number of stages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// Table 1: 7x7/2 stem with max-pooling, four stages of width 64, 128, 256, 512.
-    ImageNet,
-    /// Section 4.2: 3x3 stem, three stages of width 16, 32, 64.
-    Cifar,
-}
-
-/// The block a network is built of (figure 5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BlockKind {
-    /// Two 3x3 convolutions.
-    Basic,
-    /// 1x1, 3x3, 1x1, the last four times as wide.
-    Bottleneck,
-}
 
 /// How a residual block's input reaches its end (section 3.3 and "Identity vs. projection
 /// shortcuts" in section 4.1).

@@ -1,7 +1,7 @@
 //! The charts of a study: errors by iteration as in the paper's figures 4 and 6, responses as in figure 7.
 
 use super::grid::{Kind, Member, Net};
-use super::results::{Entry, Study};
+use super::results::{Entry, Row, Study};
 use crate::charts::{Chart, Curve, Line, after_begin, number};
 use crate::train::EpochMetrics;
 
@@ -35,10 +35,12 @@ pub(super) fn errors(study: &Study) -> Vec<Chart> {
     curves.into_iter().map(chart).collect()
 }
 
-/// The standard deviations of responses, in the order of the layers and sorted: of all networks together, or, of a
-/// study of shortcuts, by depth.
+/// The standard deviations of responses, in the order of the layers and sorted: of all networks together; with several
+/// kinds of residual networks by kind; of a study of shortcuts by depth.
 pub(super) fn responses(study: &Study) -> Vec<Chart> {
     let panels = match study.kind {
+        // Several kinds of residual networks would have the same lines.
+        Kind::Degradation if several_residual(study) => panels(study),
         Kind::Degradation => {
             let all = panels(study).into_iter().flat_map(|(_, shown)| shown);
             let named = |shown: Shown| Shown { name: title(shown.depth, shown.net), ..shown };
@@ -102,6 +104,11 @@ fn panels(study: &Study) -> Vec<Panel> {
         }
     }
     panels
+}
+
+fn several_residual(study: &Study) -> bool {
+    let mut kinds = study.table.iter().map(Row::net).filter(|net| *net != Net::Plain);
+    kinds.next().is_some_and(|first| kinds.any(|net| net != first))
 }
 
 fn title(depth: usize, net: Net) -> String {

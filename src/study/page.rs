@@ -3,7 +3,7 @@
 use super::curves;
 use super::grid::{Kind, Member};
 use super::results::Study;
-use super::tables::{self, seconds};
+use super::tables::{self, duration, seconds};
 use crate::charts::{ChartError, Page, escape};
 
 /// How a study was made, for its page. None of it is in the numbers.
@@ -147,16 +147,6 @@ fn seeds(study: &Study) -> Vec<String> {
     seeds
 }
 
-/// Seconds as people say them.
-pub(super) fn duration(seconds: f64) -> String {
-    let minutes = (seconds / 60.0).round();
-    match seconds {
-        ..60.0 => format!("{seconds:.0} s"),
-        60.0..5970.0 => format!("{minutes} min"),
-        _ => format!("{:.1} h", seconds / 3600.0),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,6 +262,26 @@ mod tests {
         }
     }
 
+    /// Colours tell depths, and lines plain from residual: kinds of residual networks have a chart each.
+    #[test]
+    fn several_kinds_of_residual_networks_are_told_apart() {
+        let mut both = study(Kind::Shortcuts, &[1]);
+        both.kind = Kind::Degradation;
+        let html = page(&both, &made()).unwrap();
+        assert_eq!(html.matches("<svg").count(), 3 + 2 * 3, "errors and responses of a, b, c");
+    }
+
+    /// Where images are mixed, there is no training error to tell.
+    #[test]
+    fn a_finished_run_is_not_missing() {
+        let mut mixed = study(Kind::Degradation, &[1]);
+        let (done, last) = (mixed.runs[0].clone(), mixed.runs.last_mut().unwrap());
+        *last = Entry { name: last.name.clone(), ..done };
+        mixed.runs.iter_mut().for_each(|run| run.train_error = None);
+        mixed.table.iter_mut().for_each(|row| row.train_error = None);
+        assert!(!page(&mixed, &made()).unwrap().contains("missing"));
+    }
+
     #[test]
     fn a_study_that_has_just_begun_has_a_page() {
         let mut new = study(Kind::Degradation, &[1]);
@@ -290,10 +300,5 @@ mod tests {
         }
         let html = page(&new, &made()).unwrap();
         assert!(html.contains("0 of 4 runs finished") && !html.contains("Layer responses"));
-    }
-
-    #[test]
-    fn durations() {
-        assert_eq!([4.4, 90.0, 5400.0, 7200.0].map(duration), ["4 s", "2 min", "90 min", "2.0 h"]);
     }
 }

@@ -58,7 +58,9 @@ pub fn measure_responses(
     let mut learner = Learner::new(&network, backend).with_convolutions(state.config.convolutions);
     let mut measured = Measured::default();
     let images: Vec<usize> = (0..data.len()).collect();
-    let parts: Vec<&[usize]> = images.chunks(VALIDATION_BATCH).collect();
+    // They take no more memory than a step of training.
+    let together = VALIDATION_BATCH.min(state.config.images_at_a_time());
+    let parts: Vec<&[usize]> = images.chunks(together).collect();
     let stopped = || watch.stopped();
     measure_parts::<RunError>(
         data,

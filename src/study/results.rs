@@ -12,7 +12,7 @@ use super::responses::{RESPONSES, Responses};
 use crate::model::Network;
 use crate::runtime::{Disk, Storage};
 use crate::train::{
-    Config, EpochMetrics, METRICS, Measurement, RESULT, RunError, RunResult, read_metrics,
+    Config, EpochMetrics, LAST, METRICS, Measurement, RESULT, RunError, RunResult, read_metrics,
 };
 
 /// What a study has found so far.
@@ -123,6 +123,8 @@ impl Entry {
         // A file that cannot be read, or of a shorter run, is written anew when that is gone on with.
         let found = RunResult::read(&path.join(RESULT), &Disk).ok();
         let found = found.filter(|found| found.step == config.total_steps() && found.is_finished());
+        // Without its checkpoint nothing says by which settings it was trained.
+        let found = found.filter(|_| path.join(LAST).is_file());
         let Some(result) = found else { return Ok(missing) };
         let mut epochs = read_metrics(&path.join(METRICS), &Disk as &dyn Storage)?.epochs;
         epochs.retain(|epoch| epoch.step <= result.step);

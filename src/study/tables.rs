@@ -32,7 +32,9 @@ pub(super) fn by_depth(study: &Study) -> String {
         let _ = write!(html, "<tr><td>{depth}</td>");
         for &net in &nets {
             let found = study.table.iter().find(|row| (row.depth, row.net()) == (depth, net));
-            let _ = write!(html, "<td>{}</td>", error(found.and_then(|row| row.top1_error)));
+            let runs = found.map_or(0, |row| row.runs);
+            let top1_error = found.and_then(|row| row.top1_error);
+            let _ = write!(html, "<td>{}</td>", error(top1_error, runs));
         }
         html += "</tr>\n";
     }
@@ -58,11 +60,11 @@ pub(super) fn networks(study: &Study) -> String {
             row.depth,
             millions(row.parameters),
             row.runs,
-            error(row.train_error),
-            error(row.top1_error),
+            error(row.train_error, row.runs),
+            error(row.top1_error, row.runs),
         );
         if top5 {
-            let _ = write!(html, "<td>{}</td>", error(row.top5_error));
+            let _ = write!(html, "<td>{}</td>", error(row.top5_error, row.runs));
         }
         if paper {
             let known = self::paper(study, row).map(|error| format!("{error:.2} %"));
@@ -94,7 +96,7 @@ pub(super) fn runs(study: &Study) -> String {
             last.map(|last| percent(1.0 - last.top1)),
             loss,
             images,
-            Some(super::page::duration(seconds(run))),
+            Some(duration(seconds(run))),
         ];
         for cell in cells {
             let _ = write!(html, "<td>{}</td>", cell.unwrap_or_else(|| "–".to_owned()));
@@ -109,6 +111,16 @@ pub(super) fn seconds(run: &Entry) -> f64 {
     run.epochs.iter().filter_map(|epoch| epoch.seconds).sum()
 }
 
+/// Seconds as people say them.
+pub(super) fn duration(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round();
+    match seconds {
+        ..60.0 => format!("{seconds:.0} s"),
+        60.0..5970.0 => format!("{minutes} min"),
+        _ => format!("{:.1} h", seconds / 3600.0),
+    }
+}
+
 /// Training images a second: the median of its epochs.
 fn speed(run: &Entry) -> Option<f64> {
     let mut speeds: Vec<f64> = run.epochs.iter().filter_map(|e| e.images_per_second).collect();
@@ -116,9 +128,10 @@ fn speed(run: &Entry) -> Option<f64> {
     speeds.get(speeds.len() / 2).copied()
 }
 
-/// `8.75 %`, or `6.61 ± 0.16 %`.
-fn error(spread: Option<Spread>) -> String {
+/// `8.75 %`, or `6.61 ± 0.16 %`, of so many finished `runs`. Where images are mixed there is no training error.
+fn error(spread: Option<Spread>, runs: usize) -> String {
     match spread {
+        None if runs > 0 => "–".to_owned(),
         None => "missing".to_owned(),
         Some(Spread { mean, std: None }) => percent(mean),
         Some(Spread { mean, std: Some(std) }) => {
@@ -140,4 +153,14 @@ fn paper(study: &Study, row: &Row) -> Option<f64> {
         && row.net() == Net::Residual(Shortcut::A);
     let known = PAPER_CIFAR.iter().find(|(depth, _)| *depth == row.depth);
     known.filter(|_| same).map(|(_, error)| *error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations() {
+        assert_eq!([4.4, 90.0, 5400.0, 7200.0].map(duration), ["4 s", "2 min", "90 min", "2.0 h"]);
+    }
 }
