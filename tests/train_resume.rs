@@ -271,6 +271,49 @@ fn stopped_anywhere(fixture: &Fixture) {
     assert_eq!(metrics.lines().count(), 4, "{metrics}");
 }
 
+/// Stopped in a validation, and when it was made up for, killed after its line in the record was written and before the
+/// checkpoint: the line is there, and what follows it is not. At the end of an epoch, and of a run within one.
+#[test]
+fn a_validation_whose_record_alone_was_written_is_done_again() {
+    let fixture = Fixture::new();
+    for (steps, stopped_at) in [(20_usize, 10_usize), (18, 18)] {
+        let name = |kind: &str| format!("{kind}-{steps}");
+        let train = |out: &str| {
+            let flags = TRAIN.replace("--epochs 4", &format!("--iterations {steps}"));
+            let args = format!("{flags} --out {out}");
+            let args: Vec<&str> = args.split_whitespace().collect();
+            let run = finish(&mut program(fixture.folder.path(), &args));
+            assert_eq!(run.code, 0, "{}", run.err);
+        };
+        train(&name("whole"));
+        let whole = fixture.bytes(&name("whole"));
+        let data = data::open(Some(&fixture.path("data"))).unwrap();
+        let data = TrainData::new(data, 20).unwrap();
+        let config = checkpoint::load(&fixture.path(&name("whole")).join(LAST)).unwrap().config;
+        let options =
+            RunOptions { backend: Backend::Native(Isa::best()), save_every: Duration::MAX };
+        let folder = fixture.path(&name("stopped"));
+        let mut run =
+            Run::open(&folder, config.clone(), &data, options, &Disk, &Unwatched).unwrap();
+        // Asked to stop after this step, before its validation; those before have called, too.
+        let interrupt = Interrupt::none();
+        let left = stopped_at + (stopped_at - 1) / 5;
+        let mut observer = StopAt { left, interrupt: interrupt.clone() };
+        assert_eq!(run.train(&mut observer, &interrupt).unwrap(), Outcome::Interrupted);
+        assert_eq!(run.state().progress.step, stopped_at as u64);
+        drop(run);
+        let record = folder.join(METRICS);
+        let line = fs::read_to_string(fixture.path(&name("whole")).join(METRICS)).unwrap();
+        let line = line.lines().find(|line| line.contains(&format!("\"step\":{stopped_at},")));
+        let before = fs::read_to_string(&record).unwrap();
+        fs::write(&record, format!("{before}{}\n", line.unwrap())).unwrap();
+        train(&name("stopped"));
+        assert!(fixture.bytes(&name("stopped")) == whole, "{steps} steps");
+        let lines = fs::read_to_string(&record).unwrap().lines().count();
+        assert_eq!(lines, steps.div_ceil(5), "{steps} steps");
+    }
+}
+
 /// The two decoders differ in their last digits, so a run goes on with the one that it began with, or not at all.
 #[test]
 fn a_run_of_another_decoder_is_refused_by_name() {

@@ -81,6 +81,8 @@ impl Range {
 /// So that `percent` of the values are inside: what may be outside is shared by both ends.
 fn percentile(seen: &Histogram, percent: f64, whole: Range) -> Range {
     let outside = (1.0 - percent / 100.0).max(0.0) * seen.count() as f64;
+    // Zeros are inside any range, but that of zeros alone shows nothing: one value is always inside.
+    let outside = outside.min((seen.count() - seen.zeros()).saturating_sub(1) as f64);
     let outside = if whole.low < 0.0 { outside / 2.0 } else { outside };
     let bins: Vec<_> = seen.bins().collect();
     // From an end inwards, while no more values are passed than may be outside.
@@ -273,6 +275,17 @@ mod tests {
         let cut = Range::of(&seen, RangeMethod::Percentile(99.9));
         assert!((2.8..3.6).contains(&cut.high), "{cut:?}");
         assert_eq!(Range::of(&seen, RangeMethod::Percentile(100.0)).high, 1000.0);
+    }
+
+    /// More may be outside than there are values but zeros; still something has to be seen of them.
+    #[test]
+    fn a_range_is_never_that_of_zeros_alone() {
+        for (values, low) in [(&[0.0, 0.0, 0.0, 2.0, 3.0][..], 0.0), (&[0.0, 0.0, 0.0, -2.0], -2.0)]
+        {
+            let range = Range::of(&Histogram::of(values), RangeMethod::Percentile(50.0));
+            assert!(range.high > 1.9 || range.low < -1.9, "{range:?}");
+            assert!((low - range.low).abs() < 0.1, "{range:?}");
+        }
     }
 
     #[test]

@@ -143,9 +143,18 @@ fn folder_of(path: &Path) -> &Path {
 /// process's own number is 1 in every container and a shared disk has many.
 fn partial(name: &OsStr) -> OsString {
     let mut hidden = OsString::from(".");
-    hidden.push(name);
+    hidden.push(shown(name));
     hidden.push(format!(".{:016x}.partial", RandomState::new().build_hasher().finish()));
     hidden
+}
+
+/// What stands for `name` in that of a partial file: itself, unless that would be too long for a file system.
+fn shown(name: &OsStr) -> OsString {
+    const LONGEST: usize = 255 - ".".len() - ".0123456789abcdef.partial".len();
+    if name.len() <= LONGEST {
+        return name.to_owned();
+    }
+    format!("{:08x}", crc32c::crc32c(name.as_encoded_bytes())).into()
 }
 
 /// Whether `entry` is what [`partial`] makes of `name`, now or in an earlier version (the number of a
@@ -154,7 +163,7 @@ pub(crate) fn is_partial(entry: &OsStr, name: &OsStr) -> bool {
     let middle = entry
         .as_encoded_bytes()
         .strip_prefix(b".")
-        .and_then(|rest| rest.strip_prefix(name.as_encoded_bytes()))
+        .and_then(|rest| rest.strip_prefix(shown(name).as_encoded_bytes()))
         .and_then(|rest| rest.strip_prefix(b"."))
         .and_then(|rest| rest.strip_suffix(b".partial"));
     middle.is_some_and(|id| {
@@ -173,6 +182,9 @@ mod tests {
         let names: std::collections::BTreeSet<_> = (0..1000).map(|_| partial(name)).collect();
         assert_eq!(names.len(), 1000);
         assert!(names.iter().all(|entry| is_partial(entry, name)));
+        let long = OsString::from("a".repeat(255));
+        assert!(partial(&long).len() <= 255 && is_partial(&partial(&long), &long));
+        assert!(!is_partial(&partial(&long), name));
         for (entry, known) in [
             (".a.bin.17.partial", true),
             (".a.bin.0123456789abcdef.partial", true),

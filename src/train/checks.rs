@@ -5,7 +5,7 @@ use super::config::{Augment, Config, Normalize};
 use super::images::{ColourKind, SideEpochs, growing_sides};
 use super::schedule::{Schedule, Warmup, default_milestones};
 use super::settings::SETTINGS;
-use crate::model::Network;
+use crate::model::{Layer, Network};
 
 /// A setting that is impossible, or that would have no effect in this run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,9 +27,9 @@ impl Config {
         let total = self.total_steps();
         if let Warmup::Linear { steps } = self.warmup
             && !given("warmup")
-            && steps > total
         {
-            let steps = total / 2;
+            let steps = steps.min(self.steps_per_epoch());
+            let steps = if steps > total { total / 2 } else { steps };
             self.warmup = if steps == 0 { Warmup::None } else { Warmup::Linear { steps } };
         }
         if let Schedule::MultiStep { milestones, .. } = &mut self.schedule
@@ -131,6 +131,26 @@ impl Config {
         let least = self.spec().map_or(1, |spec| Network::new(&spec).min_side());
         if self.side < least {
             return self.refuse("side", format!("{least} px or more for {}", self.arch));
+        }
+        // Of one value, what batch norm subtracts is all of it.
+        let side = self.images.sides.iter().map(|side| side.0).min().unwrap_or(self.side);
+        if !self.is_frozen() && self.images_at_a_time() == 1 {
+            let network = self.spec().map(|spec| Network::new(&spec));
+            let single = |network: Network| {
+                let layers = network.layers(side, side);
+                layers
+                    .iter()
+                    .any(|layer| matches!(layer.layer, Layer::Conv(_)) && layer.output == (1, 1))
+            };
+            if network.is_ok_and(single) {
+                let field = if self.batch == 1 { "batch" } else { "micro-batch" };
+                let expected = format!(
+                    "2 or more, since the last layers of {} see one pixel of an image of {side} px, and batch norm \
+                     makes nothing of one value",
+                    self.arch
+                );
+                return self.refuse(field, expected);
+            }
         }
         let trainable = self.is_frozen() || self.spec().map_or(true, |spec| spec.is_trainable());
         if trainable {
@@ -321,7 +341,7 @@ mod tests {
         let large = settled(Recipe::FastCifar, |c| {
             (c.batch, c.length) = (25_000, Length::Epochs(4));
         });
-        assert_eq!(large.warmup, Warmup::Linear { steps: 4 });
+        assert_eq!(large.warmup, Warmup::Linear { steps: 2 }, "an epoch");
         let quick = settled(Recipe::FastImagenet, |c| c.length = Length::Epochs(2));
         assert_eq!(quick.images.sides, [SideEpochs(128, 1), SideEpochs(160, 1)]);
         let small = settled(Recipe::PaperImagenet, |c| c.batch = 16);
@@ -332,7 +352,11 @@ mod tests {
     fn what_would_silently_do_something_else_is_refused() {
         type Change = fn(&mut Config);
         let plateau = Schedule::Plateau { factor: 0.1, patience: 5, threshold: 0.001 };
-        let cases: [(&[&str], Change); 14] = [
+        let cases: [(&[&str], Change); 16] = [
+            (&["batch: ", "2 or more", "batch norm"], |c| {
+                (c.side, c.batch, c.micro_batch) = (32, 1, None);
+            }),
+            (&["micro-batch: ", "2 or more"], |c| (c.side, c.micro_batch) = (32, Some(1))),
             (&["schedule: ", "--val-split", "no validation images"], |c| c.data.val_images = 0),
             (&["schedule: ", "--val-split", "test images"], |c| c.data.test = true),
             (&["milestones: ", "1 to 9 of the run's 10", "found 5,10"], |c| {

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::config::Config;
+use super::config::{Config, Length};
+use super::schedule::Schedule;
 use super::setting::Setting;
 use super::settings::SETTINGS;
 
@@ -28,6 +29,22 @@ impl Config {
         let settings = SETTINGS.iter().filter(|setting| setting.is_fixed());
         let others = settings.filter_map(|s| line(s.name, s.text(self), s.text(asked)));
         others.chain(length.flatten()).collect()
+    }
+
+    /// Why a run with configuration `self` is not the one that `asked` makes from the start: as [`diff`](Self::diff),
+    /// and if it was or would be lengthened while its learning rate falls towards the end.
+    pub fn diff_from_start(&self, asked: &Self) -> Vec<String> {
+        let mut differences = self.diff(asked);
+        let longer = asked.total_steps() > self.total_steps();
+        if self.schedule == Schedule::Cosine && (longer || !self.lengthened.is_empty()) {
+            let lengths = self.lengthened.iter().chain([&self.length]).map(Length::to_string);
+            let stored = lengths.collect::<Vec<_>>().join(", lengthened to ");
+            differences.push(format!(
+                "length: stored {stored}, requested {} from the start (a cosine is another one then)",
+                asked.length
+            ));
+        }
+        differences
     }
 
     /// The settings that differ from `other`'s, as text.

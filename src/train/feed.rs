@@ -12,8 +12,10 @@ use crate::learn::Batch;
 use crate::model::Network;
 use crate::runtime::{AlignedBuf, Crew};
 
-/// Training images that are prepared between two looks whether to stop.
-const PREPARED: usize = 64;
+/// Images that are prepared between two looks whether to stop: some large ones of each thread.
+pub(super) fn together() -> usize {
+    16.max(2 * rayon::current_num_threads())
+}
 
 /// What feeds the steps of a run, from where it is on.
 pub(super) struct Feed<'a> {
@@ -108,8 +110,9 @@ impl<'a> Feed<'a> {
         let batch = self.sampler.next_batch();
         let indices = &batch.indices[self.part.clone()];
         let input = &mut self.input[..indices.len() * image];
-        let inputs = input.chunks_mut(PREPARED * image);
-        let parts = indices.chunks(PREPARED).zip(inputs).zip(self.labels.chunks_mut(PREPARED));
+        let together = together();
+        let inputs = input.chunks_mut(together * image);
+        let parts = indices.chunks(together).zip(inputs).zip(self.labels.chunks_mut(together));
         for ((indices, input), labels) in parts {
             if stopped() {
                 return Ok(None);

@@ -19,10 +19,17 @@ pub(super) fn needed(config: &Config, network: &Network, backend: Backend) -> u6
         // And a part of them that is written or read.
         let features = images.saturating_add(2 * PART as u64);
         let features = features.saturating_mul(4 * network.fc.in_features as u64);
+        // Of a batch: its features, normalised ones and their gradients; logits and theirs.
+        let fc = &network.fc;
+        let an_image = 4 * (3 * fc.in_features + 2 * fc.out_features) as u64;
+        let batch = (config.batch as u64).saturating_mul(an_image);
         // Weights, velocity and gradients.
-        (features.saturating_add(3 * weights), images)
+        (features.saturating_add(batch).saturating_add(3 * weights), images)
     } else {
-        let training = training_bytes(network, config.batch, micro_batch, config.largest_side());
+        // Batch norm of weights from elsewhere is measured on the side that they are validated on.
+        let measured = if config.initial.is_some() { config.side } else { 0 };
+        let side = config.largest_side().max(measured);
+        let training = training_bytes(network, config.batch, micro_batch, side);
         (training, config.data.val_images)
     };
     let measured = VALIDATION_BATCH.min(usize::try_from(run_by_session).unwrap_or(usize::MAX));
@@ -91,6 +98,13 @@ mod tests {
         frozen.freeze = crate::train::Freeze::Backbone;
         let features = needed(&frozen, &network, backend);
         assert!(features < small, "{features}");
+        frozen.batch *= 2;
+        let batch = needed(&frozen, &network, backend) - features;
+        assert_eq!(
+            batch,
+            frozen.batch as u64 / 2 * 4 * (3 * 512 + 2 * network.fc.out_features as u64)
+        );
+        frozen.batch /= 2;
         frozen.data.train_images = 10_000_000;
         let more = needed(&frozen, &network, backend) - features;
         assert!(more.abs_diff(10_000_000 * 512 * 4) < 1 << 20, "{more}");

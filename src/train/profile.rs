@@ -33,9 +33,9 @@ pub fn profile_steps(
     config.validate()?;
     data.check_batch(&config)?;
     let network = Network::new(&config.spec()?);
-    memory::check(memory::needed(&config, &network, backend), available_memory(), &config)?;
     let mut trial = config;
     trial.images.sides.clear();
+    memory::check(memory::needed(&trial, &network, backend), available_memory(), &trial)?;
     // The numbers that are added change no time.
     if trial.colour() == ColourKind::Own {
         trial.images.colour = Some(ColourKind::Imagenet);

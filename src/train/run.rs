@@ -182,8 +182,16 @@ impl<'a> Run<'a> {
             save(&trainer.state, &folder.file(LAST), storage)?;
             folder.begin();
         }
-        let step = trainer.state.progress.step;
-        let metrics = cut_metrics(&folder.file(METRICS), step, storage)?;
+        let progress = &trainer.state.progress;
+        // Stopped in the validation of this step, and then ended between its record and its checkpoint: it is done again.
+        let concluded = || {
+            let result = RunResult::read(&folder.file(RESULT), storage);
+            result.is_ok_and(|result| result.step == progress.step)
+        };
+        let owed = progress.cursor > 0
+            && (trainer.at_epoch_end() || (trainer.is_finished() && !concluded()));
+        let recorded = progress.step - u64::from(owed);
+        let metrics = cut_metrics(&folder.file(METRICS), recorded, storage)?;
         if !metrics.passed_over.is_empty() {
             let lines: Vec<String> = metrics.passed_over.iter().map(usize::to_string).collect();
             notes.push(format!(
@@ -217,6 +225,11 @@ impl<'a> Run<'a> {
     /// The state of the run: its configuration, weights and progress. Where processes share it, the velocity is with them.
     pub fn state(&self) -> &State {
         &self.trainer.state
+    }
+
+    /// Where it stands, for whoever goes on without it: its memory is free, and so is its folder.
+    pub fn into_state(self) -> State {
+        self.trainer.state
     }
 
     /// What the user should know about the run as it was found, one sentence each.

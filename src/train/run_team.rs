@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::Config;
 use super::error::RunError;
+use crate::data;
 use crate::exchange::{
     Compute, Concluded, Exchange, Stepped, Together, ToldLoss, Update, conclude, tell,
 };
@@ -136,7 +137,14 @@ impl<'a> RunTeam<'a> {
                 if self.stop.get() || exchange.asked_to_stop() {
                     return Ok(None);
                 }
-                losses.push(ToldLoss::from(measure(part)?));
+                match measure(part) {
+                    Ok(loss) => losses.push(ToldLoss::from(loss)),
+                    Err(RunError::Data(data::Error::Interrupted)) => {
+                        self.pass_on(stopped);
+                        return Ok(None);
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             Ok(Some((losses, Vec::new())))
         };

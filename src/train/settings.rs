@@ -35,7 +35,7 @@ pub static SETTINGS: &[Setting] = &[
              proportion [default: 224, CIFAR networks 32; with --weights that of the weights]",
             |c, text| put(&mut c.side, parse(text, "a whole number")),
         )
-        .valid("1 to 16384 px", |c| (1..=16_384).contains(&c.side)),
+        .valid("1 to 14336 px", |c| (1..=14_336).contains(&c.side)),
     Setting::shown("numerics", "numerics", |c| (c.numerics != 1).then(|| c.numerics.to_string())),
     Setting::shown("initial weights", "initial", |c| c.initial.clone()),
     Setting::shown("freeze", "freeze", |c| c.is_frozen().then(|| c.freeze.to_string())).flag(
@@ -269,7 +269,7 @@ pub static SETTINGS: &[Setting] = &[
             "Momentum: the share of the last update that is kept in the next",
             |c, text| put(&mut c.momentum, number(text)),
         )
-        .valid("0 up to but not 1", |c| share(c.momentum)),
+        .valid("0 up to but not 1", |c| share(c.momentum) && (c.momentum as f32) < 1.0),
     Setting::shown("nesterov", "nesterov", |c| Some(c.nesterov.to_string())).flag(
         Heading::Optimiser,
         "BOOL",
@@ -280,7 +280,9 @@ pub static SETTINGS: &[Setting] = &[
         .flag(Heading::Optimiser, "X", "Weight decay", |c, text| {
             put(&mut c.weight_decay, number(text))
         })
-        .valid("a number, not negative", |c| c.weight_decay.is_finite() && c.weight_decay >= 0.0),
+        .valid("a number, not negative", |c| {
+            c.weight_decay == 0.0 || positive(c.weight_decay)
+        }),
     Setting::shown("decay-bn", "decay_bn", |c| Some(c.decay_bn.to_string())).flag(
         Heading::Optimiser,
         "BOOL",

@@ -91,7 +91,7 @@ impl StoredRun {
         }
         let status = match &head {
             _ if training => RunStatus::Training,
-            Some(head) if !damaged && is_finished(head, &epochs) => RunStatus::Finished,
+            Some(head) if !damaged && is_finished(folder, head, &epochs) => RunStatus::Finished,
             Some(_) if !damaged => RunStatus::Interrupted,
             _ => RunStatus::Damaged,
         };
@@ -127,10 +127,15 @@ fn has_folders(folder: &Path) -> bool {
 }
 
 /// Whether a run that nobody trains has nothing left to do: no step, and no validation after the last.
-fn is_finished(head: &Head, epochs: &[EpochMetrics]) -> bool {
-    let (progress, total) = (&head.progress, head.config.total_steps());
-    let validated = epochs.last().is_some_and(|epoch| epoch.step == progress.step);
-    progress.step >= total && (progress.cursor == 0 || validated)
+fn is_finished(folder: &Path, head: &Head, epochs: &[EpochMetrics]) -> bool {
+    let Head { config, progress, .. } = head;
+    // A run that ends within an epoch: its result is written last. Early versions had none.
+    let concluded = || match RunResult::read(&folder.join(RESULT), &Disk) {
+        Ok(result) => result.step == progress.step,
+        Err(_) => epochs.last().is_some_and(|epoch| epoch.step == progress.step),
+    };
+    let within = progress.cursor / (config.batch.max(1) as u64) < config.steps_per_epoch();
+    progress.step >= config.total_steps() && (progress.cursor == 0 || (within && concluded()))
 }
 
 impl fmt::Display for RunStatus {

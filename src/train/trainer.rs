@@ -6,12 +6,12 @@ use std::time::Instant;
 use super::config::Config;
 use super::data::TrainData;
 use super::error::RunError;
-use super::feed::{Fed, Feed, seen};
+use super::feed::{Fed, Feed, seen, together};
 use super::finetune::Frozen;
 use super::run_team::{Others, RunTeam, Task};
 use super::schedule::LearningRate;
 use super::state::State;
-use crate::data::Batches;
+use crate::data::{self, Batches};
 use crate::exchange::{Compute, Exchange, Update};
 use crate::gemm::Backend;
 use crate::infer::{Model, Session};
@@ -323,8 +323,17 @@ impl<'a> Trainer<'a> {
                     &frozen.val_logits(self.backend, &self.network, params, part)
                 }
                 None => {
-                    val.fill(0, part, input, labels)?;
-                    session.run(input, part.len(), side, side)?
+                    let together = together();
+                    let inputs = input.chunks_mut(together * input_len);
+                    let labels = labels.chunks_mut(together);
+                    for ((part, input), labels) in part.chunks(together).zip(inputs).zip(labels) {
+                        if stopped() {
+                            return Err(data::Error::Interrupted.into());
+                        }
+                        val.fill(0, part, input, labels)?;
+                    }
+                    let logits = session.run_unless(input, part.len(), side, side, stopped)?;
+                    logits.ok_or(data::Error::Interrupted)?
                 }
             };
             let ignored = &mut ignored[..logits.len()];
@@ -346,7 +355,13 @@ impl<'a> Trainer<'a> {
                     if stopped() {
                         return Ok(Validated::Stopped);
                     }
-                    losses.push(measure(number, part)?);
+                    match measure(number, part) {
+                        Ok(loss) => losses.push(loss),
+                        Err(RunError::Data(data::Error::Interrupted)) => {
+                            return Ok(Validated::Stopped);
+                        }
+                        Err(error) => return Err(error),
+                    }
                     done(images.min((number + 1) * most));
                 }
                 Some(losses)

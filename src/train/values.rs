@@ -14,8 +14,9 @@ pub(super) fn list(values: &[u64]) -> String {
     values.iter().map(u64::to_string).collect::<Vec<_>>().join(",")
 }
 
+/// Whether it is positive as f32, too, in which it is used.
 pub(super) fn positive(x: f64) -> bool {
-    x.is_finite() && x > 0.0
+    x > 0.0 && (x as f32).is_normal()
 }
 
 pub(super) fn share(x: f64) -> bool {

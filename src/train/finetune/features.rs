@@ -61,6 +61,9 @@ impl Backbone<'_> {
         let mut features = Vec::with_capacity(images * width);
         let whole = self.key(data);
         for start in (0..images).step_by(PART) {
+            if watch.stopped() {
+                return Err(data::Error::Interrupted.into());
+            }
             let part = start..images.min(start + PART);
             let key = format!("{whole}; images {start} to {} of {images}", part.end);
             let name = format!("features-{}.bin", Hash::of(key.as_bytes()));

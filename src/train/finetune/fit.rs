@@ -1,6 +1,7 @@
 //! The recipe `finetune`, fit to how many images there are: a few of each class is common.
 
 use super::super::config::{Augment, Config, Freeze, Length};
+use super::super::images::Images;
 use super::super::recipe::Recipe;
 use super::super::schedule::Warmup;
 
@@ -31,6 +32,8 @@ impl Config {
             self.freeze = Freeze::Backbone;
             self.backbone_lr = 1.0;
             self.augment = Augment::None;
+            self.images = Images::default();
+            self.micro_batch = None;
         }
         if self.recipe != Recipe::Finetune {
             return;
@@ -88,6 +91,20 @@ mod tests {
         // Ten images of two classes.
         assert_eq!((fitted(10, false).batch, fitted(10, false).total_steps()), (8, 40));
         assert_eq!(fitted(195, true).length, Length::Epochs(100));
+    }
+
+    /// What a recipe, or the data, do to images is not done where each is seen once.
+    #[test]
+    fn a_frozen_backbone_sees_images_as_they_are() {
+        for recipe in [Recipe::Finetune, Recipe::FastImagenet] {
+            let mut config = recipe.config(&recipe.spec("resnet18", Options::default()).unwrap());
+            (config.initial, config.zero_init) = (Some("0f".to_owned()), false);
+            config.data.train_images = 100;
+            config.images.flip = Some(false);
+            config.fit_finetuning(true, false);
+            config.settle(|_| false);
+            config.check().unwrap_or_else(|error| panic!("{recipe}: {error}"));
+        }
     }
 
     #[test]

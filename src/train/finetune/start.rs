@@ -144,6 +144,8 @@ impl StartingWeights {
         config.initial = Some(self.digest.clone());
         config.side = self.preprocess.view.crop;
         config.normalize = self.normalize();
+        // The weights say what a recipe may draw otherwise.
+        config.zero_init = false;
     }
 
     fn normalize(&self) -> Normalize {
