@@ -212,6 +212,14 @@ fn flags_that_contradict_each_other_are_refused() {
     eval("--bn-average 8 --save-weights a.safetensors").fails(2, &["a.safetensors", "same file"]);
     run(folder.path(), "eval data -w a.safetensors,b.safetensors --bn-average 8")
         .fails(2, &["--bn-average: expected one network"]);
+    eval("--bn-average 8 --save-weights nowhere/new.safetensors")
+        .fails(2, &["--save-weights: nowhere: no such folder"]);
+    // The page never takes the place of weights.
+    let before = fs::read(folder.path().join("a.safetensors")).unwrap();
+    eval("--html a.safetensors").fails(2, &["--html: a.safetensors", "found weights"]);
+    eval("--bn-average 8 --save-weights new.safetensors --html new.safetensors")
+        .fails(2, &["--html: new.safetensors", "found --save-weights"]);
+    assert!(fs::read(folder.path().join("a.safetensors")).unwrap() == before);
 }
 
 #[test]
@@ -235,6 +243,17 @@ fn averaged_statistics_are_evaluated_and_kept() {
     assert_eq!(run(folder.path(), &format!("{args} --force")).code, 0);
     let inspected = run(folder.path(), "inspect new.safetensors");
     assert!(inspected.out.contains("15 training images"), "{}", inspected.out);
+    // An image that cannot be read is left out, if that is asked for; the others are those of before.
+    fs::write(folder.path().join("data/train/bee/9.png"), b"nothing").unwrap();
+    let args = "eval data -w a.safetensors --json --bn-average";
+    run(folder.path(), &format!("{args} 16")).fails(1, &["bee/9.png"]);
+    let skipping = run(folder.path(), &format!("{args} 15 --on-bad-image skip"));
+    assert!(skipping.err.contains("skipped data/train/bee/9.png"), "{}", skipping.err);
+    let mut skipping = object(&skipping);
+    skipping["networks"] = kept["networks"].clone();
+    assert_eq!(skipping, kept);
+    run(folder.path(), &format!("{args} 16 --on-bad-image skip"))
+        .fails(2, &["--bn-average: expected 2 to 15 images"]);
 }
 
 #[test]

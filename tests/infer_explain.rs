@@ -89,6 +89,16 @@ fn pictures_are_not_explained_again() {
     assert_eq!(fs::read_dir(fixture.path("images")).unwrap().count(), 6);
     let run = fixture.infer(&["-v", "--explain", "images", "images"]);
     assert!(run.err.contains("3 pictures of an earlier --explain in images are left out"));
+    // They alone are nothing to classify.
+    for entry in fs::read_dir(fixture.path("images")).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.to_string_lossy().ends_with(".cam.png") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    fixture
+        .infer(&["--explain", "images", "images"])
+        .fails(1, &["no images but the pictures of an earlier --explain"]);
 }
 
 #[test]

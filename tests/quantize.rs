@@ -135,6 +135,8 @@ fn what_cannot_be_quantised_is_refused_by_name() {
     run(folder, "quantize net.safetensors no --data few").fails(1, &["few", "16", "3"]);
     run(folder, "quantize net.safetensors no --data nowhere").fails(1, &["nowhere"]);
     run(folder, "quantize net.safetensors no --data data --images 8").fails(2, &["--images"]);
+    run(folder, "quantize net.safetensors nowhere/no --data data")
+        .fails(2, &["OUT: nowhere: no such folder"]);
     run(folder, "quantize net.safetensors no --data data --method best").fails(2, &["--method"]);
     run(folder, "quantize net.safetensors no --data data --percentile 99")
         .fails(2, &["--percentile"]);

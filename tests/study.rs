@@ -199,6 +199,47 @@ fn what_is_no_study_or_another_is_refused() {
     fixture.run("study").fails(2, &["no command given"]);
 }
 
+/// With a cosine, a run that is lengthened is not one of that length from the start.
+#[test]
+fn runs_that_would_be_lengthened_with_another_schedule_are_refused() {
+    let fixture = Fixture::new();
+    let study = |iterations: u64, schedule: &str| {
+        fixture.run(&format!(
+            "study degradation data --depths 20 --nets a --batch 16 --warmup 0 --iterations {iterations} --schedule \
+             {schedule} --out {schedule}"
+        ))
+    };
+    for schedule in ["cosine", "constant"] {
+        let run = study(2, schedule);
+        assert_eq!(run.code, 0, "{}", run.err);
+    }
+    let longer = study(4, "cosine");
+    longer.fails(
+        2,
+        &["cosine/resnet20-a-seed1", "stored 2 iterations", "4 iterations from the start"],
+    );
+    let longer = study(4, "constant");
+    assert_eq!(longer.code, 0, "{}", longer.err);
+    // Lengthened by hand, it is none of the study, either.
+    let flags =
+        "--recipe paper-cifar --arch resnet20 --seed 1 --batch 16 --warmup 0 --schedule cosine";
+    let by_hand = format!("train data {flags} --out cosine/resnet20-a-seed1 --iterations 4");
+    let by_hand = fixture.run(&by_hand);
+    assert_eq!(by_hand.code, 0, "{}", by_hand.err);
+    study(4, "cosine").fails(2, &["stored 2 iterations, lengthened to 4 iterations"]);
+}
+
+/// Nothing else says by which settings a run was trained.
+#[test]
+fn a_run_without_its_checkpoint_is_not_taken() {
+    let fixture = Fixture::new();
+    let args = format!("{SHORT} --nets a --out s");
+    let run = fixture.run(&args);
+    assert_eq!(run.code, 0, "{}", run.err);
+    fs::remove_file(fixture.path("s/resnet20-a-seed1/last.safetensors")).unwrap();
+    fixture.run(&args).fails(2, &["s/resnet20-a-seed1"]);
+}
+
 #[cfg(unix)]
 mod stopped {
     use super::*;

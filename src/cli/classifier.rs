@@ -13,19 +13,13 @@ use std::path::{Path, PathBuf};
 use super::convolutions::ConvolutionArgs;
 use super::error::CliError;
 use super::machine::Machine;
-use super::network::NetworkArgs;
 use super::preprocessing::PreprocessingArgs;
-use super::weights::{ExtraArgs, Offer, explains, find_weights, weights_notes};
+use super::weights::{Offer, WeightsArgs, explains, find_weights, weights_notes};
 
 #[derive(clap::Args)]
 pub(super) struct ClassifierArgs {
-    /// Network that the weights belong to [default: as the file says]
-    #[arg(long, value_name = "NAME")]
-    arch: Option<String>,
     #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    extra: ExtraArgs,
+    of_weights: WeightsArgs,
     #[command(flatten)]
     convolutions: ConvolutionArgs,
     /// Class names in index order: a text file with one name per line, or JSON [default: as the file
@@ -72,7 +66,7 @@ impl ClassifierArgs {
         offer: Offer,
         machine: &Machine,
     ) -> Result<Weights, CliError> {
-        let overrides = self.extra.and(self.network.overrides(self.arch.as_deref())?);
+        let overrides = self.of_weights.overrides()?;
         let path = find_weights(given, offer, machine)?;
         let names = self.labels.as_ref().map(labels::read_labels).transpose();
         let names = names.map_err(CliError::failed)?;

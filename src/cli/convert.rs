@@ -11,10 +11,9 @@ use resnet_cpu::weights::{Loader, WeightsFile, timm_config, write_onnx_to, write
 use super::error::CliError;
 use super::hub::file_of;
 use super::machine::Machine;
-use super::network::NetworkArgs;
 use super::output::{grouped, one_line};
 use super::preprocessing::PreprocessingArgs;
-use super::weights::{ExtraArgs, note_weights};
+use super::weights::{WeightsArgs, note_weights};
 use super::written::{entries, pixel_mean, refuse_stdout, storage};
 
 /// What timm looks for in a folder.
@@ -39,13 +38,8 @@ pub(super) struct Args {
     /// Replace OUT if it exists; if it is a symbolic link, replace the file it points to
     #[arg(long)]
     force: bool,
-    /// Network that the weights belong to [default: as the file says]
-    #[arg(long, value_name = "NAME")]
-    arch: Option<String>,
     #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    extra: ExtraArgs,
+    weights: WeightsArgs,
     #[command(flatten)]
     preprocessing: PreprocessingArgs,
     /// Class names in index order: a text file with one name per line, or JSON [default: as the file
@@ -76,7 +70,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         Format::Timm => args.output.join(WEIGHTS),
         _ => args.output.clone(),
     };
-    let overrides = args.extra.and(args.network.overrides(args.arch.as_deref())?);
+    let overrides = args.weights.overrides()?;
     if format == Format::Timm {
         refuse_stdout(&args.output)?;
         storage(input, &args.output.join(CONFIG), args.force)?;

@@ -11,9 +11,8 @@ use std::path::Path;
 use super::error::CliError;
 use super::hub::file_of;
 use super::machine::Machine;
-use super::network::NetworkArgs;
 use super::output::{grouped, one_line, write_json};
-use super::weights::ExtraArgs;
+use super::weights::WeightsArgs;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -21,13 +20,8 @@ pub(super) struct Args {
     /// torchvision:resnet50
     #[arg(value_name = "FILE|NAME")]
     what: String,
-    /// Network that a file's weights belong to [default: as the file says]
-    #[arg(long, value_name = "NAME")]
-    arch: Option<String>,
     #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    extra: ExtraArgs,
+    weights: WeightsArgs,
     /// Side of the input in pixels [default: as the file's metadata say, else 224 (ImageNet) or 32
     /// (CIFAR)]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_384))]
@@ -105,17 +99,17 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let is_name = ModelSpec::names().contains(&args.what.as_str());
     let is_name = is_name || (ModelSpec::name_of(&args.what).is_some() && !path.exists());
     if !named && (is_name || !(path.exists() || args.what.contains(['/', '\\', '.']))) {
-        if args.arch.is_some() {
+        if args.weights.arch.is_some() {
             return Err(CliError::usage(
                 "--arch is for weights files; a network is given by its name alone",
             ));
         }
-        let network = Network::new(&args.network.spec(&args.what)?);
+        let network = Network::new(&args.weights.network.spec(&args.what)?);
         let size = args.size.map_or(network.spec.input_side(), |n| n as usize);
         let report = Report::new(&network, size, None, machine)?;
         return report.write(args.json, &mut out);
     }
-    let overrides = args.extra.and(args.network.overrides(args.arch.as_deref())?);
+    let overrides = args.weights.overrides()?;
     match WeightsFile::open(path, &overrides) {
         Ok(weights) => {
             let network = weights.network();

@@ -5,6 +5,7 @@
 //! 130 interrupted after saving.
 //! An error is one line on stderr. A reader that closes the pipe early ends the run quietly.
 
+mod activity;
 mod bad_images;
 mod bench;
 mod cache;

@@ -62,6 +62,14 @@ pub(super) fn grouped(number: impl ToString) -> String {
     text
 }
 
+/// To four significant digits, which is more than two measurements agree in; digits before the point
+/// stay.
+pub(super) fn rounded(x: f64) -> f64 {
+    let decimals = if x == 0.0 { 0.0 } else { (3.0 - x.abs().log10().floor()).clamp(0.0, 9.0) };
+    let unit = 10_f64.powf(decimals);
+    (x * unit).round() / unit
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -81,5 +89,12 @@ mod tests {
             [0, 999, 1000, 11_689_512].map(super::grouped),
             ["0", "999", "1,000", "11,689,512"]
         );
+    }
+
+    #[test]
+    fn numbers_have_four_digits_or_their_whole_part() {
+        let given = [0.0, 0.234_567, 10.912_345, 235.1234, 12_345.678, 0.000_012_345_6];
+        assert_eq!(given.map(super::rounded), [0.0, 0.2346, 10.91, 235.1, 12_346.0, 0.000_012_35]);
+        assert_eq!(serde_json::to_string(&super::rounded(0.1 + 0.2)).unwrap(), "0.3");
     }
 }

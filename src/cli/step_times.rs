@@ -9,9 +9,8 @@ use serde::Serialize;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use super::bench::rounded;
 use super::error::CliError;
-use super::output::{aligned, write_json};
+use super::output::{aligned, rounded, write_json};
 
 /// Floats that are copied to measure the bandwidth: no cache has as many.
 const COPIED: usize = 64 << 20;

@@ -10,8 +10,28 @@ use resnet_cpu::weights::{Overrides, WeightsFile};
 use super::error::CliError;
 use super::hub::{file_of, is_cached, published};
 use super::machine::Machine;
+use super::network::NetworkArgs;
 
 const VARIABLE: &str = "RESNET_CPU_WEIGHTS";
+
+/// What a file of weights is, where it does not say so itself.
+#[derive(clap::Args)]
+pub(super) struct WeightsArgs {
+    /// Network that the weights belong to [default: as the file says]
+    #[arg(long, value_name = "NAME")]
+    pub(super) arch: Option<String>,
+    #[command(flatten)]
+    pub(super) network: NetworkArgs,
+    #[command(flatten)]
+    extra: ExtraArgs,
+}
+
+impl WeightsArgs {
+    /// All of it.
+    pub(super) fn overrides(&self) -> Result<Overrides, CliError> {
+        Ok(self.extra.and(self.network.overrides(self.arch.as_deref())?))
+    }
+}
 
 /// What a file of weights has besides the network's.
 #[derive(clap::Args)]

@@ -44,6 +44,41 @@ pub(super) fn refuse_stdout(output: &Path) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Whether a file can be at `path`, which `flag` names: before hours of work.
+pub(super) fn check_place(flag: &str, path: &Path) -> Result<(), CliError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder {
+        _ if path.is_dir() => Err(CliError::usage(format!(
+            "{flag}: {}: expected a file, found a folder",
+            path.display()
+        ))),
+        Some(folder) if !folder.is_dir() => {
+            Err(CliError::usage(format!("{flag}: {}: no such folder", folder.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a `page` in the place of one of the files of weights, each with what the command line calls it.
+pub(super) fn refuse_weights<'a>(
+    flag: &str,
+    page: &Path,
+    weights: impl IntoIterator<Item = (&'static str, &'a Path)>,
+) -> Result<(), CliError> {
+    let same = |other: &Path| {
+        let real = |path: &Path| path.canonicalize().ok();
+        page == other || real(page).is_some_and(|page| real(other) == Some(page))
+    };
+    match weights.into_iter().find(|(_, file)| same(file)) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let page = page.display();
+            let reason = format!("{flag}: {page}: expected a file for the page, found {name}");
+            Err(CliError::usage(reason))
+        }
+    }
+}
+
 /// Where `output` is written: never over `input`, and without `force` over nothing. What can be refused now
 /// is; what appears until then is seen when the file gets its name.
 pub(super) fn storage(

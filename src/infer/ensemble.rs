@@ -3,7 +3,7 @@
 //! Each prepares images in its own way. Their classes must be the same, by name; where the order differs, the
 //! first network's counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Classifier;
 use super::classes::{are_imagenet, plain};
@@ -136,29 +136,57 @@ fn order(first: &Classifier, other: &Classifier) -> Result<Option<Vec<usize>>, C
     }
 }
 
+/// The same for names. A name counts exactly as it is, if that tells which class is meant; else whatever its case; else
+/// by its words alone.
 fn order_of_names(first: &[String], other: &[String]) -> Result<Option<Vec<usize>>, ClassMismatch> {
-    let plains = |names: &[String]| names.iter().map(|name| plain(name)).collect::<Vec<_>>();
-    let (keys, found) = (plains(first), plains(other));
-    if keys == found || (are_imagenet(first) && are_imagenet(other)) {
+    if are_imagenet(first) && are_imagenet(other) {
         return Ok(None);
     }
-    let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    found.iter().enumerate().for_each(|(i, key)| places.entry(key).or_default().push(i));
-    let missing: Vec<String> = keys
-        .iter()
-        .zip(first)
-        .filter(|(key, _)| !places.contains_key(key.as_str()))
-        .map(|(_, name)| format!("{name:?}"))
-        .collect();
+    let levels: [fn(&str) -> String; 3] = [str::to_owned, str::to_lowercase, plain];
+    let levels = levels.map(|key| [first, other].map(|names| Places::new(names, key)));
+    let [plain_first, plain_other] = &levels[2];
+    let unknown = |i: &usize| !plain_other.by_key.contains_key(&plain_first.keys[*i]);
+    let missing: Vec<String> =
+        (0..first.len()).filter(unknown).map(|i| format!("{:?}", first[i])).collect();
     if !missing.is_empty() {
         let more = if missing.len() > LISTED { ", ..." } else { "" };
         return Err(ClassMismatch::Missing(missing[..missing.len().min(LISTED)].join(", ") + more));
     }
-    let one = |(key, name): (&String, &String)| match places[key.as_str()][..] {
-        [place] => Ok(place),
-        _ => Err(ClassMismatch::Ambiguous(name.clone())),
+    let ambiguous = |i: usize| ClassMismatch::Ambiguous(first[i].clone());
+    let one = |i: usize| {
+        let mut found = levels.iter().map(|[first, other]| {
+            let key = &first.keys[i];
+            (&first.by_key[key], other.by_key.get(key))
+        });
+        // As many classes of the one as of the other.
+        let found = found.find(|(own, found)| found.is_some_and(|found| found.len() == own.len()));
+        match found.and_then(|(own, found)| Some((own, found?))) {
+            Some((_, found)) if found.len() == 1 => Ok(found[0]),
+            Some((own, found)) if own == found => Ok(i),
+            _ => Err(ambiguous(i)),
+        }
     };
-    keys.iter().zip(first).map(one).collect::<Result<_, _>>().map(Some)
+    let order: Vec<usize> = (0..first.len()).map(one).collect::<Result<_, _>>()?;
+    let mut taken = BTreeSet::new();
+    if let Some(twice) = order.iter().position(|&place| !taken.insert(place)) {
+        return Err(ambiguous(twice));
+    }
+    Ok((!order.is_sorted()).then_some(order))
+}
+
+/// Names by what is compared of them.
+struct Places {
+    keys: Vec<String>,
+    by_key: BTreeMap<String, Vec<usize>>,
+}
+
+impl Places {
+    fn new(names: &[String], key: fn(&str) -> String) -> Self {
+        let keys: Vec<String> = names.iter().map(|name| key(name)).collect();
+        let mut by_key: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        keys.iter().enumerate().for_each(|(i, key)| by_key.entry(key.clone()).or_default().push(i));
+        Self { keys, by_key }
+    }
 }
 
 #[cfg(test)]
@@ -188,6 +216,22 @@ mod tests {
         let error = order_of_names(&names("crane,crane,ant"), &names("crane,ant,crane"));
         assert_eq!(error, Err(ClassMismatch::Ambiguous("crane".to_owned())));
         assert_eq!(order_of_names(&names("crane,crane"), &names("crane,Crane")), Ok(None));
+    }
+
+    /// Words alone do not tell C from C++.
+    #[test]
+    fn names_that_differ_in_marks_alone_are_told_apart() {
+        let first = names("C,C++,java");
+        for (other, order) in [
+            ("C,C++,java", Ok(None)),
+            ("java,C,C++", Ok(Some(vec![1, 2, 0]))),
+            ("C++,C,Java", Ok(Some(vec![1, 0, 2]))),
+            ("c++,c,JAVA", Ok(Some(vec![1, 0, 2]))),
+            ("C,java,rust", Err(ClassMismatch::Ambiguous("C++".to_owned()))),
+            ("C--,C,java", Err(ClassMismatch::Ambiguous("C++".to_owned()))),
+        ] {
+            assert_eq!(order_of_names(&first, &names(other)), order, "{other}");
+        }
     }
 
     /// Two of ImageNet's classes are called crane, and other lists have other words for some.

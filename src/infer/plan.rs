@@ -112,7 +112,7 @@ fn front(network: &Network, means: Means, [batch, height, width]: [usize; 3]) ->
         after.push(x.height * x.width * x.channels);
     }
     let largest = probe.section().steps.iter().map(|step| step.len).max().unwrap_or(1);
-    let most = (FRONT / (largest * means.bytes).max(1)).clamp(1, batch);
+    let most = (FRONT / (largest * means.bytes).max(1)).clamp(1, batch.max(1));
     let images = (1..=most).rev().find(|images| batch.is_multiple_of(*images)).unwrap_or(1);
     let weights = |block: &Block| -> usize {
         let len = |conv: &ConvBn| conv.shape(1, 1, 1).weight_len() / bundles(conv);

@@ -7,8 +7,9 @@ use resnet_cpu::weights::WeightsFile;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::super::output::rounded;
 use super::stats::measure;
-use super::{Args, Row, Table, beside_peak, rounded, warn_of_noise};
+use super::{Args, Row, Table, beside_peak, warn_of_noise};
 use crate::cli::error::CliError;
 use crate::cli::hub::file_of;
 use crate::cli::machine::Machine;

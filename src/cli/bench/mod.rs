@@ -19,7 +19,7 @@ use super::convolutions::ConvolutionArgs;
 use super::error::CliError;
 use super::machine::Machine;
 use super::network::NetworkArgs;
-use super::output::write_json;
+use super::output::{rounded, write_json};
 use super::weights::ExtraArgs;
 use stats::Times;
 
@@ -254,14 +254,6 @@ impl Table {
     }
 }
 
-/// To four significant digits, which is more than two measurements agree in; digits before the point
-/// stay.
-pub(super) fn rounded(x: f64) -> f64 {
-    let decimals = if x == 0.0 { 0.0 } else { (3.0 - x.abs().log10().floor()).clamp(0.0, 9.0) };
-    let unit = 10_f64.powf(decimals);
-    (x * unit).round() / unit
-}
-
 /// Says so if runs of what `row` measured differ too much for their median to mean much.
 fn warn_of_noise(machine: &Machine, row: &Row, times: &Times) {
     let Some(noise) = times.noise() else { return };
@@ -275,16 +267,4 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
         return Err("expected 0 to 3600 seconds".to_owned());
     }
     Ok(Duration::from_secs_f64(seconds))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::rounded;
-
-    #[test]
-    fn numbers_have_four_digits_or_their_whole_part() {
-        let given = [0.0, 0.234_567, 10.912_345, 235.1234, 12_345.678, 0.000_012_345_6];
-        assert_eq!(given.map(rounded), [0.0, 0.2346, 10.91, 235.1, 12_346.0, 0.000_012_35]);
-        assert_eq!(serde_json::to_string(&rounded(0.1 + 0.2)).unwrap(), "0.3");
-    }
 }

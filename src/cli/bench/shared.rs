@@ -6,9 +6,10 @@ use resnet_cpu::learn::{Batch, Learner, Sgd, Split};
 use resnet_cpu::model::{InitOptions, Network, Params, initialize};
 use std::cell::RefCell;
 
+use super::super::output::rounded;
 use super::stats::measure;
 use super::train::{RATE, SEED, SGD, random_batch, specs};
-use super::{Args, Row, Table, beside_peak, rounded, warn_of_noise};
+use super::{Args, Row, Table, beside_peak, warn_of_noise};
 use crate::cli::error::CliError;
 use crate::cli::machine::Machine;
 

@@ -7,8 +7,9 @@ use resnet_cpu::ops::Loss;
 use resnet_cpu::runtime::{AlignedBuf, Crew, Rng};
 use std::time::{Duration, Instant};
 
+use super::super::output::rounded;
 use super::stats::measure;
-use super::{Args, Row, Table, beside_peak, rounded, warn_of_noise};
+use super::{Args, Row, Table, beside_peak, warn_of_noise};
 use crate::cli::error::CliError;
 use crate::cli::machine::Machine;
 use crate::cli::step_times::{self, Timed};

@@ -1,6 +1,6 @@
 //! `--bn-average`: batch norm's statistics as a true average over training images, to evaluate with and to keep.
 
-use resnet_cpu::data::{self, Limits, Preprocess, Split, open_split};
+use resnet_cpu::data::{self, Limits, Preprocess, Scan, Split, open_split};
 use resnet_cpu::model::{Network, Params};
 use resnet_cpu::runtime::{Cache, Storage};
 use resnet_cpu::train::{AverageError, average_batch_norm};
@@ -8,13 +8,13 @@ use resnet_cpu::weights::write_weights_to;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::super::activity::Activity;
+use super::super::bad_images;
 use super::super::classifier::{ClassifierArgs, Weights};
 use super::super::error::CliError;
 use super::super::machine::Machine;
 use super::super::output::grouped;
-use super::super::written::{entries, pixel_mean, storage};
-use super::data_failure;
-use super::progress::Progress;
+use super::super::written::{check_place, entries, pixel_mean, storage};
 
 /// What a file says of its statistics.
 const STATISTICS: &str = "batch_norm_statistics";
@@ -52,7 +52,9 @@ pub(super) struct Training<'a> {
     pub(super) cache: &'a Cache,
     pub(super) args: &'a ClassifierArgs,
     pub(super) machine: &'a Machine,
-    pub(super) progress: &'a Progress<'a>,
+    pub(super) activity: &'a Activity<'a>,
+    /// Whether images that cannot be read are left out.
+    pub(super) skip_bad: bool,
 }
 
 impl AverageArgs {
@@ -64,9 +66,15 @@ impl AverageArgs {
             ));
         }
         if let Some(path) = &self.save_weights {
+            check_place("--save-weights", path)?;
             storage(&weights[0].path, path, self.force)?;
         }
         Ok(())
+    }
+
+    /// The file of weights that is written, by its flag.
+    pub(super) fn written(&self) -> Option<(&'static str, &Path)> {
+        self.save_weights.as_deref().map(|path| ("--save-weights", path))
     }
 
     /// Replaces the statistics of `weights` if that is asked for; and what is to be written of them.
@@ -77,30 +85,38 @@ impl AverageArgs {
         notes: &mut Vec<String>,
     ) -> Result<Option<Averaged<'_>>, CliError> {
         let Some(images) = self.bn_average else { return Ok(None) };
-        let &Training { data, pad, limits, cache, args, machine, progress } = training;
+        let &Training { data, pad, limits, cache, args, machine, activity, skip_bad } = training;
         let preprocess = args.preprocess(weights, pad)?;
-        let train = open_split(data, Some(Split::Train), limits, cache, progress);
+        let train = open_split(data, Some(Split::Train), limits, cache, activity);
         let train = train.map_err(|error| match error {
             data::Error::NoSplit { .. } => CliError::usage(format!("--bn-average: {error}")),
-            error => data_failure(error, progress),
+            error => activity.failure(error),
         })?;
+        let mut train = train.data;
+        if skip_bad {
+            let scan = Scan { cache, watch: activity };
+            let good = scan.leave_out_of(train, "training images read");
+            let (good, bad) = good.map_err(|error| activity.failure(error))?;
+            bad_images::list(&bad, machine);
+            train = good;
+        }
         let network = weights.file.network().clone();
         let params = Params::from_source(&network, &weights.file).map_err(CliError::failed)?;
         let params = weights.changed.insert(params);
         let averaged = average_batch_norm(
             &network,
             params,
-            &*train.data,
+            &*train,
             images as usize,
             &preprocess,
             machine.backend,
             args.convolutions(),
-            progress,
+            activity,
         );
         averaged.map_err(|error| {
-            progress.end();
+            activity.end();
             match error {
-                AverageError::Data(error) => data_failure(error, progress),
+                AverageError::Data(error) => activity.failure(error),
                 AverageError::Images { .. } => CliError::usage(format!("--bn-average: {error}")),
                 error => {
                     CliError::failed(format!("--bn-average: {}: {error}", weights.path.display()))

@@ -3,7 +3,6 @@
 mod average;
 mod networks;
 mod page;
-pub(super) mod progress;
 mod results;
 mod views;
 
@@ -14,20 +13,20 @@ use resnet_cpu::infer::{
     DenseError, Evaluation, EvaluationError, EvaluationOptions, evaluate_dense, evaluate_ensemble,
     match_classes,
 };
-use resnet_cpu::runtime::Watch;
 use resnet_cpu::weights::DataSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::activity::Activity;
 use super::bad_images::{self, BadImageArgs, OnBadImage};
 use super::cache::CacheArgs;
 use super::classifier::{ClassifierArgs, Weights, check_batch, say};
 use super::error::CliError;
 use super::limits::{LimitArgs, advice};
 use super::machine::Machine;
+use super::written::{check_place, refuse_weights};
 use average::{AverageArgs, Training};
 use networks::Networks;
-use progress::Progress;
 use results::Results;
 use views::{ViewArgs, Views};
 
@@ -90,21 +89,25 @@ enum SplitName {
 
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     if let Some(page) = &args.html {
-        check_page("--html", page)?;
+        check_place("--html", page)?;
     }
     args.views.check(args.classifier.of_crop(), args.batch)?;
     let mut weights = networks::read(args.weights.as_deref(), &args.classifier, machine)?;
     args.average.check(&weights)?;
+    if let Some(page) = &args.html {
+        let given = weights.iter().map(|weights| ("weights", &*weights.path));
+        refuse_weights("--html", page, given.chain(args.average.written()))?;
+    }
     let first = &mut weights[0];
     if args.data.is_none() {
         check_demo(first)?;
     }
-    let progress = Progress::begin(machine)?;
+    let activity = Activity::begin(machine, "stopping")?;
     let split = args.split.map(SplitName::split);
     let (limits, cache) = (args.limits.limits(), args.cache.cache());
-    let opened = open_split(args.data.as_deref(), split, limits, &cache, &progress);
+    let opened = open_split(args.data.as_deref(), split, limits, &cache, &activity);
     let Labelled { data, kind, split, mut notes } =
-        opened.map_err(|error| data_failure(error, &progress))?;
+        opened.map_err(|error| activity.failure(error))?;
     let shown = args.data.as_deref().map_or("the built-in images".into(), Path::to_string_lossy);
     let (images, classes) = (HumanCount(data.len() as u64), data.classes());
     notes.push(format!("{shown}: {split}, {images} images of {classes} classes, {kind}"));
@@ -126,7 +129,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         cache: &cache,
         args: &args.classifier,
         machine,
-        progress: &progress,
+        activity: &activity,
+        skip_bad: args.bad_images.on_bad_image == OnBadImage::Skip,
     };
     let averaged = args.average.apply(first, &training, &mut notes)?;
     let networks = Networks::new(weights, &args.classifier, data.pad(), machine, &mut notes)?;
@@ -134,21 +138,25 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let ensemble = networks.ensemble.with_crops(args.views.crops());
     let networks = Networks { ensemble, ..networks };
     say(notes, args.verbose, machine);
-    let found = measure(args, (&networks, &views), &*data, &matched.indices, machine, &progress)?;
-    if let Some(averaged) = averaged {
-        averaged.write(machine)?;
-    }
+    let found = measure(args, (&networks, &views), &*data, &matched.indices, machine, &activity)?;
     let reason = |error: &data::Error| format!("{error}{}", advice(error));
     let skipped: Vec<String> = found.skipped.iter().map(reason).collect();
     bad_images::list(&skipped, machine);
     let results = Results { found: &found, networks: &networks, views: &views, split };
+    let title = format!("{} on {shown}", results.networks.arch());
+    // Whoever stops it now gets nothing; after that, what was found is not lost because something cannot be written.
+    let page = args.html.as_ref().map(|_| page::page(&title, &results, &*data, &activity));
+    activity.check()?;
     if args.json {
         results.print_json()?;
     } else {
         results.print_text()?;
     }
-    match &args.html {
-        Some(path) => write_page(path, &shown, &results, &*data, &progress),
+    if let Some(averaged) = averaged {
+        averaged.write(machine)?;
+    }
+    match args.html.as_ref().zip(page) {
+        Some((path, page)) => page::write(path, &page.map_err(|error| activity.failure(error))?),
         None => Ok(()),
     }
 }
@@ -160,7 +168,7 @@ fn measure(
     data: &dyn Dataset,
     indices: &[usize],
     machine: &Machine,
-    progress: &Progress,
+    activity: &Activity,
 ) -> Result<Evaluation, CliError> {
     let default = EvaluationOptions::default();
     let options = EvaluationOptions {
@@ -173,41 +181,12 @@ fn measure(
         Views::Crops(crops) => {
             let inputs = options.images_a_batch(*crops).min(data.len()) * crops.count();
             check_batch(options.batch as u32, inputs, ensemble.classifiers(), machine)?;
-            evaluate_ensemble(ensemble, data, indices, &options, progress)
+            evaluate_ensemble(ensemble, data, indices, &options, activity)
         }
-        Views::Dense(scales) => evaluate_dense(ensemble, scales, data, indices, &options, progress),
+        Views::Dense(scales) => evaluate_dense(ensemble, scales, data, indices, &options, activity),
     };
-    progress.end();
-    found.map_err(|error| failure(error, progress))
-}
-
-/// Writes the page to `path`.
-fn write_page(
-    path: &Path,
-    shown: &str,
-    results: &Results,
-    data: &dyn Dataset,
-    progress: &Progress,
-) -> Result<(), CliError> {
-    let title = format!("{} on {shown}", results.networks.arch());
-    let page = page::page(&title, results, data).map_err(|error| data_failure(error, progress))?;
-    progress.check()?;
-    page::write(path, &page)
-}
-
-/// Whether the page can be written, before hours of work.
-pub(super) fn check_page(flag: &str, path: &Path) -> Result<(), CliError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    match folder {
-        _ if path.is_dir() => Err(CliError::usage(format!(
-            "{flag}: {}: expected a file, found a folder",
-            path.display()
-        ))),
-        Some(folder) if !folder.is_dir() => {
-            Err(CliError::usage(format!("{flag}: {}: no such folder", folder.display())))
-        }
-        _ => Ok(()),
-    }
+    activity.end();
+    found.map_err(|error| failure(error, activity))
 }
 
 /// Without data, only a network of the built-in images can be measured.
@@ -221,23 +200,14 @@ fn check_demo(weights: &Weights) -> Result<(), CliError> {
     )))
 }
 
-fn failure(error: EvaluationError, progress: &Progress) -> CliError {
+fn failure(error: EvaluationError, activity: &Activity) -> CliError {
     match error {
-        EvaluationError::Data(error) => data_failure(error, progress),
+        EvaluationError::Data(error) => activity.failure(error),
         EvaluationError::Dense {
             error: DenseError::TooLarge { .. } | DenseError::Memory { .. },
             ..
         } => CliError::failed(format!("{error} (see --scales)")),
         _ => CliError::failed(error),
-    }
-}
-
-pub(super) fn data_failure(error: data::Error, progress: &Progress) -> CliError {
-    progress.end();
-    match error {
-        data::Error::Interrupted => CliError::failed("interrupted; nothing was saved"),
-        data::Error::NoSplit { .. } => CliError::usage(format!("--split: {error}")),
-        _ => CliError::failed(format!("{error}{}", advice(&error))),
     }
 }
 
@@ -249,12 +219,5 @@ impl SplitName {
             Self::Train => Split::Train,
             Self::All => Split::All,
         }
-    }
-}
-
-impl Progress<'_> {
-    /// An error if a signal has come.
-    fn check(&self) -> Result<(), CliError> {
-        if self.stopped() { Err(data_failure(data::Error::Interrupted, self)) } else { Ok(()) }
     }
 }

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::codecs::jpeg::JpegEncoder;
 use resnet_cpu::data::{Dataset, Error, RgbImage, resize};
 use resnet_cpu::infer::{CALIBRATION_BINS, Outcome};
-use resnet_cpu::runtime::{Disk, write_durably};
+use resnet_cpu::runtime::{Disk, Watch, write_durably};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -57,7 +57,12 @@ svg rect { fill: var(--right); } svg line { stroke: var(--soft); }
 ///
 /// # Errors
 /// An image can no longer be read.
-pub(super) fn page(title: &str, results: &Results, data: &dyn Dataset) -> Result<String, Error> {
+pub(super) fn page(
+    title: &str,
+    results: &Results,
+    data: &dyn Dataset,
+    watch: &dyn Watch,
+) -> Result<String, Error> {
     let title = escape(title);
     let mut html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -88,6 +93,9 @@ pub(super) fn page(title: &str, results: &Results, data: &dyn Dataset) -> Result
         html += "<h2>Worst mistakes</h2>\n<p class=\"soft\">The images whose class had the lowest \
                  probability, of those classified wrong.</p>\n<div class=\"mistakes\">\n";
         for (index, outcome) in &results.found.mistakes {
+            if watch.stopped() {
+                return Err(Error::Interrupted);
+            }
             html += &mistake(results, outcome, &data.image(*index)?, &data.name(*index));
         }
         html += "</div>\n";

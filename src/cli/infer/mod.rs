@@ -116,6 +116,9 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     };
     let found = find(args, &mut notes)?;
     say(notes, args.verbose, machine);
+    if found.is_empty() {
+        return Err(CliError::failed("no images but the pictures of an earlier --explain"));
+    }
     let crops = classifier.crops().count();
     let images = (args.batch as usize / crops).max(1);
     check_batch(args.batch, images.min(found.len()) * crops, [&classifier], machine)?;

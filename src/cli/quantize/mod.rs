@@ -12,19 +12,17 @@ use resnet_cpu::runtime::{Disk, write_durably};
 use resnet_cpu::weights::{WeightsFile, write_quantized_to};
 use std::path::{Path, PathBuf};
 
+use super::activity::Activity;
 use super::bad_images::{self, BadImageArgs, OnBadImage};
 use super::cache::CacheArgs;
 use super::error::CliError;
-use super::eval::data_failure;
-use super::eval::progress::Progress;
 use super::hub::file_of;
 use super::limits::{LimitArgs, advice};
 use super::machine::Machine;
-use super::network::NetworkArgs;
 use super::output::one_line;
 use super::preprocessing::PreprocessingArgs;
-use super::weights::{ExtraArgs, note_weights};
-use super::written::{entries, pixel_mean, refuse_stdout, storage};
+use super::weights::{WeightsArgs, note_weights};
+use super::written::{check_place, entries, pixel_mean, refuse_stdout, refuse_weights, storage};
 use results::Results;
 
 #[derive(clap::Args)]
@@ -62,13 +60,8 @@ pub(super) struct Args {
     /// Replace OUT if it exists; if it is a symbolic link, replace the file it points to
     #[arg(long)]
     force: bool,
-    /// Network that the weights belong to [default: as the file says]
-    #[arg(long, value_name = "NAME")]
-    arch: Option<String>,
     #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    extra: ExtraArgs,
+    weights: WeightsArgs,
     #[command(flatten)]
     preprocessing: PreprocessingArgs,
     #[command(flatten)]
@@ -87,13 +80,16 @@ fn parse_percentile(text: &str) -> Result<f64, String> {
 pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let options = args.options()?;
     if let Some(page) = &args.report {
-        super::eval::check_page("--report", page)?;
+        check_place("--report", page)?;
     }
     refuse_stdout(&args.output)?;
+    check_place("OUT", &args.output)?;
     let input = &file_of(&args.input, machine)?;
-    args.check_report(input)?;
+    if let Some(page) = &args.report {
+        refuse_weights("--report", page, [("IN", &**input), ("OUT", &*args.output)])?;
+    }
     let storage = storage(input, &args.output, args.force)?;
-    let overrides = args.extra.and(args.network.overrides(args.arch.as_deref())?);
+    let overrides = args.weights.overrides()?;
     let weights = WeightsFile::open(input, &overrides).map_err(CliError::failed)?;
     if weights.quantized().is_some() {
         return Err(CliError::failed(format!(
@@ -103,8 +99,8 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     }
     note_weights(machine, input, &weights);
 
-    let progress = Progress::begin(machine)?;
-    let (data, notes) = args.open(&progress)?;
+    let activity = Activity::begin(machine, "stopping")?;
+    let (data, notes) = args.open(&activity)?;
     notes.iter().for_each(|note| machine.note(note));
     let (used, notes) = args.preprocessing.resolve(&weights, data.pad())?;
     notes.iter().for_each(|note| machine.note(note));
@@ -117,9 +113,9 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         ));
     }
     let network = weights.network();
-    let found = quantize(network, &weights, &*data, &used, &options, machine.backend, &progress);
-    progress.end();
-    let found = found.map_err(|error| args.failure(error, input, &progress))?;
+    let found = quantize(network, &weights, &*data, &used, &options, machine.backend, &activity);
+    activity.end();
+    let found = found.map_err(|error| args.failure(error, input, &activity))?;
     let reason = |error: &data::Error| format!("{error}{}", advice(error));
     let skipped: Vec<String> = found.skipped.iter().map(reason).collect();
     bad_images::list(&skipped, machine);
@@ -137,25 +133,6 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
 }
 
 impl Args {
-    /// The page never takes the place of weights.
-    fn check_report(&self, input: &Path) -> Result<(), CliError> {
-        let Some(page) = &self.report else { return Ok(()) };
-        let same = |other: &Path| {
-            let real = |path: &Path| path.canonicalize().ok();
-            page == other || real(page).is_some_and(|page| real(other) == Some(page))
-        };
-        let files = [("IN", input), ("OUT", &*self.output)];
-        match files.into_iter().find(|(_, file)| same(file)) {
-            None => Ok(()),
-            Some((name, _)) => {
-                let page = page.display();
-                Err(CliError::usage(format!(
-                    "--report: {page}: expected a file for the page, found {name}"
-                )))
-            }
-        }
-    }
-
     fn options(&self) -> Result<QuantizeOptions, CliError> {
         let method = match (self.method, self.percentile) {
             (RangeMethod::Percentile(_), percent) => {
@@ -177,9 +154,9 @@ impl Args {
     }
 
     /// The images: the training images of a data set, else those that it has; else those of a folder.
-    fn open(&self, progress: &Progress) -> Result<(Box<dyn Dataset>, Vec<String>), CliError> {
+    fn open(&self, activity: &Activity) -> Result<(Box<dyn Dataset>, Vec<String>), CliError> {
         let (path, limits, cache) = (&self.data, self.limits.limits(), self.cache.cache());
-        let open = |split| open_split(Some(path), split, limits, &cache, progress);
+        let open = |split| open_split(Some(path), split, limits, &cache, activity);
         let opened = match open(None) {
             // These are what the network will be measured on.
             Ok(Labelled { split: Split::Val | Split::Test, .. }) => {
@@ -197,16 +174,16 @@ impl Args {
                 Ok((data, vec![note]))
             }
             Err(error @ data::Error::UnknownData { .. }) if path.is_dir() => {
-                let images = match Unlabelled::find(path, limits, progress) {
+                let images = match Unlabelled::find(path, limits, activity) {
                     Ok(images) => images,
-                    Err(data::Error::NoImages { .. }) => return Err(data_failure(error, progress)),
-                    Err(error) => return Err(data_failure(error, progress)),
+                    Err(data::Error::NoImages { .. }) => return Err(activity.failure(error)),
+                    Err(error) => return Err(activity.failure(error)),
                 };
                 let mut notes = vec![format!("{shown}: {} images", images.len())];
                 notes.extend_from_slice(images.notes());
                 Ok((Box::new(images), notes))
             }
-            Err(error) => Err(data_failure(error, progress)),
+            Err(error) => Err(activity.failure(error)),
         }
     }
 
@@ -218,9 +195,9 @@ impl Args {
         })
     }
 
-    fn failure(&self, error: QuantizeError, input: &Path, progress: &Progress) -> CliError {
+    fn failure(&self, error: QuantizeError, input: &Path, activity: &Activity) -> CliError {
         match error {
-            QuantizeError::Data(error) => data_failure(error, progress),
+            QuantizeError::Data(error) => activity.failure(error),
             QuantizeError::TooFew { .. } | QuantizeError::TooFewRead { .. } => {
                 CliError::failed(format!("{}: {error}", self.data.display()))
             }

@@ -49,7 +49,7 @@ pub(super) fn check(out: &Path, kind: Kind, maker: &Maker) -> Result<(), CliErro
         // The runs of networks that exist, of this grid or not: all of a study have the same settings.
         let (true, Ok(asked)) = (last.is_file(), maker.config(&member)) else { continue };
         let stored = checkpoint::load_config(&last).map_err(CliError::failed)?;
-        let differences = stored.diff(&asked);
+        let differences = stored.diff_from_start(&asked);
         if !differences.is_empty() {
             return Err(CliError::usage(RunError::AnotherRun { path: folder, differences }));
         }

@@ -17,13 +17,13 @@ use resnet_cpu::train::{Config, Outcome, Run, RunError, RunOptions, TrainData};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::activity::Activity;
 use super::error::CliError;
 use super::machine::Machine;
 use super::output::{aligned, one_line, print_error};
-use super::train::activity::Activity;
 use super::train::data::{Asked, data_name};
 use super::train::progress::Progress;
-use super::train::{RUNS, changes, failure, print_settings};
+use super::train::{RUNS, STOPPING, changes, failure, print_settings};
 use args::StudyArgs;
 use members::Maker;
 
@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
     let (kind, args) = args.of_kind();
     let (grid, family) = args.grid(kind)?;
     let held_out = args.settings.held_out()?;
-    let activity = Activity::begin(machine)?;
+    let activity = Activity::begin(machine, STOPPING)?;
     let asked = Asked {
         path: args.data.as_deref(),
         held_out,
@@ -173,9 +173,9 @@ impl Work<'_> {
         let Some(images) = self.data.val.as_deref() else { return Ok(()) };
         let measuring = self.activity.again();
         let backend = self.options.backend;
-        let responses = measure_responses(run.state(), images, backend, &measuring);
+        let (path, state) = (run.path(RESPONSES), run.into_state());
+        let responses = measure_responses(&state, images, backend, &measuring);
         measuring.end();
-        let path = run.path(RESPONSES);
         responses
             .map_err(|error| self.failure(error, name))?
             .write(&path, &Disk)

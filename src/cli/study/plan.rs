@@ -7,12 +7,11 @@ use resnet_cpu::train::{Config, Plan, RESULT, RunResult, TrainData};
 use std::io::Write;
 use std::path::Path;
 
+use super::super::activity::{Activity, duration};
 use super::super::error::CliError;
 use super::super::machine::Machine;
 use super::super::output::aligned;
-use super::super::train::activity::Activity;
 use super::super::train::failure;
-use super::super::train::progress::duration;
 
 /// Prints the networks of the study in `out`, and the time of a run and of what is left, from a few timed steps of
 /// each network.

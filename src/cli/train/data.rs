@@ -5,11 +5,10 @@ use resnet_cpu::runtime::Cache;
 use resnet_cpu::train::TrainData;
 use std::path::Path;
 
+use super::super::activity::Activity;
 use super::super::bad_images::{self, OnBadImage};
 use super::super::error::CliError;
-use super::super::limits::advice;
 use super::super::machine::Machine;
-use super::activity::Activity;
 
 /// Which images are asked for.
 pub(in crate::cli) struct Asked<'a> {
@@ -32,14 +31,14 @@ impl Asked<'_> {
         let Self { path, held_out, limits, cache, on_bad_image } = self;
         let wanted = Wanted { whole: held_out > 0, test: false };
         let splits = data::open_as(path, wanted, limits, &cache, activity);
-        let mut splits = splits.map_err(|error| data_failure(error, activity))?;
+        let mut splits = splits.map_err(|error| activity.failure(error))?;
         activity.check()?;
         machine.note_itself();
         splits.notes.iter().for_each(|note| machine.note(note));
         if on_bad_image == OnBadImage::Skip {
             let scan = Scan { cache: &cache, watch: activity };
             let found = scan.leave_out(splits);
-            let (good, bad) = found.map_err(|error| data_failure(error, activity))?;
+            let (good, bad) = found.map_err(|error| activity.failure(error))?;
             bad_images::list(&bad, machine);
             splits = good;
         }
@@ -57,13 +56,4 @@ pub(in crate::cli) fn data_name(path: &Path) -> String {
     let plain = |c: char| if c.is_control() || c == '/' || c == '\\' { '_' } else { c };
     let name: String = name.trim_start_matches('.').chars().map(plain).collect();
     if name.is_empty() { "data".to_owned() } else { name }
-}
-
-pub(in crate::cli) fn data_failure(error: data::Error, activity: &Activity) -> CliError {
-    match error {
-        data::Error::Interrupted => {
-            activity.check().err().unwrap_or_else(|| CliError::failed("interrupted"))
-        }
-        _ => CliError::failed(format!("{error}{}", advice(&error))),
-    }
 }

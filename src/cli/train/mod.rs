@@ -1,6 +1,5 @@
 //! `resnet-cpu train`: from images to weights.
 
-pub(super) mod activity;
 pub(super) mod args;
 pub(super) mod data;
 mod origin;
@@ -21,14 +20,18 @@ use resnet_cpu::train::{
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::activity::{Activity, duration};
 use super::error::CliError;
 use super::limits::advice;
 use super::machine::Machine;
 use super::step_times::{self, Timed};
-use activity::Activity;
-use data::{Asked, data_failure, data_name};
+use data::{Asked, data_name};
 use origin::Origin;
-use progress::{Progress, duration};
+use progress::Progress;
+
+/// What is said when a signal comes.
+pub(super) const STOPPING: &str =
+    "saving the run if it has started, then stopping; interrupt again to stop at once";
 
 /// The longest side of images for which networks of 32 x 32 inputs are the default.
 const SMALL: usize = 64;
@@ -44,7 +47,7 @@ pub(super) fn run(args: &Args, machine: &Machine) -> Result<(), CliError> {
         args.network.spec(arch)?;
     }
     let held_out = args.settings.held_out()?;
-    let activity = Activity::begin(machine)?;
+    let activity = Activity::begin(machine, STOPPING)?;
     let origin = Origin::find(args, machine)?;
     let asked = Asked {
         path: args.data.as_deref(),
@@ -292,7 +295,7 @@ fn shared_failure(error: RunError, machine: &Machine, activity: &Activity) -> Cl
 /// What the user can set right is wrong usage.
 pub(super) fn failure(error: RunError, activity: &Activity) -> CliError {
     match error {
-        RunError::Data(error) => data_failure(error, activity),
+        RunError::Data(error) => activity.failure(error),
         RunError::Config(_)
         | RunError::Spec(_)
         | RunError::Setting(_)

@@ -30,7 +30,15 @@ impl Origin {
             let stored = match &args.out {
                 Some(_) => stored(args)?,
                 None if args.recipe == Some(Recipe::Finetune) => stored(args)?,
-                None => None,
+                None => {
+                    if let Ok(Some(Self::Stored(folder, _))) = stored(args) {
+                        let folder = folder.display();
+                        machine.note(&format!(
+                            "this is not the run in {folder}, which began with weights: --out {folder} goes on with that"
+                        ));
+                    }
+                    None
+                }
             };
             return match stored {
                 Some(stored) => Ok(stored),
@@ -128,6 +136,7 @@ impl Origin {
             Self::Stored(_, stored) => {
                 config.initial.clone_from(&stored.initial);
                 (config.side, config.normalize) = (stored.side, stored.normalize);
+                config.zero_init = false;
             }
         }
     }

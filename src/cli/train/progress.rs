@@ -1,11 +1,11 @@
 //! The progress of a run: a bar if stderr is a terminal, else one line per epoch and per half minute.
 
-use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar};
 use resnet_cpu::train::{Config, EpochMetrics, Observer, StepReport};
-use std::io::IsTerminal;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use super::super::activity::{bar, duration};
 use super::super::machine::Machine;
 use super::percent;
 
@@ -165,21 +165,6 @@ fn pixels(sides: &[(usize, u64)], steps: Range<u64>) -> f64 {
         begin = end;
     }
     sum
-}
-
-/// Seconds for people; what is longer than can be said is as long as can be said.
-pub(in crate::cli) fn duration(seconds: f64) -> HumanDuration {
-    HumanDuration(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
-}
-
-/// A bar, where stderr is a terminal and the machine not quiet.
-pub(in crate::cli) fn bar(machine: &Machine, length: u64) -> Option<ProgressBar> {
-    (!machine.quiet && std::io::stderr().is_terminal()).then(|| {
-        let bar = ProgressBar::new(length);
-        let style = ProgressStyle::with_template("{prefix} [{bar:20}] {pos}/{len} {wide_msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
-        bar
-    })
 }
 
 impl Observer for Progress<'_> {

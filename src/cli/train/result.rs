@@ -61,7 +61,8 @@ pub(super) fn print(run: &Run, kind: Kind, machine: &Machine) -> Result<(), CliE
         let (image, label) = demo::image(seed, index);
         let path = run.path(&format!("demo-{}.png", demo::CLASSES[label]));
         write_png(&path, &image)?;
-        let program = std::env::args().next().unwrap_or("resnet-cpu".to_owned());
+        let program = std::env::args_os().next().unwrap_or("resnet-cpu".into());
+        let program = one_line(&program.to_string_lossy());
         let (weights, path) = (shown(&weights), shown(&path));
         let command = [&program, "infer", "--weights", &weights, &path];
         // Texts of one line have no character that a shell could not take.
