@@ -23,7 +23,7 @@
 //! The names below are what the crate promises. The modules are open so that its own program, tests
 //! and benches can use them; they may change with any version.
 //!
-//! Rooms, lowest first; each uses only those above it in this list (`docs/architecture.md`):
+//! Rooms, lowest first (`docs/architecture.md`):
 //!
 //! | module | job |
 //! |---|---|
@@ -36,11 +36,12 @@
 //! | `model` | what the networks of the paper are |
 //! | `weights` | files of weights and the names in them |
 //! | `data` | images to tensors |
-//! | `hub` | published weights by name: the only part that speaks to a network (feature `hub`) |
+//! | `hub` | published weights by name: the only part that speaks to the Internet (feature `hub`) |
 //! | `infer` | prepared networks, sessions, predictions |
+//! | `charts` | curves as SVG, and the pages that they are on (feature `cli`) |
 //! | `quantize` | networks to 8 bits: calibration, ranges, integers |
 //! | `learn` | a training step: passes, loss, optimiser, moving average |
-//! | `charts` | curves as SVG, and the pages that they are on (feature `cli`) |
+//! | `exchange` | several processes that train one network (feature `mpi`) |
 //! | `train` | a run: data, recipe, schedule, checkpoints, metrics, report |
 //! | `study` | grids of runs, as the paper compares networks (feature `cli`) |
 
