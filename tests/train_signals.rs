@@ -40,8 +40,20 @@ fn a_case_in_its_own_process() {
             signal("-TERM");
         }
         "twice" => {
-            signal("-INT");
             signal("-HUP");
+            signal("-INT");
+        }
+        "once" => {
+            signal("-HUP");
+            signal("-HUP");
+            signal("-TERM");
+            assert!(interrupt.is_raised());
+            std::process::exit(7);
+        }
+        "later" => {
+            signal("-TERM");
+            std::thread::sleep(std::time::Duration::from_secs(2));
+            signal("-TERM");
         }
         "twice, saved" => {
             interrupt.has_saved();
@@ -66,5 +78,7 @@ fn handlers_are_given_back_and_a_second_signal_ends_at_once() {
     assert_eq!(child("given back", "").signal(), Some(15));
     assert_eq!(child("twice", "").code(), Some(1), "nothing was saved");
     assert_eq!(child("twice, saved", "").code(), Some(INTERRUPTED));
+    assert_eq!(child("once", "").code(), Some(7), "a terminal that closes");
+    assert_eq!(child("later", "").code(), Some(1), "asked again");
     assert_eq!(child("ignored", "HUP").code(), Some(7));
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::data::{RgbImage, WholeImages};
 use crate::model::Family;
-use crate::runtime::{AlignedBuf, SlicesMut, available_memory, team};
+use crate::runtime::{AlignedBuf, Crew, SlicesMut, available_memory};
 
 /// The scales of the paper, in pixels of the shorter side, for networks that see 224 x 224.
 const SCALES: [usize; 5] = [224, 256, 384, 480, 640];
@@ -35,6 +35,7 @@ pub struct Dense<'c> {
     session: Session<'static>,
     /// Of each scale, `[2, height, width, channels]`.
     inputs: Vec<AlignedBuf>,
+    crew: Crew,
     /// Bytes that an image is known to need and to have found.
     taken: u64,
 }
@@ -118,6 +119,7 @@ impl<'c> Dense<'c> {
             images: WholeImages::new(classifier.preprocess()),
             session: Session::of(classifier.model()),
             inputs: scales.iter().map(|_| AlignedBuf::default()).collect(),
+            crew: Crew::default(),
             taken: 0,
         })
     }
@@ -187,11 +189,11 @@ impl<'c> Dense<'c> {
 
     /// Makes the inputs of all scales, in parallel.
     fn prepare(&mut self, image: &RgbImage, sizes: &[[usize; 2]]) {
-        let Self { classifier, scales, images, inputs, .. } = self;
+        let Self { classifier, scales, images, inputs, crew, .. } = self;
         let lens = sizes.iter().map(|&size| classifier.input_floats(size));
         let inputs: SlicesMut<f32> =
             inputs.iter_mut().zip(lens).map(|(input, len)| input.first_mut(len)).collect();
-        team(|team| {
+        crew.run(|team| {
             team.for_each_part(inputs, |i, input, _| images.write(image, scales[i], input));
         });
     }

@@ -32,8 +32,12 @@ struct State<'w> {
     plan: Option<Plan>,
     /// What [`Session::run_each`] prepares.
     input: AlignedBuf,
+    /// Whether the last run came to its end, and the plan is still its own: then there is something to read.
+    ran: bool,
     /// Sets of buffers: as many as threads have been in a front at a time.
-    buffers: Mutex<Vec<Vec<AlignedBuf>>>,
+    fronts: Mutex<Vec<Vec<AlignedBuf>>>,
+    /// The buffers of what the whole batch runs through.
+    whole: Vec<AlignedBuf>,
     /// What the front of the network makes of the whole batch.
     between: AlignedBuf,
     logits: AlignedBuf,
@@ -52,7 +56,9 @@ impl<'w> Session<'w> {
             model: Arc::clone(model),
             plan: None,
             input: AlignedBuf::default(),
-            buffers: Mutex::default(),
+            ran: false,
+            fronts: Mutex::default(),
+            whole: Vec::new(),
             between: AlignedBuf::default(),
             logits: AlignedBuf::default(),
             profile: None,
@@ -158,7 +164,7 @@ impl<'w> Session<'w> {
         );
         let Self { crew, state } = self;
         crew.run(|team| state.run(team, input, size, stopped, watch))?;
-        Ok((!stopped()).then(|| self.logits()))
+        Ok(self.state.ran.then(|| self.logits()))
     }
 
     /// Runs inputs of `side` x `side` that `fill` writes, `rows` for each of `count` images, in parallel,
@@ -175,13 +181,15 @@ impl<'w> Session<'w> {
         crew.run(|team| state.run_each(team, [count, rows, side], fill))
     }
 
-    /// The logits of the last run, `[batch, classes]`.
+    /// The logits of the last run, `[batch, classes]`; none before the first, after one that was stopped, and after
+    /// another size was [prepared](Self::prepare).
     pub fn logits(&self) -> &[f32] {
-        let len = self.state.plan.as_ref().map_or(0, |plan| plan.rest.output_len());
-        &self.state.logits[..len.min(self.state.logits.len())]
+        let plan = self.state.plan.as_ref().filter(|_| self.state.ran);
+        &self.state.logits[..plan.map_or(0, |plan| plan.rest.output_len())]
     }
 
-    /// The features of the last run, `[batch, features]`: the input of the last layer, a mean over all pixels.
+    /// The features of the last run, `[batch, features]`: the input of the last layer, a mean over all pixels. There are
+    /// none where there are no [`logits`](Self::logits).
     pub fn features(&self) -> Vec<f32> {
         self.read_by(0, |features, _| features.to_vec()).unwrap_or_default()
     }
@@ -193,7 +201,7 @@ impl<'w> Session<'w> {
         back: usize,
         see: impl FnOnce(&[f32], [usize; 3]) -> T,
     ) -> Option<T> {
-        let steps = &self.state.plan.as_ref()?.rest.steps;
+        let steps = &self.state.plan.as_ref().filter(|_| self.state.ran)?.rest.steps;
         let step = steps.iter().rev().nth(back)?;
         let len = step.from_len;
         let quantized = match self.model().numbers() {
@@ -209,12 +217,7 @@ impl<'w> Session<'w> {
         match step.from {
             // Nobody writes there after the pool has read it: what the pool makes has another place, and the
             // classifier's is the output.
-            Source::Slot(slot) => {
-                let buffers = self.state.buffers.lock().unwrap_or_else(PoisonError::into_inner);
-                // The last to be given back is the one that the whole batch ran on.
-                let buffer = buffers.last()?.get(slot)?;
-                shown(buffer)
-            }
+            Source::Slot(slot) => shown(self.state.whole.get(slot)?),
             // All blocks are in the front.
             Source::Input => shown(&self.state.between),
         }
@@ -258,7 +261,7 @@ impl State<'_> {
             }
             return Ok(());
         }
-        self.plan = None;
+        (self.plan, self.ran) = (None, false);
         let plan = match self.model.plan(size, team.threads()) {
             Ok(plan) => plan,
             Err(error) => {
@@ -281,36 +284,37 @@ impl State<'_> {
         stopped: &(dyn Fn() -> bool + Sync),
         watch: Option<&WatchStep<'_>>,
     ) -> Result<(), InferError> {
+        self.ran = false;
         self.prepare(team, size, None)?;
         let plan = self.plan.as_ref().expect("just prepared");
         let steps = plan.sections().map(|section| section.steps.len()).sum();
         self.profile = self.profile.take().map(|_| Profile::new(steps));
-        let Self { model, buffers, between, logits, profile, .. } = self;
-        let (buffers, profile) = (&*buffers, profile.as_ref());
-        // On a set of buffers of its own for as long as it takes.
-        let run = |team: &mut Team, section: &Section, first, from: Values, to: ValuesMut| {
-            let lock = || buffers.lock().unwrap_or_else(PoisonError::into_inner);
-            let spare = lock().pop();
-            let mut own = spare.unwrap_or_default();
-            match (model.numbers(), from, to) {
-                (Numbers::F32 { layers, .. }, Values::F32(from), ValuesMut::F32(to)) => {
-                    let isa = model.backend().isa();
-                    let runner = Runner { layers, isa, profile, stopped, watch };
-                    runner.run(team, section, first, &mut own, from, to);
-                }
-                (Numbers::F32 { .. }, ..) => unreachable!("a network in f32 has no integers"),
-                (Numbers::Quantized(layers), from, to) => {
-                    let runner = quantized::Runner { layers, profile, stopped, watch };
-                    runner.run(team, section, first, &mut own, from, to);
-                }
+        let Self { model, fronts, whole, between, logits, profile, .. } = self;
+        let profile = profile.as_ref();
+        let run = |team: &mut Team,
+                   section: &Section,
+                   first,
+                   own: &mut Vec<AlignedBuf>,
+                   from: Values,
+                   to: ValuesMut| match (model.numbers(), from, to) {
+            (Numbers::F32 { layers, .. }, Values::F32(from), ValuesMut::F32(to)) => {
+                let isa = model.backend().isa();
+                let runner = Runner { layers, isa, profile, stopped, watch };
+                runner.run(team, section, first, own, from, to);
             }
-            lock().push(own);
+            (Numbers::F32 { .. }, ..) => unreachable!("a network in f32 has no integers"),
+            (Numbers::Quantized(layers), from, to) => {
+                let runner = quantized::Runner { layers, profile, stopped, watch };
+                runner.run(team, section, first, own, from, to);
+            }
         };
         let logits = ValuesMut::F32(logits.first_mut(plan.rest.output_len()));
         let Some(front) = &plan.front else {
-            run(team, &plan.rest, 0, Values::F32(input), logits);
+            run(team, &plan.rest, 0, whole, Values::F32(input), logits);
+            self.ran = !stopped();
             return Ok(());
         };
+        let fronts = &*fronts;
         // Of either kind, as bytes.
         let bytes = if model.is_quantized() { 1 } else { size_of::<f32>() };
         let len = plan.rest.input_len() * bytes;
@@ -323,14 +327,20 @@ impl State<'_> {
             } else {
                 ValuesMut::F32(bytemuck::cast_slice_mut(made))
             };
-            run(&mut Team::alone(scratch), front, 0, input, made);
+            // On a set of buffers of its own for as long as it takes.
+            let lock = || fronts.lock().unwrap_or_else(PoisonError::into_inner);
+            let spare = lock().pop();
+            let mut own = spare.unwrap_or_default();
+            run(&mut Team::alone(scratch), front, 0, &mut own, input, made);
+            lock().push(own);
         });
         let between = if bytes == 1 {
             Values::U8(between)
         } else {
             Values::F32(bytemuck::cast_slice(between))
         };
-        run(team, &plan.rest, front.steps.len(), between, logits);
+        run(team, &plan.rest, front.steps.len(), whole, between, logits);
+        self.ran = !stopped();
         Ok(())
     }
 
@@ -442,8 +452,35 @@ mod tests {
             let looked = AtomicUsize::new(0);
             let stopped = || looked.fetch_add(1, Ordering::Relaxed) >= layers;
             assert_eq!(session.run_unless(&input, 4, 32, 32, &stopped), Ok(None), "{layers}");
+            assert!(session.logits().is_empty() && session.features().is_empty());
         }
         assert_eq!(session.run(&input, 4, 32, 32).unwrap(), whole);
+        assert_eq!((session.logits(), session.features().len()), (&whole[..], 4 * 64));
+        // There is nothing to read of a size that has not run.
+        session.prepare(1, 32, 32).unwrap();
+        assert!(session.logits().is_empty() && session.features().is_empty());
+    }
+
+    /// However often it runs, and whichever thread was the last in a front.
+    #[test]
+    fn a_session_takes_the_memory_that_is_announced() {
+        let network = Network::new(&ModelSpec::new("resnet18", Options::default()).unwrap());
+        let params = initialize(&network, 3, InitOptions::default());
+        let (batch, side, backend) = (6, 129, Backend::Native(Isa::best()));
+        let input = vec![0.5; batch * side * side * 3];
+        ThreadPoolBuilder::new().num_threads(3).build().unwrap().install(|| {
+            let mut session = Session::new(&network, &params, backend);
+            for _ in 0..5 {
+                session.run(&input, batch, side, side).unwrap();
+            }
+            let State { plan, fronts, whole, between, logits, .. } = &session.state;
+            assert!(plan.as_ref().is_some_and(|plan| plan.front.is_some()));
+            let fronts = fronts.lock().unwrap();
+            let sets = fronts.iter().flatten().chain(whole).chain([between, logits]);
+            let held = sets.map(|buffer| buffer.len() * size_of::<f32>()).sum::<usize>();
+            let announced = activation_bytes(&network, backend, batch, side, side).unwrap();
+            assert!(held <= announced, "{held} of {announced}");
+        });
     }
 
     #[test]

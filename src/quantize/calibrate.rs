@@ -5,7 +5,7 @@ use super::histogram::Histogram;
 use super::{FEWEST, POOL};
 use crate::data::{self, Crops, Dataset, Normalizer, Preprocess};
 use crate::infer::{Model, Seen, SeenValues, Session};
-use crate::runtime::{AlignedBuf, Rng, Watch, team};
+use crate::runtime::{AlignedBuf, Crew, Rng, Watch};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -60,7 +60,7 @@ pub(super) fn calibrate(
 ) -> Result<Calibration, QuantizeError> {
     let (len, side) = (preprocess.input_len(), preprocess.view.crop);
     let normalizer = Normalizer::new(&preprocess.mean);
-    let mut session = Session::of(model);
+    let (mut session, mut crew) = (Session::of(model), Crew::default());
     let mut input = AlignedBuf::zeroed(BATCH.min(images.len()) * len);
     let mut found = Calibration {
         input: Histogram::default(),
@@ -88,7 +88,7 @@ pub(super) fn calibrate(
             let (next, rest) = left.split_at((BATCH - filled).min(left.len()));
             left = rest;
             let places = &mut input[filled * len..(filled + next.len()) * len];
-            let read = read(data, next, preprocess, &normalizer, places, watch);
+            let read = read(&mut crew, data, next, preprocess, &normalizer, places, watch);
             let start = filled;
             for (i, read) in read.into_iter().enumerate() {
                 match read {
@@ -135,6 +135,7 @@ pub(super) fn calibrate(
 
 /// Writes the inputs of `images` to `out`, in parallel; tells of each whether it could be read.
 fn read(
+    crew: &mut Crew,
     data: &dyn Dataset,
     images: &[usize],
     preprocess: &Preprocess,
@@ -157,7 +158,7 @@ fn read(
         preprocess.write(normalizer, &image, Crops::Center, input);
         Ok(())
     };
-    team(|team| {
+    crew.run(|team| {
         team.for_each_chunk(&mut places, 1, |i, place, _| {
             place[0].read = fill(i, place[0].input);
         });

@@ -259,7 +259,13 @@ impl Shared {
                 if !self.panicked.load(Ordering::Relaxed) {
                     let run = AssertUnwindSafe(|| task(i, scratch.reborrow()));
                     if let Err(payload) = catch_unwind(run) {
-                        lock(&self.payload).get_or_insert(payload);
+                        let mut first = lock(&self.payload);
+                        match &*first {
+                            None => *first = Some(payload),
+                            // Dropping it might panic, while others are still at their tasks.
+                            Some(_) => std::mem::forget(payload),
+                        }
+                        drop(first);
                         self.panicked.store(true, Ordering::Relaxed);
                     }
                 }

@@ -19,6 +19,15 @@ pub(crate) const LOCK: &str = ".lock";
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Whether there are no locks where a file is: the file system has none, or the server that keeps them (of NFS) is not
+/// there.
+fn has_no_locks(error: &io::Error) -> bool {
+    /// ENOLCK of Linux.
+    const NO_LOCKS: i32 = 37;
+    error.kind() == io::ErrorKind::Unsupported
+        || (cfg!(target_os = "linux") && error.raw_os_error() == Some(NO_LOCKS))
+}
+
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
 pub struct FolderLock {
@@ -57,7 +66,7 @@ impl FolderLock {
             // Whoever had it may have removed it with the folder.
             Ok(()) if is_at(&file, &path) => {}
             Ok(()) | Err(TryLockError::WouldBlock) => return Err(LockError::Held),
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => {}
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
         Ok(Self { _file: file, made })

@@ -8,6 +8,7 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{SigId, flag, low_level};
@@ -18,6 +19,9 @@ use super::{INTERRUPTED, Interrupt};
 const FAILED: i32 = 1;
 
 #[cfg(unix)]
+/// Time in which a second signal that is not Ctrl-C is taken for the first once more.
+const TWICE: Duration = Duration::from_secs(2);
+
 const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, signal_hook::consts::SIGHUP];
 #[cfg(not(unix))]
 const SIGNALS: [i32; 2] = [SIGINT, SIGTERM];
@@ -85,12 +89,21 @@ impl Caught {
             let mut signals = signal_hook::iterator::Signals::new(heeded)?;
             let (handle, saved, tell) = (signals.handle(), Arc::clone(saved), Arc::clone(&tell));
             let listen = move || {
-                for (i, _) in signals.forever().enumerate() {
-                    if i > 0 {
-                        let saved = saved.load(Ordering::Relaxed);
-                        low_level::exit(if saved { INTERRUPTED } else { FAILED });
+                let mut first: Option<Instant> = None;
+                for signal in signals.forever() {
+                    match first {
+                        None => {
+                            first = Some(Instant::now());
+                            tell.say();
+                        }
+                        // A terminal that closes hangs up twice, and `timeout` tells a process and then its
+                        // group: at once only a hand at the keyboard means it twice.
+                        Some(first) if signal == SIGINT || first.elapsed() > TWICE => {
+                            let saved = saved.load(Ordering::Relaxed);
+                            low_level::exit(if saved { INTERRUPTED } else { FAILED });
+                        }
+                        Some(_) => {}
                     }
-                    tell.say();
                 }
             };
             std::thread::Builder::new().name("resnet-cpu-signals".into()).spawn(listen)?;

@@ -1,7 +1,8 @@
 //! The processes of a run beside the first, which has the folder: they compute what it tells them to.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -125,14 +126,14 @@ fn hear_state(exchange: &dyn Exchange) -> Result<State, RunError> {
     tell(exchange, &mut file, &mut || ());
     let config: Config = serde_json::from_slice(&words).expect("this very program's words");
     // Checkpoints are read from files: one that only this process sees.
-    let name = format!("resnet-cpu-{}-{}.safetensors", std::process::id(), exchange.rank());
-    let path = std::env::temp_dir().join(name);
-    let write = |file: &[u8]| -> io::Result<()> { File::create_new(&path)?.write_all(file) };
-    let written = write(&file);
-    drop(file);
-    let state = written
-        .map_err(|reason| RunError::Folder { path: path.clone(), action: "write", reason })
-        .and_then(|()| Ok(checkpoint::load(&path)?));
+    // Its number is random: a process's own is the same in every container, and a folder may be shared.
+    let number = RandomState::new().build_hasher().finish();
+    let path = std::env::temp_dir().join(format!("resnet-cpu-{number:016x}.safetensors"));
+    let refused = |reason| RunError::Folder { path: path.clone(), action: "write", reason };
+    let mut made = File::create_new(&path).map_err(refused)?;
+    let written = made.write_all(&file);
+    drop((made, file));
+    let state = written.map_err(refused).and_then(|()| Ok(checkpoint::load(&path)?));
     let _ = fs::remove_file(&path);
     Ok(State { config, ..state? })
 }

@@ -4,10 +4,11 @@
 //! is the same for any number of threads, in any order, and after a resume.
 
 use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
 
 use super::{Augmentation, Mean, Normalizer, View};
 use crate::data::{Dataset, Error, SettingError};
-use crate::runtime::{ChunksMut, Rng, Scratch, team};
+use crate::runtime::{ChunksMut, Crew, Rng, Scratch};
 
 /// Keys the random streams of augmentation ("augm" in ASCII).
 const AUGMENT: u64 = 0x6175_676D;
@@ -19,6 +20,8 @@ pub struct Batches<'a> {
     normalizer: Normalizer,
     augment: Augmentation,
     seed: u64,
+    /// Those who prepare them. Kept, so that whoever does not come is asked once.
+    crew: Mutex<Crew>,
 }
 
 impl<'a> Batches<'a> {
@@ -51,7 +54,8 @@ impl<'a> Batches<'a> {
             assert_eq!(mean.len(), view.input_len(), "numbers of the per-pixel mean");
         }
         let normalizer = Normalizer::new(mean);
-        Self { data, view, normalizer, augment: Augmentation::NONE, seed: 0 }
+        let (augment, crew) = (Augmentation::NONE, Mutex::default());
+        Self { data, view, normalizer, augment, seed: 0, crew }
     }
 
     /// The images.
@@ -105,7 +109,10 @@ impl<'a> Batches<'a> {
                 drawn.write(image, &self.normalizer, bytemuck::cast_slice_mut(room), out);
             })
         };
-        team(|team| {
+        // Whoever fills beside this one has another.
+        let lock = || self.crew.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut crew = std::mem::take(&mut *lock());
+        crew.run(|team| {
             team.for_each_part(
                 parts,
                 |i, (out, failed): (&mut [f32], &mut [Option<Error>]), scratch| {
@@ -113,6 +120,7 @@ impl<'a> Batches<'a> {
                 },
             );
         });
+        *lock() = crew;
         failed.into_iter().flatten().next().map_or(Ok(()), Err)
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::data::{Dataset, Error, Normalizer, RgbImage};
 use crate::infer::{Classifier, Ensemble};
-use crate::runtime::{AlignedBuf, Watch, team};
+use crate::runtime::{AlignedBuf, Crew, Watch};
 
 /// Places for images.
 pub(super) trait Places {
@@ -94,6 +94,7 @@ impl<'a> Reader<'a> {
 /// The inputs of each network for the crops of a batch.
 pub(super) struct Inputs<'a> {
     networks: Vec<Network<'a>>,
+    crew: Crew,
 }
 
 struct Network<'a> {
@@ -114,7 +115,7 @@ impl<'a> Inputs<'a> {
             let normalizer = Normalizer::new(&preprocess.mean);
             Network { classifier, normalizer, len, input: AlignedBuf::zeroed(images * len) }
         };
-        Self { networks: ensemble.classifiers().map(network).collect() }
+        Self { networks: ensemble.classifiers().map(network).collect(), crew: Crew::default() }
     }
 
     /// The inputs of a network for the first `images`.
@@ -137,8 +138,9 @@ impl Places for Inputs<'_> {
         }
         let place = |_| Place { of_networks: Vec::new(), read: Ok(()) };
         let mut filled: Vec<Place> = places.clone().map(place).collect();
-        let mut how = Vec::with_capacity(self.networks.len());
-        for Network { classifier, normalizer, len, input } in &mut self.networks {
+        let Self { networks, crew } = self;
+        let mut how = Vec::with_capacity(networks.len());
+        for Network { classifier, normalizer, len, input } in networks {
             let inputs = input[places.start * *len..places.end * *len].chunks_exact_mut(*len);
             filled.iter_mut().zip(inputs).for_each(|(place, input)| place.of_networks.push(input));
             how.push((&*classifier, &*normalizer));
@@ -150,7 +152,7 @@ impl Places for Inputs<'_> {
             }
             Ok(())
         };
-        team(|team| {
+        crew.run(|team| {
             team.for_each_chunk(&mut filled, 1, |i, place, _| {
                 place[0].read = fill(first + i, &mut place[0].of_networks);
             });
@@ -167,12 +169,15 @@ impl Places for Inputs<'_> {
 
 /// Whole images.
 #[derive(Default)]
-pub(super) struct Images(Vec<Option<RgbImage>>);
+pub(super) struct Images {
+    images: Vec<Option<RgbImage>>,
+    crew: Crew,
+}
 
 impl Images {
     /// The image at a place, which has none then.
     pub(super) fn take(&mut self, place: usize) -> Option<RgbImage> {
-        self.0[place].take()
+        self.images[place].take()
     }
 }
 
@@ -183,19 +188,19 @@ impl Places for Images {
         first: usize,
         places: Range<usize>,
     ) -> Vec<Result<(), Error>> {
-        self.0.resize(self.0.len().max(places.end), None);
+        self.images.resize(self.images.len().max(places.end), None);
         let mut read: Vec<Option<Result<RgbImage, Error>>> = places.clone().map(|_| None).collect();
-        team(|team| {
+        self.crew.run(|team| {
             team.for_each_chunk(&mut read, 1, |i, read, _| read[0] = Some(source.image(first + i)));
         });
         let place = |(place, read): (&mut Option<RgbImage>, Option<Result<RgbImage, Error>>)| {
             *place = read.transpose()?;
             Ok(())
         };
-        self.0[places].iter_mut().zip(read).map(place).collect()
+        self.images[places].iter_mut().zip(read).map(place).collect()
     }
 
     fn move_to(&mut self, from: usize, to: usize) {
-        self.0.swap(from, to);
+        self.images.swap(from, to);
     }
 }
