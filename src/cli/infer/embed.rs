@@ -10,6 +10,7 @@ use std::path::Path;
 
 use super::super::error::CliError;
 use super::super::output::{print_error, write_json};
+use super::super::written::check_place;
 use super::answers::{Failure, Image};
 use super::{Reason, Source};
 
@@ -123,22 +124,15 @@ fn finite(features: Vec<f32>) -> Result<Vec<f32>, Reason> {
 
 /// Whether the array can be written to `path`, before any work.
 pub(super) fn check_file(path: &Path) -> Result<(), CliError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    match folder {
-        _ if path.is_dir() => Err(CliError::usage(format!(
-            "--out: {}: expected a file, found a folder",
-            path.display()
-        ))),
-        Some(folder) if !folder.is_dir() => {
-            Err(CliError::usage(format!("--out: {}: no such folder", folder.display())))
-        }
-        // Else `--out *.jpg` would replace the first of the images.
-        _ if path.extension().is_none_or(|extension| extension != "npy") => {
-            let found = path.display();
-            Err(CliError::usage(format!("--out: {found}: expected a name that ends with .npy")))
-        }
-        _ => Ok(()),
+    check_place("--out", path)?;
+    // Else `--out *.jpg` would replace the first of the images.
+    if path.extension().is_none_or(|extension| extension != "npy") {
+        let found = path.display();
+        return Err(CliError::usage(format!(
+            "--out: {found}: expected a name that ends with .npy"
+        )));
     }
+    Ok(())
 }
 
 #[cfg(test)]
